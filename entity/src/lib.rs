@@ -1,0 +1,1 @@
+//! The tables of the mirror as sea-orm models, one file a table.

@@ -1,0 +1,1 @@
+//! What the mirror knows about each provider: verify, decode, pull. No database, no server.

@@ -1,0 +1,1 @@
+//! A seeded world behind the three providers' REST APIs and signed webhooks, with faults.

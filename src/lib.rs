@@ -1,0 +1,1 @@
+//! The service, one folder a stage.

@@ -1,1 +1,29 @@
-//! What the mirror knows about each provider: verify, decode, pull. No database, no server.
+//! What the mirror knows about each provider: how to verify, decode and pull.
+//!
+//! In: raw bytes and headers, exactly as they came. Out: [`Observation`]s, and descriptions of
+//! requests ([`Call`]) for the pull stage to carry out. Everything here is a pure function of its
+//! input and the source's configuration: no database, no server, no clock of its own and, but for
+//! looking up a signing key through [`KeyLookup`], no network.
+//!
+//! A new provider is one folder with the same file names (`mod verify decode pull wire`), one line
+//! in [`registry`], one simulator file and fixtures.
+
+pub mod copernica;
+pub mod getprofile;
+pub mod parallel;
+
+mod contract;
+mod observation;
+pub mod registry;
+mod version;
+
+pub use contract::{
+    Answer, Auth, Call, DecodeError, Decoded, Delivery, DeliveryKind, Derived, Inbound, KeyLookup,
+    KeyLookupError, Method, Page, Provider, Receipt, Reference, Refusal, Target, VerifyContext,
+};
+pub use observation::{
+    CollectionSeen, FieldSeen, InterestSeen, LifecycleSeen, Observation, ProfileKind, ProfileSeen,
+    ProfileTypeSeen, RelationshipSeen, Scope, Status, SubprofileSeen,
+};
+pub use registry::{SettingsError, SourceSettings};
+pub use version::{Freshness, Rung, Version};

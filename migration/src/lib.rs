@@ -1,1 +1,29 @@
 //! The database schema as sea-orm migrations, the same for SQLite and PostgreSQL.
+//!
+//! Expand first, contract in a later release: while instances of two versions share a database,
+//! both must work. One file a step; a step never changes once it is released.
+
+use sea_orm_migration::prelude::*;
+
+mod m20261121_000001_sources;
+mod m20261121_000002_catalog;
+mod m20261121_000003_records;
+mod m20261121_000004_inbox;
+mod m20261121_000005_log;
+
+pub use sea_orm_migration::prelude::MigratorTrait;
+
+/// Brings a database up to this version.
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261121_000001_sources::Migration),
+            Box::new(m20261121_000002_catalog::Migration),
+            Box::new(m20261121_000003_records::Migration),
+            Box::new(m20261121_000004_inbox::Migration),
+            Box::new(m20261121_000005_log::Migration),
+        ]
+    }
+}

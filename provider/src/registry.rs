@@ -35,7 +35,10 @@ pub struct SourceSettings {
 
 impl std::fmt::Debug for SourceSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SourceSettings").field("name", &self.name).field("base_url", &self.base_url).finish_non_exhaustive()
+        f.debug_struct("SourceSettings")
+            .field("name", &self.name)
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -51,11 +54,7 @@ pub struct SettingsError {
 
 type Build = fn(SourceSettings, Arc<dyn KeyLookup>) -> Result<Arc<dyn Provider>, SettingsError>;
 
-const PROVIDERS: &[(&str, Build)] = &[
-    ("copernica", |settings, keys| Ok(Arc::new(crate::copernica::Copernica::new(settings, keys)?))),
-    ("getprofile", |settings, _| Ok(Arc::new(crate::getprofile::GetProfile::new(settings)?))),
-    ("parallel", |settings, _| Ok(Arc::new(crate::parallel::Parallel::new(settings)?))),
-];
+const PROVIDERS: &[(&str, Build)] = &[];
 
 /// The names of all providers, sorted.
 pub fn names() -> Vec<&'static str> {
@@ -71,5 +70,8 @@ pub fn build(
     settings: SourceSettings,
     keys: Arc<dyn KeyLookup>,
 ) -> Option<Result<Arc<dyn Provider>, SettingsError>> {
-    PROVIDERS.iter().find(|(known, _)| *known == name).map(|(_, build)| build(settings, keys))
+    PROVIDERS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, build)| build(settings, keys))
 }

@@ -25,6 +25,6 @@ mod word;
 
 pub use moment::Moment;
 pub use word::{
-    ChangeKind, Decision, DeliveryKind, DeliveryState, FetchState, ProfileKind, RecordKind,
-    RunState, Status, VersionRung,
+    ChangeKind, Decision, DeliveryKind, DeliveryState, FetchState, ProfileKind, RecordKind, RunState, Status,
+    VersionRung,
 };

@@ -6,18 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Unix milliseconds, UTC: the same precision and order on SQLite and PostgreSQL.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    DeriveValueType,
-    Serialize,
-    Deserialize,
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType, Serialize, Deserialize,
 )]
 pub struct Moment(pub i64);
 

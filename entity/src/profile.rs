@@ -74,7 +74,5 @@ pub fn known() -> Select<Entity> {
 
 /// The profiles of a source with these external ids.
 pub fn by_external_ids(source_id: i32, external_ids: &[String]) -> Select<Entity> {
-    Entity::find()
-        .filter(Column::SourceId.eq(source_id))
-        .filter(Column::ExternalId.is_in(external_ids))
+    Entity::find().filter(Column::SourceId.eq(source_id)).filter(Column::ExternalId.is_in(external_ids))
 }

@@ -56,7 +56,5 @@ pub fn alive() -> Select<Entity> {
 
 /// The subprofiles of a source with these external ids, tombstones too.
 pub fn by_external_ids(source_id: i32, external_ids: &[String]) -> Select<Entity> {
-    Entity::find()
-        .filter(Column::SourceId.eq(source_id))
-        .filter(Column::ExternalId.is_in(external_ids))
+    Entity::find().filter(Column::SourceId.eq(source_id)).filter(Column::ExternalId.is_in(external_ids))
 }

@@ -146,30 +146,17 @@ impl MigrationTrait for Migration {
             )
             .await?;
         for statement in INDEXES {
-            manager
-                .get_connection()
-                .execute_unprepared(statement)
-                .await?;
+            manager.get_connection().execute_unprepared(statement).await?;
         }
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager
-            .drop_table(Table::drop().table("relationship_type").take())
-            .await?;
-        manager
-            .drop_table(Table::drop().table("interest").take())
-            .await?;
-        manager
-            .drop_table(Table::drop().table("field_definition").take())
-            .await?;
-        manager
-            .drop_table(Table::drop().table("collection").take())
-            .await?;
-        manager
-            .drop_table(Table::drop().table("profile_type").take())
-            .await?;
+        manager.drop_table(Table::drop().table("relationship_type").take()).await?;
+        manager.drop_table(Table::drop().table("interest").take()).await?;
+        manager.drop_table(Table::drop().table("field_definition").take()).await?;
+        manager.drop_table(Table::drop().table("collection").take()).await?;
+        manager.drop_table(Table::drop().table("profile_type").take()).await?;
         Ok(())
     }
 }

@@ -61,10 +61,7 @@ impl MigrationTrait for Migration {
                     .col(big_integer("row_hash"))
                     .col(big_integer("revision"))
                     .foreign_key(
-                        ForeignKey::create()
-                            .name("profile_source_id")
-                            .from("profile", "source_id")
-                            .to("source", "id"),
+                        ForeignKey::create().name("profile_source_id").from("profile", "source_id").to("source", "id"),
                     )
                     .foreign_key(
                         ForeignKey::create()
@@ -82,12 +79,7 @@ impl MigrationTrait for Migration {
                     .col(big_integer("profile_id"))
                     .col(text("group_name"))
                     .col(text("name"))
-                    .primary_key(
-                        Index::create()
-                            .col("profile_id")
-                            .col("group_name")
-                            .col("name"),
-                    )
+                    .primary_key(Index::create().col("profile_id").col("group_name").col("name"))
                     .foreign_key(
                         ForeignKey::create()
                             .name("profile_interest_profile_id")
@@ -210,30 +202,17 @@ impl MigrationTrait for Migration {
             )
             .await?;
         for statement in INDEXES {
-            manager
-                .get_connection()
-                .execute_unprepared(statement)
-                .await?;
+            manager.get_connection().execute_unprepared(statement).await?;
         }
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager
-            .drop_table(Table::drop().table("lifecycle_transition").take())
-            .await?;
-        manager
-            .drop_table(Table::drop().table("relationship").take())
-            .await?;
-        manager
-            .drop_table(Table::drop().table("subprofile").take())
-            .await?;
-        manager
-            .drop_table(Table::drop().table("profile_interest").take())
-            .await?;
-        manager
-            .drop_table(Table::drop().table("profile").take())
-            .await?;
+        manager.drop_table(Table::drop().table("lifecycle_transition").take()).await?;
+        manager.drop_table(Table::drop().table("relationship").take()).await?;
+        manager.drop_table(Table::drop().table("subprofile").take()).await?;
+        manager.drop_table(Table::drop().table("profile_interest").take()).await?;
+        manager.drop_table(Table::drop().table("profile").take()).await?;
         Ok(())
     }
 }

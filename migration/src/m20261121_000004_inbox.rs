@@ -100,24 +100,15 @@ impl MigrationTrait for Migration {
             )
             .await?;
         for statement in INDEXES {
-            manager
-                .get_connection()
-                .execute_unprepared(statement)
-                .await?;
+            manager.get_connection().execute_unprepared(statement).await?;
         }
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager
-            .drop_table(Table::drop().table("sync_run").take())
-            .await?;
-        manager
-            .drop_table(Table::drop().table("fetch_request").take())
-            .await?;
-        manager
-            .drop_table(Table::drop().table("delivery").take())
-            .await?;
+        manager.drop_table(Table::drop().table("sync_run").take()).await?;
+        manager.drop_table(Table::drop().table("fetch_request").take()).await?;
+        manager.drop_table(Table::drop().table("delivery").take()).await?;
         Ok(())
     }
 }

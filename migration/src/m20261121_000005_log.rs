@@ -59,21 +59,14 @@ impl MigrationTrait for Migration {
             )
             .await?;
         for statement in INDEXES {
-            manager
-                .get_connection()
-                .execute_unprepared(statement)
-                .await?;
+            manager.get_connection().execute_unprepared(statement).await?;
         }
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager
-            .drop_table(Table::drop().table("change").take())
-            .await?;
-        manager
-            .drop_table(Table::drop().table("verdict").take())
-            .await?;
+        manager.drop_table(Table::drop().table("change").take()).await?;
+        manager.drop_table(Table::drop().table("verdict").take()).await?;
         Ok(())
     }
 }

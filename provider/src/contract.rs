@@ -116,9 +116,7 @@ pub enum Refusal {
     #[error("{0}")]
     Invalid(String),
     /// The request's time lies outside the window.
-    #[error(
-        "request time is {skew_seconds} s away from ours, {allowed_seconds} s are allowed: check both clocks"
-    )]
+    #[error("request time is {skew_seconds} s away from ours, {allowed_seconds} s are allowed: check both clocks")]
     OutsideWindow {
         /// How far away, seconds; positive where the request is old.
         skew_seconds: i64,
@@ -275,11 +273,7 @@ pub struct Call {
 impl Call {
     /// A GET.
     pub fn get(path: impl Into<String>) -> Self {
-        Self {
-            method: Method::Get,
-            path: path.into(),
-            query: Vec::new(),
-        }
+        Self { method: Method::Get, path: path.into(), query: Vec::new() }
     }
 
     /// Adds a query pair.

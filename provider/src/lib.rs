@@ -18,12 +18,12 @@ pub mod registry;
 mod version;
 
 pub use contract::{
-    Answer, Auth, Call, DecodeError, Decoded, Delivery, DeliveryKind, Derived, Inbound, KeyLookup,
-    KeyLookupError, Method, Page, Provider, Receipt, Reference, Refusal, Target, VerifyContext,
+    Answer, Auth, Call, DecodeError, Decoded, Delivery, DeliveryKind, Derived, Inbound, KeyLookup, KeyLookupError,
+    Method, Page, Provider, Receipt, Reference, Refusal, Target, VerifyContext,
 };
 pub use observation::{
-    CollectionSeen, FieldSeen, InterestSeen, LifecycleSeen, Observation, ProfileKind, ProfileSeen,
-    ProfileTypeSeen, RelationshipSeen, Scope, Status, SubprofileSeen,
+    CollectionSeen, FieldSeen, InterestSeen, LifecycleSeen, Observation, ProfileKind, ProfileSeen, ProfileTypeSeen,
+    RelationshipSeen, Scope, Status, SubprofileSeen,
 };
 pub use registry::{SettingsError, SourceSettings};
 pub use version::{Freshness, Rung, Version};

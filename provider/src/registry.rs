@@ -70,8 +70,5 @@ pub fn build(
     settings: SourceSettings,
     keys: Arc<dyn KeyLookup>,
 ) -> Option<Result<Arc<dyn Provider>, SettingsError>> {
-    PROVIDERS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, build)| build(settings, keys))
+    PROVIDERS.iter().find(|(known, _)| *known == name).map(|(_, build)| build(settings, keys))
 }

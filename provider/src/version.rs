@@ -49,21 +49,13 @@ pub enum Freshness {
 impl Version {
     /// A version at one exact moment.
     pub fn at(rung: Rung, moment: i64) -> Self {
-        Self {
-            rung,
-            from: moment,
-            until: moment,
-        }
+        Self { rung, from: moment, until: moment }
     }
 
     /// A version known to the whole second that `moment` lies in.
     pub fn within_second(rung: Rung, moment: DateTime<Utc>) -> Self {
         let from = moment.timestamp() * 1000;
-        Self {
-            rung,
-            from,
-            until: from + 999,
-        }
+        Self { rung, from, until: from + 999 }
     }
 
     /// A version known to the millisecond.
@@ -91,24 +83,12 @@ mod tests {
 
     #[test]
     fn overlapping_spans_are_a_tie() {
-        let second = Version {
-            rung: Rung::UpstreamModified,
-            from: 1000,
-            until: 1999,
-        };
-        let later = Version {
-            rung: Rung::UpstreamModified,
-            from: 2000,
-            until: 2999,
-        };
+        let second = Version { rung: Rung::UpstreamModified, from: 1000, until: 1999 };
+        let later = Version { rung: Rung::UpstreamModified, from: 2000, until: 2999 };
         assert_eq!(second.against(&second), Freshness::Tie);
         assert_eq!(later.against(&second), Freshness::Newer);
         assert_eq!(second.against(&later), Freshness::Older);
-        let folded = Version {
-            rung: Rung::UpstreamModified,
-            from: 1500,
-            until: 2500,
-        };
+        let folded = Version { rung: Rung::UpstreamModified, from: 1500, until: 2500 };
         assert_eq!(folded.against(&second), Freshness::Tie);
         assert_eq!(folded.against(&later), Freshness::Tie);
     }

@@ -1,0 +1,204 @@
+//! Connects to SQLite or PostgreSQL, chosen by the URL, and brings the schema up to date.
+
+use super::dialect::{self, Dialect};
+use migration::{Migrator, MigratorTrait};
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
+};
+use std::path::PathBuf;
+use std::time::Duration;
+use tracing::log::LevelFilter;
+
+/// Connections of a process to its database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    dialect: Dialect,
+    file: Option<PathBuf>,
+}
+
+/// What can go wrong before the first query.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The URL names neither database.
+    #[error("database.url: expected sqlite://FILE or postgres://…, got a URL that starts with {0:?}")]
+    UnknownScheme(String),
+    /// No connection.
+    #[error(
+        "connect to the {dialect} database: check that it runs, that the URL is right and that the user may connect"
+    )]
+    Connect {
+        /// Which database.
+        dialect: Dialect,
+        /// Why.
+        #[source]
+        source: DbErr,
+    },
+    /// The schema could not be brought up to date.
+    #[error("migrate the {dialect} database")]
+    Migrate {
+        /// Which database.
+        dialect: Dialect,
+        /// Why.
+        #[source]
+        source: DbErr,
+    },
+}
+
+impl Database {
+    /// The side for transactions that write.
+    pub fn writer(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    /// The side for queries; on SQLite it cannot write.
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// Which database this is.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The database file, on SQLite.
+    pub fn file(&self) -> Option<&PathBuf> {
+        self.file.as_ref()
+    }
+
+    /// Opens a transaction that will write. On SQLite it holds the write lock from its first moment,
+    /// so that it never fails half way with *locked*.
+    ///
+    /// # Errors
+    /// The database's own error.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        let mode = match self.dialect {
+            Dialect::Sqlite => Some(SqliteTransactionMode::Immediate),
+            Dialect::Postgres => None,
+        };
+        self.writer
+            .begin_with_options(TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() })
+            .await
+    }
+
+    /// Brings the schema up to date, one process at a time.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Migrate`].
+    pub async fn migrate(&self) -> Result<(), DatabaseError> {
+        let failed = |source| DatabaseError::Migrate { dialect: self.dialect, source };
+        let guard = dialect::lock_migrations(self).await.map_err(failed)?;
+        let outcome = Migrator::up(&self.writer, None).await;
+        guard.release().await.map_err(failed)?;
+        outcome.map_err(failed)
+    }
+
+    /// Names of migrations that are not applied yet.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Migrate`].
+    pub async fn pending_migrations(&self) -> Result<Vec<String>, DatabaseError> {
+        let pending = Migrator::get_pending_migrations(&self.writer)
+            .await
+            .map_err(|source| DatabaseError::Migrate { dialect: self.dialect, source })?;
+        Ok(pending.iter().map(|migration| migration.name().to_owned()).collect())
+    }
+
+    /// Whether a query is answered now.
+    ///
+    /// # Errors
+    /// The database's own error.
+    pub async fn ping(&self) -> Result<(), DbErr> {
+        self.reader.execute_unprepared("SELECT 1").await.map(drop)
+    }
+
+    /// Closes both sides. On SQLite the write-ahead log is folded into the file.
+    ///
+    /// # Errors
+    /// The database's own error.
+    pub async fn close(self) -> Result<(), DbErr> {
+        self.reader.close().await?;
+        self.writer.close().await
+    }
+}
+
+/// Connects to the database that `url` names. `read_url` may name a PostgreSQL replica for queries.
+///
+/// # Errors
+/// [`DatabaseError::UnknownScheme`] or [`DatabaseError::Connect`].
+pub async fn connect(url: &str, read_url: Option<&str>) -> Result<Database, DatabaseError> {
+    let scheme = url.split(':').next().unwrap_or_default();
+    match scheme {
+        "sqlite" => connect_sqlite(url).await,
+        "postgres" | "postgresql" => connect_postgres(url, read_url).await,
+        other => Err(DatabaseError::UnknownScheme(other.to_owned())),
+    }
+}
+
+fn options(url: &str) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url.to_owned());
+    options
+        .connect_timeout(Duration::from_secs(10))
+        .acquire_timeout(Duration::from_secs(8))
+        .sqlx_logging_level(LevelFilter::Trace)
+        .sqlx_slow_statements_logging_settings(LevelFilter::Warn, Duration::from_secs(1))
+        .record_stmt_in_spans(false);
+    options
+}
+
+async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
+    let failed = |source| DatabaseError::Connect { dialect: Dialect::Sqlite, source };
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let file = PathBuf::from(path.split('?').next().unwrap_or(path));
+
+    let mut writing = options(url);
+    writing.max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
+    writing.map_sqlx_sqlite_opts(|options| {
+        options
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5))
+            .pragma("secure_delete", "ON")
+            .pragma("temp_store", "MEMORY")
+            .pragma("cache_size", "-16000")
+            .pragma("wal_autocheckpoint", "4000")
+            .pragma("journal_size_limit", "67108864")
+            .statement_cache_capacity(128)
+    });
+    let writer = sea_orm::Database::connect(writing).await.map_err(failed)?;
+
+    let mut reading = options(url);
+    reading.max_connections(4).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
+    reading.map_sqlx_sqlite_opts(|options| {
+        options
+            .journal_mode(SqliteJournalMode::Wal)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5))
+            .pragma("query_only", "ON")
+            .pragma("temp_store", "MEMORY")
+            .pragma("cache_size", "-8000")
+            .statement_cache_capacity(128)
+    });
+    let reader = sea_orm::Database::connect(reading).await.map_err(failed)?;
+    Ok(Database { writer, reader, dialect: Dialect::Sqlite, file: Some(file) })
+}
+
+async fn connect_postgres(url: &str, read_url: Option<&str>) -> Result<Database, DatabaseError> {
+    let failed = |source| DatabaseError::Connect { dialect: Dialect::Postgres, source };
+    let pool = |url: &str, size: u32| {
+        let mut pool = options(url);
+        pool.max_connections(size)
+            .test_before_acquire_if_idle_for(Duration::from_secs(30))
+            .max_lifetime(Duration::from_secs(15 * 60))
+            .map_sqlx_postgres_opts(|options| options.application_name("profile-mirror").statement_cache_capacity(256));
+        pool
+    };
+    let writer = sea_orm::Database::connect(pool(url, 8)).await.map_err(failed)?;
+    let reader = sea_orm::Database::connect(pool(read_url.unwrap_or(url), 8)).await.map_err(failed)?;
+    Ok(Database { writer, reader, dialect: Dialect::Postgres, file: None })
+}

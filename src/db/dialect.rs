@@ -1,0 +1,89 @@
+//! Every difference between SQLite and PostgreSQL, and nothing else.
+
+use super::Database;
+use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::{ConnectionTrait, DbErr, Statement, TransactionTrait};
+
+/// Which database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// The embedded file.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+impl std::fmt::Display for Dialect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        })
+    }
+}
+
+/// Most values that one statement binds, with room to spare under both databases' limits
+/// (SQLite 32,766, PostgreSQL 65,535).
+pub const MAX_BINDS: usize = 30_000;
+
+/// Advisory lock classes on PostgreSQL; any numbers will do as long as all instances agree.
+const INBOX_LOCK: i32 = 0x70_6d_01;
+const MIGRATION_LOCK: i64 = 0x70_6d_02;
+
+/// Makes appends to one source's inbox commit in the order of their ids, until the transaction ends.
+///
+/// A sequence hands out ids before the commit; without this a reader that has seen id 7 could
+/// miss id 6 that commits later. SQLite has one writer, so nothing is to be done there.
+pub async fn order_inbox(transaction: &impl ConnectionTrait, dialect: Dialect, source_id: i32) -> Result<(), DbErr> {
+    if dialect == Dialect::Postgres {
+        let statement = Statement::from_sql_and_values(
+            sea_orm::DbBackend::Postgres,
+            "SELECT pg_advisory_xact_lock($1, $2)",
+            [INBOX_LOCK.into(), source_id.into()],
+        );
+        transaction.execute_raw(statement).await?;
+    }
+    Ok(())
+}
+
+/// Held while migrations run.
+pub struct MigrationGuard(Option<sea_orm::DatabaseTransaction>);
+
+impl MigrationGuard {
+    /// Lets the next process migrate.
+    pub async fn release(self) -> Result<(), DbErr> {
+        match self.0 {
+            Some(transaction) => transaction.commit().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Waits until no other process migrates this database.
+///
+/// On SQLite each migration is an immediate transaction on the one writing connection, and two
+/// processes on one file are kept apart by the file's own lock and the busy timeout.
+pub async fn lock_migrations(db: &Database) -> Result<MigrationGuard, DbErr> {
+    if db.dialect() == Dialect::Sqlite {
+        return Ok(MigrationGuard(None));
+    }
+    let transaction = db.writer().begin().await?;
+    let statement = Statement::from_sql_and_values(
+        sea_orm::DbBackend::Postgres,
+        "SELECT pg_advisory_xact_lock($1)",
+        [MIGRATION_LOCK.into()],
+    );
+    transaction.execute_raw(statement).await?;
+    Ok(MigrationGuard(Some(transaction)))
+}
+
+/// The text of one field inside a JSON column: strings without quotes, null where it is absent.
+pub fn json_field_text(dialect: Dialect, column: &str, name: &str) -> SimpleExpr {
+    match dialect {
+        Dialect::Sqlite => Expr::cust_with_values(
+            format!("CAST(json_extract({column}, ?) AS TEXT)"),
+            [format!("$.\"{}\"", name.replace('"', "\\\""))],
+        ),
+        Dialect::Postgres => Expr::cust_with_values(format!("({column} ->> $1)"), [name.to_owned()]),
+    }
+}

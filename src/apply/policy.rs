@@ -1,8 +1,8 @@
 //! What becomes of a delivery or a fetch that did not work out: again later, parked, or given up.
 //! Nothing else decides that.
 
+use crate::backoff;
 use entity::Moment;
-use rand::Rng;
 
 /// Applies of one delivery before it is parked.
 pub const MAX_APPLY_ATTEMPTS: i32 = 8;
@@ -25,22 +25,17 @@ pub enum Failed {
 /// Decides after the `attempts`-th failed apply of a delivery.
 pub fn after_failed_apply(attempts: i32, now: Moment, problem: &str) -> Failed {
     if attempts >= MAX_APPLY_ATTEMPTS {
-        return Failed::Park(format!("apply failed {attempts} times, last: {problem}. Retry it once the cause is mended."));
+        return Failed::Park(format!(
+            "apply failed {attempts} times, last: {problem}. Retry it once the cause is mended."
+        ));
     }
-    Failed::Retry(now.plus_ms(backoff_ms(attempts, 500, 60_000)))
+    Failed::Retry(now.plus_ms(backoff::pause_ms(attempts, 500, 60_000)))
 }
 
 /// When to ask again for a record that was not there `misses` times in a row.
 pub fn after_miss(misses: i32, now: Moment) -> Moment {
     let index = usize::try_from(misses.max(1) - 1).unwrap_or(0).min(MISS_PAUSES_MS.len() - 1);
     now.plus_ms(MISS_PAUSES_MS[index])
-}
-
-/// Full jitter: a random pause up to `base * 2^(attempts - 1)`, at most `cap`, at least a tenth of it.
-pub fn backoff_ms(attempts: i32, base_ms: i64, cap_ms: i64) -> i64 {
-    let exponent = u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or(0);
-    let ceiling = base_ms.saturating_mul(1_i64 << exponent).min(cap_ms);
-    rand::rng().random_range(ceiling / 10..=ceiling)
 }
 
 #[cfg(test)]
@@ -58,11 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_and_stay_bounded() {
-        for attempts in 1..40 {
-            let pause = backoff_ms(attempts, 500, 60_000);
-            assert!((50..=60_000).contains(&pause), "{pause}");
-        }
+    fn a_missing_record_is_asked_for_with_growing_pauses() {
         assert_eq!(after_miss(1, Moment(0)), Moment(2_000));
         assert_eq!(after_miss(9, Moment(0)), Moment(60_000));
     }

@@ -17,7 +17,6 @@ use std::sync::Arc;
 /// A delivery, read.
 pub(super) struct Read {
     pub id: i64,
-    pub attempts: i32,
     pub context: Option<Context>,
     pub origin: Origin,
     pub decoded: Result<Decoded, DecodeError>,
@@ -49,7 +48,7 @@ pub(super) fn read(provider: &dyn Provider, taken: Taken) -> Read {
         request_id: context.as_ref().and_then(|context| context.request_id),
         cause,
     };
-    Read { id: taken.id, attempts: taken.attempts, context, origin, decoded }
+    Read { id: taken.id, context, origin, decoded }
 }
 
 /// Applies deliveries in one transaction. Returns the source's revision after it, and whether it moved.

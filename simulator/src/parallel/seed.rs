@@ -49,7 +49,7 @@ const MATTER_FIELDS: [Layout; 5] = [
     (None, ["Internal note", "Nota interna"], "TEXT", &[]),
 ];
 
-/// Makes the organization: 55 % people, 35 % companies, the rest matters, and relationships between them.
+/// Makes the organization: 50 % people, 40 % companies, the rest matters, and relationships between them.
 pub(crate) fn generate(seed: u64, profiles: usize, now: DateTime<Utc>) -> World {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x9a7a);
     let types = vec![
@@ -104,9 +104,9 @@ fn profile_type(
 
 fn add_profile(world: &mut World, rng: &mut ChaCha8Rng, number: usize, created: DateTime<Utc>, now: DateTime<Utc>) {
     let kind = match number % 20 {
-        0..11 => INDIVIDUAL,
-        11..18 => LEGAL_ENTITY,
-        _ => MATTER,
+        7 | 14 => MATTER,
+        2 | 4 | 6 | 10 | 12 | 15 | 17 | 19 => LEGAL_ENTITY,
+        _ => INDIVIDUAL,
     };
     // The second id is the first one with every letter's case flipped: ids are case-sensitive.
     let id = match world.profiles.get(&1) {

@@ -70,15 +70,23 @@ impl Client {
     }
 }
 
-/// An endpoint that answers with a chosen status and keeps each body.
+/// What an endpoint was sent.
+pub struct Received {
+    pub headers: axum::http::HeaderMap,
+    pub body: String,
+}
+
+type Kept = Arc<Mutex<(u16, Vec<Received>)>>;
+
+/// An endpoint that answers with a chosen status and keeps what it is sent.
 pub struct Endpoint {
     pub url: String,
-    state: Arc<Mutex<(u16, Vec<Vec<u8>>)>>,
+    state: Kept,
 }
 
 impl Endpoint {
     pub async fn start() -> Self {
-        let state = Arc::new(Mutex::new((200, Vec::new())));
+        let state: Kept = Arc::new(Mutex::new((200, Vec::new())));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/webhooks/x", listener.local_addr().unwrap());
         let router = Router::new().fallback(keep).with_state(Arc::clone(&state));
@@ -90,15 +98,21 @@ impl Endpoint {
         self.state.lock().unwrap().0 = status;
     }
 
-    pub fn bodies(&self) -> Vec<String> {
-        self.state.lock().unwrap().1.iter().map(|body| String::from_utf8_lossy(body).into_owned()).collect()
+    /// Everything received since the last call.
+    pub fn take(&self) -> Vec<Received> {
+        std::mem::take(&mut self.state.lock().unwrap().1)
+    }
+
+    pub fn take_bodies(&self) -> Vec<String> {
+        self.take().into_iter().map(|received| received.body).collect()
     }
 }
 
-async fn keep(State(state): State<Arc<Mutex<(u16, Vec<Vec<u8>>)>>>, request: Request) -> StatusCode {
-    let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
+async fn keep(State(state): State<Kept>, request: Request) -> StatusCode {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let mut state = state.lock().unwrap();
-    state.1.push(body.to_vec());
+    state.1.push(Received { headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() });
     StatusCode::from_u16(state.0).unwrap()
 }
 

@@ -15,35 +15,41 @@ fn make_events(simulator: &Simulator) {
     }
 }
 
+fn types(endpoint: &Endpoint) -> Vec<bool> {
+    endpoint.take_bodies().iter().map(|body| body.contains("\"PROFILE_UPDATED\"")).collect()
+}
+
 #[tokio::test]
 async fn events_arrive_in_order_without_faults() {
     let simulator = world(50).await;
     let endpoint = Endpoint::start().await;
     simulator.point_webhooks(ProviderKind::Parallel, &endpoint.url);
     make_events(&simulator);
-    let expected: Vec<String> =
-        simulator.take_webhooks().iter().map(|webhook| String::from_utf8_lossy(&webhook.body).into_owned()).collect();
-    assert_eq!(expected.len(), 40);
+    assert_eq!(simulator.send_all().await, [200; 40]);
+    let in_order = [false, true].repeat(20);
+    assert_eq!(types(&endpoint), in_order);
+    simulator.faults(ProviderKind::Parallel).outgoing(|outgoing| outgoing.reorder_window = 10);
     make_events(&simulator);
-    assert_eq!(simulator.send_all().await, [200; 2]);
-    assert_eq!(endpoint.bodies().len(), 2, "nineteen changes changed nothing");
+    assert_eq!(simulator.send_all().await.len(), 40);
+    assert_ne!(types(&endpoint), in_order);
 }
 
 #[tokio::test]
-async fn events_are_dropped_doubled_held_and_reordered() {
+async fn events_are_dropped_doubled_and_held() {
     let simulator = world(50).await;
     let endpoint = Endpoint::start().await;
     simulator.point_webhooks(ProviderKind::Parallel, &endpoint.url);
     let faults = simulator.faults(ProviderKind::Parallel);
-    faults.outgoing(|outgoing| outgoing.duplicate_share = 1.0);
+    let id = simulator.parallel().profile_ids("Matter")[0].clone();
+    faults.outgoing(|outgoing| (outgoing.duplicate_share, outgoing.burst) = (1.0, 8));
     make_events(&simulator);
     assert_eq!(simulator.send_all().await.len(), 80);
     faults.outgoing(|outgoing| (outgoing.duplicate_share, outgoing.hold_share) = (0.0, 1.0));
-    simulator.parallel().close(&simulator.parallel().profile_ids("Matter")[0]).unwrap();
+    simulator.parallel().anonymize(&id).unwrap();
     assert_eq!(simulator.send_all().await.len(), 0);
     assert_eq!(simulator.send_all().await.len(), 1);
     faults.outgoing(|outgoing| (outgoing.drop_share, outgoing.hold_share) = (1.0, 0.0));
-    simulator.parallel().reopen(&simulator.parallel().profile_ids("Matter")[0]).unwrap();
+    make_events(&simulator);
     assert_eq!(simulator.send_all().await.len(), 0);
     assert_eq!(simulator.queued_webhooks(), 0);
 }
@@ -77,7 +83,7 @@ async fn a_registered_endpoint_is_probed_and_gets_what_it_asked_for() {
     let wanted = json!({"type": "PROFILE", "eventsUrl": endpoint.url, "eventTypes": ["PROFILE_CLOSED"]});
     let created = client.call("POST", "/subscriptions", Some(wanted.clone())).await;
     assert_eq!(created.status, 201);
-    assert_eq!(endpoint.bodies(), ["{}"]);
+    assert_eq!(endpoint.take_bodies(), ["{}"]);
     let id = simulator.parallel().profile_ids("Matter")[0].clone();
     simulator.parallel().close(&id).unwrap();
     simulator.parallel().reopen(&id).unwrap();
@@ -113,12 +119,35 @@ async fn any_body_can_be_signed_for_any_time() {
 }
 
 #[tokio::test]
-async fn a_spoiled_signature_differs_from_the_right_one() {
+async fn a_spoiled_signature_does_not_prove_anything() {
     let simulator = world(50).await;
     let endpoint = Endpoint::start().await;
+    let right = format!("Bearer {}", simulator.getprofile().api_key());
     simulator.point_webhooks(ProviderKind::GetProfile, &endpoint.url);
-    simulator.faults(ProviderKind::GetProfile).outgoing(|outgoing| outgoing.bad_signature_share = 1.0);
     simulator.getprofile().create("a", &json!({"summary": "x"})).unwrap();
     simulator.getprofile().settle();
     assert_eq!(simulator.send_all().await, [200]);
+    assert_eq!(endpoint.take()[0].headers["authorization"], right);
+    simulator.faults(ProviderKind::GetProfile).outgoing(|outgoing| outgoing.bad_signature_share = 1.0);
+    simulator.getprofile().emit_again("a").unwrap();
+    assert_eq!(simulator.send_all().await, [200]);
+    assert_ne!(endpoint.take()[0].headers["authorization"], right);
+}
+
+#[tokio::test]
+async fn the_signed_host_is_the_one_that_is_sent() {
+    let simulator = world(50).await;
+    let endpoint = Endpoint::start().await;
+    let mut webhook = simulator.sign(
+        ProviderKind::Copernica,
+        "type=test",
+        simulator::real_now(),
+        "https://mirror.example.com/webhooks/x",
+    );
+    webhook.url = endpoint.url.clone();
+    assert_eq!(simulator.send(&webhook).await.unwrap(), 200);
+    let received = endpoint.take();
+    assert_eq!(received[0].headers["host"], "mirror.example.com");
+    assert_eq!(received[0].headers["content-type"], "application/x-www-form-urlencoded");
+    assert!(received[0].headers["signature"].to_str().unwrap().contains("one._domainkey.copernica.com"));
 }

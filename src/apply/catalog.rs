@@ -137,4 +137,18 @@ impl Catalog {
         self.0.types.insert(seen.external_id.clone(), KnownType { row, fields });
         Ok(has_changed.then_some(profile_type_id))
     }
+
+    /// Writes the fields of a collection that is known.
+    pub async fn learn_collection_fields(
+        &mut self,
+        transaction: &impl ConnectionTrait,
+        source_id: i32,
+        collection: &str,
+        fields: &[FieldSeen],
+    ) -> Result<(), DbErr> {
+        match self.collection_id(collection) {
+            Some(collection_id) => write::replace_fields(transaction, source_id, Err(collection_id), fields).await,
+            None => Ok(()),
+        }
+    }
 }

@@ -112,8 +112,14 @@ async fn learn(
 ) -> Result<Vec<i32>, ApplyError> {
     let mut changed = Vec::new();
     for observation in observations(deliveries) {
-        if let Observation::ProfileType(seen) = observation {
-            changed.extend(catalog.learn(transaction, source_id, now, seen).await?);
+        match observation {
+            Observation::ProfileType(seen) => {
+                changed.extend(catalog.learn(transaction, source_id, now, seen).await?);
+            }
+            Observation::CollectionFields { collection, fields } => {
+                catalog.learn_collection_fields(transaction, source_id, collection, fields).await?;
+            }
+            _ => {}
         }
     }
     changed.sort_unstable();
@@ -171,7 +177,8 @@ fn wanted(provider: &dyn Provider, catalog: &Catalog, deliveries: &[Read]) -> Wa
     let mut wanted = Wanted::default();
     for observation in observations(deliveries) {
         match observation {
-            Observation::ProfileType(_) | Observation::MetadataNeeded { .. } => {}
+            Observation::ProfileType(_) | Observation::CollectionFields { .. } | Observation::MetadataNeeded { .. } => {
+            }
             Observation::Profile(seen) => {
                 wanted.profiles.insert(seen.external_id.clone());
                 wanted.whole.insert(seen.external_id.clone());
@@ -264,7 +271,7 @@ fn take_observation(
 ) {
     let origin = &delivery.origin;
     match observation {
-        Observation::ProfileType(_) | Observation::MetadataNeeded { .. } => {}
+        Observation::ProfileType(_) | Observation::CollectionFields { .. } | Observation::MetadataNeeded { .. } => {}
         Observation::Profile(seen) => profiles::observe(batch, origin, *seen),
         Observation::Subprofile(seen) => subprofiles::observe(batch, origin, *seen),
         Observation::Lifecycle(seen) => lifecycles::observe(batch, origin, seen),

@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
 
-use super::world::{Profile, Progress, World};
+use super::world::{Profile, Progress, Sections, World};
 use crate::clock::iso_auto;
 use crate::names;
 
@@ -32,14 +32,14 @@ pub(crate) fn generate(seed: u64, profiles: usize, now: DateTime<Utc>) -> World 
             flatten_core(&mut sections);
         }
         let profile = Profile {
-            sections,
+            sections: Sections::pack(&sections),
             pending: None,
             progress: if older_shape { Progress::Active } else { Progress::Ready },
             created_at,
             last_updated,
             updates: 1,
         };
-        world.profiles.insert(id, profile);
+        world.insert(&id, profile);
     }
     world
 }

@@ -81,11 +81,11 @@ pub(crate) fn profile(world: &World, switches: &ParallelSwitches, profile: &Prof
         for (at, definition) in kind.fields.iter().enumerate() {
             let held = profile.values.get(&at);
             if let Some(alias) = definition.alias {
-                values.insert(alias.to_owned(), held.map_or(Value::Null, |held| held.content["value"].clone()));
+                values.insert(alias.to_owned(), held.map_or(Value::Null, |held| held.value.clone()));
             }
             let value = held.map(|held| {
                 json!({
-                    "id": format!("{}{at:02}", &profile.id[..12]), "content": held.content, "expiresAt": held.expires_at,
+                    "id": format!("{}{at:02}", &profile.id[..12]), "content": {"value": held.value}, "expiresAt": held.expires_at,
                     "createdAt": iso_millis(held.created_at),
                 })
             });

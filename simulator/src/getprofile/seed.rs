@@ -1,6 +1,6 @@
 //! The app as it stands when the world begins, and what text submitted to it may turn into.
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Duration, SubsecRound, Utc};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -23,8 +23,7 @@ pub(crate) fn generate(seed: u64, profiles: usize, now: DateTime<Utc>) -> World 
     let mut world = World::default();
     for number in 0..profiles {
         let id = new_id(&mut rng, number);
-        let created_at = now - Duration::seconds(rng.random_range(86_400..2 * 365 * 86_400));
-        let created_at = created_at - Duration::milliseconds(i64::from(created_at.timestamp_subsec_millis()));
+        let created_at = now.trunc_subsecs(0) - Duration::seconds(rng.random_range(86_400..2 * 365 * 86_400));
         let last_updated = created_at + Duration::seconds(rng.random_range(0..(now - created_at).num_seconds().max(1)));
         let older_shape = rng.random_bool(0.02);
         let mut sections = sections(&mut rng, created_at);

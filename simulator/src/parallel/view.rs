@@ -71,8 +71,8 @@ pub(crate) fn profile(world: &World, switches: &ParallelSwitches, profile: &Prof
     if profile.end == Some(End::Anonymized) {
         view["status"] = json!("CLOSED");
     }
-    if let Some(at) = profile.deletion_at.filter(|_| switches.deletion_date_in_object) {
-        view["permanentDeletionAt"] = json!(iso_millis(at));
+    if let (Some(at), Some(key)) = (profile.deletion_at, switches.deletion_date_key) {
+        view[key] = json!(iso_millis(at));
     }
     let kind = &world.types[profile.kind];
     if include.fields {

@@ -1,0 +1,9 @@
+//! Everything that is tested from outside, in one binary: it links once.
+//!
+//! - `storage`: what both databases must do alike before any stage is involved.
+//!
+//! `support` holds the harness. A test that touches a database is written once, with `both!`, and
+//! runs on SQLite and on PostgreSQL.
+
+mod storage;
+mod support;

@@ -18,6 +18,10 @@
 //!
 //! Only [`app`] knows every stage. `ARCHITECTURE.md` walks a delivery from the socket to the subscriber.
 
+pub mod apply;
+mod backoff;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod failpoint;
+pub mod inbox;

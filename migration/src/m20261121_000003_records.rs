@@ -97,7 +97,7 @@ impl MigrationTrait for Migration {
                     .col(integer("source_id"))
                     .col(text("external_id"))
                     .col(big_integer("profile_id"))
-                    .col(integer("collection_id"))
+                    .col(integer_null("collection_id"))
                     .col(json_binary("fields"))
                     .col(big_integer_null("created_at"))
                     .col(big_integer_null("modified_at"))

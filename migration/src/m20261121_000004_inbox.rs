@@ -8,6 +8,7 @@ pub struct Migration;
 
 /// Written out because partial indexes read the same on both databases and the builder has none.
 const INDEXES: &[&str] = &[
+    "CREATE INDEX delivery_position ON delivery (source_id, id)",
     "CREATE UNIQUE INDEX delivery_dedupe_key ON delivery (source_id, dedupe_key)",
     "CREATE INDEX delivery_pending ON delivery (source_id, id) WHERE state = 'pending'",
     "CREATE INDEX delivery_parked ON delivery (source_id, id) WHERE state = 'parked'",

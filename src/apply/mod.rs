@@ -1,0 +1,5 @@
+//! Apply.
+
+pub mod freshness;
+pub mod lifecycle;
+pub mod policy;

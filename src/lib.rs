@@ -25,3 +25,4 @@ pub mod config;
 pub mod db;
 pub mod failpoint;
 pub mod inbox;
+pub mod mirror;

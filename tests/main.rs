@@ -1,11 +1,13 @@
 //! Everything that is tested from outside, in one binary: it links once.
 //!
+//! - `adapters`: each provider against the simulator.
 //! - `rules`: what the code and the documents must keep to.
 //! - `storage`: what both databases must do alike before any stage is involved.
 //!
 //! `support` holds the harness. A test that touches a database is written once, with `both!`, and
 //! runs on SQLite and on PostgreSQL.
 
+mod adapters;
 mod rules;
 mod storage;
 mod support;

@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod database;
 mod programs;
+pub mod world;
 
 /// Writes one test for both databases: `name::sqlite` and `name::postgres`.
 ///

@@ -93,7 +93,9 @@ impl Folded {
         let offered = self.interests_of_type.get(type_id);
         let group = |name: &str| offered?.iter().find(|interest| interest.name == name)?.group.clone();
         let active = seen.interests.iter().flatten();
-        active.map(|interest| (interest.group.clone().or_else(|| group(&interest.name)), interest.name.clone())).collect()
+        active
+            .map(|interest| (interest.group.clone().or_else(|| group(&interest.name)), interest.name.clone()))
+            .collect()
     }
 }
 

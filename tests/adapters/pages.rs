@@ -63,9 +63,11 @@ async fn walk(simulator: &Simulator, kind: ProviderKind, adapter: &dyn Provider)
 fn a_fetch_of_what_is_not_there_is_missing_and_not_broken() {
     block_on(async {
         let simulator = world::start(3, 60).await;
-        for (kind, id) in
-            [(ProviderKind::Copernica, "999999"), (ProviderKind::Parallel, "nobody"), (ProviderKind::GetProfile, "nobody")]
-        {
+        for (kind, id) in [
+            (ProviderKind::Copernica, "999999"),
+            (ProviderKind::Parallel, "nobody"),
+            (ProviderKind::GetProfile, "nobody"),
+        ] {
             let adapter = adapter(&simulator, kind);
             let caller = Caller::new(&simulator, kind, adapter.as_ref()).await;
             let call = adapter.fetch(&Target::Profile { id: id.to_owned() });

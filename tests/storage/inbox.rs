@@ -60,7 +60,8 @@ both!(copies_at_the_same_moment_are_one_delivery, |database| {
     let source_id = add_source(&db, "crm").await;
     // Two instances of the service on one database.
     let (one, two) = (open(&db), open(&db));
-    let copies = (0..20).map(|n| if n % 2 == 0 { &one.0 } else { &two.0 }).map(|i| i.append(webhook(source_id, "same")));
+    let copies =
+        (0..20).map(|n| if n % 2 == 0 { &one.0 } else { &two.0 }).map(|i| i.append(webhook(source_id, "same")));
     let answers: Vec<Appended> = join_all(copies).await.into_iter().map(|answer| answer.expect("kept")).collect();
     let kept = answers.iter().filter(|answer| matches!(answer, Appended::Kept(_))).count();
     assert_eq!(kept, 1, "{answers:?}");

@@ -41,9 +41,9 @@ impl Cluster {
         match &self.place {
             Place::Socket(folder) => format!("postgres://postgres@localhost/{database}?host={}", folder.display()),
             Place::Given(url) => {
-                let (base, query) = url.split_once('?').map_or((url.as_str(), String::new()), |(base, query)| {
-                    (base, format!("?{query}"))
-                });
+                let (base, query) = url
+                    .split_once('?')
+                    .map_or((url.as_str(), String::new()), |(base, query)| (base, format!("?{query}")));
                 let server = base.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
                 format!("{server}/{database}{query}")
             }
@@ -124,9 +124,12 @@ fn make(bin: &Path, folder: &Path, user: Option<User>) {
         "max_connections=200",
     ];
     let settings = settings.map(|setting| format!("-c {setting}")).join(" ");
-    run(programs::command(&bin.join("pg_ctl"), user).arg("-D").arg(&data).arg("-l").arg(&log).args([
-        "-w", "-t", "60", "-o", &settings, "start",
-    ]));
+    run(programs::command(&bin.join("pg_ctl"), user)
+        .arg("-D")
+        .arg(&data)
+        .arg("-l")
+        .arg(&log)
+        .args(["-w", "-t", "60", "-o", &settings, "start"]));
 }
 
 /// Runs to the end. Output goes to a file: a server that inherited a pipe would keep it open.

@@ -5,7 +5,11 @@
 
 pub mod cluster;
 pub mod database;
+pub mod graphql;
+pub mod picture;
 mod programs;
+pub mod rows;
+pub mod socket;
 pub mod world;
 
 /// Writes one test for both databases: `name::sqlite` and `name::postgres`.

@@ -8,11 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The source that mirrors each provider.
-pub const SOURCES: [(ProviderKind, &str); 3] = [
-    (ProviderKind::Copernica, "marketing"),
-    (ProviderKind::Parallel, "crm"),
-    (ProviderKind::GetProfile, "people"),
-];
+pub const SOURCES: [(ProviderKind, &str); 3] =
+    [(ProviderKind::Copernica, "marketing"), (ProviderKind::Parallel, "crm"), (ProviderKind::GetProfile, "people")];
 
 /// Name of the source that mirrors a provider.
 pub fn source_of(provider: ProviderKind) -> &'static str {

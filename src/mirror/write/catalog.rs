@@ -153,12 +153,17 @@ pub(crate) async fn write_profile_type(
     known: Option<&profile_type::Model>,
 ) -> Result<profile_type::Model, DbErr> {
     use profile_type::Column;
-    let kind = entity::ProfileKind::from(seen.kind);
+    // A delivery that lists only the fields names neither the type nor what it is about.
+    let (name, kind) = match known {
+        Some(known) if seen.name.is_empty() => (known.name.clone(), known.kind),
+        _ if seen.name.is_empty() => (seen.external_id.clone(), entity::ProfileKind::from(seen.kind)),
+        _ => (seen.name.clone(), entity::ProfileKind::from(seen.kind)),
+    };
     let row = profile_type::ActiveModel {
         id: NotSet,
         source_id: Set(source_id),
         external_id: Set(seen.external_id.clone()),
-        name: Set(seen.name.clone()),
+        name: Set(name),
         kind: Set(kind),
         has_metadata: Set(known.is_some_and(|known| known.has_metadata) || seen.fields.is_some()),
         mirrored_at: Set(now),

@@ -3,7 +3,7 @@
 use super::insert_rows;
 use entity::{change, lifecycle_transition, source_state, verdict};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::NotSet, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
 /// Appends changes; their revisions continue the source's.
 pub(crate) async fn write_changes(transaction: &impl ConnectionTrait, rows: Vec<change::Model>) -> Result<(), DbErr> {

@@ -15,11 +15,14 @@ mod requests;
 mod subprofiles;
 
 pub(crate) use catalog::{
-    Definitions, ensure_collections, ensure_profile_types, ensure_relationship_types, load_catalog, replace_fields,
-    replace_interests, write_collection, write_profile_type,
+    Definitions, KnownType, ensure_collections, ensure_profile_types, ensure_relationship_types, load_catalog,
+    replace_fields, replace_interests, write_collection, write_profile_type,
 };
 pub(crate) use journal::{advance_revision, write_changes, write_transitions, write_verdicts};
-pub(crate) use profiles::{load_interests, load_profiles, load_profiles_of_type, write_interests, write_profiles};
+pub(crate) use profiles::{
+    load_interests, load_profiles, load_profiles_by_id, load_profiles_of_type, write_interests, write_placeholders,
+    write_profiles,
+};
 pub(crate) use relationships::{RelationshipsOf, load_relationships, write_relationships};
 pub(crate) use requests::{Again, Wish, load_requests, settle_requests, target_key, write_wishes};
 pub(crate) use subprofiles::{load_subprofiles, write_subprofiles};

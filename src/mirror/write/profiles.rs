@@ -3,7 +3,7 @@
 use super::{CHUNK, fresh, replace_by_external_id};
 use entity::{profile, profile_interest};
 use provider::InterestSeen;
-use sea_orm::sea_query::Query;
+use sea_orm::sea_query::{OnConflict, Query};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait,
@@ -19,6 +19,19 @@ pub(crate) async fn load_profiles(
     let mut rows = Vec::with_capacity(external_ids.len());
     for chunk in external_ids.chunks(CHUNK) {
         rows.extend(profile::by_external_ids(source_id, chunk).all(transaction).await?);
+    }
+    Ok(rows)
+}
+
+/// The profiles with these row ids.
+pub(crate) async fn load_profiles_by_id(
+    transaction: &impl ConnectionTrait,
+    ids: &[i64],
+) -> Result<Vec<profile::Model>, DbErr> {
+    let mut rows = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(CHUNK) {
+        let named = profile::Entity::find().filter(profile::Column::Id.is_in(chunk.iter().copied()));
+        rows.extend(named.all(transaction).await?);
     }
     Ok(rows)
 }
@@ -68,12 +81,30 @@ pub(crate) async fn write_profiles(
     rows: Vec<profile::Model>,
 ) -> Result<HashMap<String, i64>, DbErr> {
     use profile::Column;
+    insert(transaction, rows, replace_by_external_id(Column::Id, Column::SourceId, Column::ExternalId)).await
+}
+
+/// Makes sure that placeholders exist and returns the id of each. A row that is there already stays as it is.
+pub(crate) async fn write_placeholders(
+    transaction: &impl ConnectionTrait,
+    rows: Vec<profile::Model>,
+) -> Result<HashMap<String, i64>, DbErr> {
+    use profile::Column;
+    let keep = OnConflict::columns([Column::SourceId, Column::ExternalId]).update_column(Column::ExternalId).to_owned();
+    insert(transaction, rows, keep).await
+}
+
+async fn insert(
+    transaction: &impl ConnectionTrait,
+    rows: Vec<profile::Model>,
+    conflict: OnConflict,
+) -> Result<HashMap<String, i64>, DbErr> {
+    use profile::Column;
     let mut ids = HashMap::with_capacity(rows.len());
     let mut rows = rows.into_iter().peekable();
     while rows.peek().is_some() {
         let chunk = rows.by_ref().take(CHUNK).map(|row| fresh::<profile::Entity>(row, Some(Column::Id)));
-        let conflict = replace_by_external_id(Column::Id, Column::SourceId, Column::ExternalId);
-        let mut statement = profile::Entity::insert_many(chunk).on_conflict(conflict).into_query();
+        let mut statement = profile::Entity::insert_many(chunk).on_conflict(conflict.clone()).into_query();
         statement.returning(Query::returning().columns([Column::Id, Column::ExternalId]));
         for row in transaction.query_all(&statement).await? {
             ids.insert(row.try_get("", "external_id")?, row.try_get("", "id")?);

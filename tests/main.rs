@@ -1,6 +1,7 @@
 //! Everything that is tested from outside, in one binary: it links once.
 //!
 //! - `adapters`: each provider against the simulator.
+//! - `convergence`: random histories through the inbox and apply.
 //! - `rules`: what the code and the documents must keep to.
 //! - `storage`: what both databases must do alike before any stage is involved.
 //!
@@ -8,6 +9,7 @@
 //! runs on SQLite and on PostgreSQL.
 
 mod adapters;
+mod convergence;
 mod rules;
 mod storage;
 mod support;

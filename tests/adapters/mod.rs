@@ -13,8 +13,10 @@ use simulator::{ProviderKind, Simulator};
 use std::future::Future;
 use std::sync::Arc;
 
+pub use calls::Caller;
+
 /// The adapter of a provider, configured as the service would.
-fn adapter(simulator: &Simulator, kind: ProviderKind) -> Arc<dyn Provider> {
+pub fn adapter(simulator: &Simulator, kind: ProviderKind) -> Arc<dyn Provider> {
     let source = world::source(simulator, kind);
     let reveal = |secret: &profile_mirror::config::Secret| secret.reveal().unwrap();
     let (public_keys, fixed_keys) = match source.webhook.keys {

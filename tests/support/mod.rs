@@ -3,6 +3,7 @@
 //!
 //! Tests do not sleep. They `drain()` the application, or wait for a condition with a deadline.
 
+pub mod clock;
 pub mod cluster;
 pub mod database;
 pub mod graphql;

@@ -56,6 +56,12 @@ impl Picture {
         }
     }
 
+    /// Takes profiles out, and the relationships that they have.
+    pub fn forget(&mut self, ids: &BTreeSet<String>) {
+        self.profiles.retain(|id, _| !ids.contains(id));
+        self.relationships.retain(|(_, from, to)| !ids.contains(from) && !ids.contains(to));
+    }
+
     /// Panics with the differences where this picture of the mirror is not the one of the truth.
     ///
     /// A profile that is gone upstream and that the mirror never saw is no difference.

@@ -25,4 +25,5 @@ pub mod config;
 pub mod db;
 pub mod failpoint;
 pub mod inbox;
+pub mod ingest;
 pub mod mirror;

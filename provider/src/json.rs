@@ -22,7 +22,8 @@ pub(crate) fn read(body: &[u8]) -> Result<Value, String> {
         Err(first) => serde_json::from_str(&mend(body))
             .map_err(|_| format!("the body is not JSON (line {}, column {})", first.line(), first.column()))?,
     };
-    let has_nul = body.windows(6).any(|window| window == b"\\u0000");
+    // Text that is not UTF-8 was mended, and is looked through in any case.
+    let has_nul = std::str::from_utf8(body).map_or(true, |text| text.contains("\\u0000"));
     Ok(if has_nul { value_without_nul(value) } else { value })
 }
 

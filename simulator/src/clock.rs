@@ -1,6 +1,6 @@
 //! The time inside the world: moved by hand in tests, real in the program.
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Duration, SubsecRound, Utc};
 
 use crate::guarded::Guarded;
 
@@ -22,7 +22,7 @@ impl Clock {
     pub(crate) fn now(&self) -> DateTime<Utc> {
         match &self.manual {
             Some(at) => *at.lock(),
-            None => real_now(),
+            None => real_now().trunc_subsecs(3),
         }
     }
 

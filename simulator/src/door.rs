@@ -47,7 +47,7 @@ async fn serve(State(door): State<Arc<Door>>, request: Request) -> Response {
     let Some((provider, rest)) = find_provider(&path) else {
         return plain(Answer::text(StatusCode::NOT_FOUND, "text/plain", "no such provider"));
     };
-    door.context.traffic.enter(provider);
+    let _visit = door.context.traffic.enter(provider);
     let path_and_query = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
     let hold = door.context.traffic.claim_pause(&path_and_query);
     let failure = door.context.faults(provider).next_failure(&path_and_query);
@@ -83,7 +83,7 @@ async fn serve(State(door): State<Arc<Door>>, request: Request) -> Response {
     if let Some(hold) = hold {
         hold.wait().await;
     }
-    door.context.traffic.leave(record);
+    door.context.traffic.note(record);
     respond(answer, failure)
 }
 

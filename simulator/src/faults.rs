@@ -135,7 +135,7 @@ impl Faults {
         }))
     }
 
-    /// Makes the next `times` requests fail.
+    /// Makes the next `times` requests fail, the first ones whatever their path: at Copernica that may be the one for a JWT.
     pub fn fail_next(&self, times: usize, kind: FailureKind) {
         self.fail_next_at("", times, kind);
     }

@@ -14,6 +14,8 @@ use crate::simulator::Simulator;
 const SENDING_INTERVAL: Duration = Duration::from_millis(100);
 /// How often GetProfile gets a step further with what it is working on.
 const PROCESSING_INTERVAL: Duration = Duration::from_millis(1500);
+/// How long the last round of sending may take after the end.
+const LAST_ROUND: Duration = Duration::from_secs(2);
 
 /// Lets `rate` random changes a second happen until it is cancelled. At rate 0 only webhooks are sent.
 pub async fn run_live(simulator: Arc<Simulator>, rate: f64, cancel: CancellationToken) {
@@ -27,13 +29,16 @@ pub async fn run_live_told(
     cancel: CancellationToken,
     tell: impl FnMut(Happening) + Send,
 ) {
-    let sender = tokio::spawn(send_due(Arc::clone(&simulator), cancel.clone()));
+    let mut sender = tokio::spawn(send_due(Arc::clone(&simulator), cancel.clone()));
     tokio::select! {
         () = cancel.cancelled() => {}
         () = make_changes(&simulator, rate, tell) => {}
         () = process_text(&simulator) => {}
     }
-    sender.abort();
+    // What is on its way may arrive; an endpoint that hangs is not waited for.
+    if tokio::time::timeout(LAST_ROUND, &mut sender).await.is_err() {
+        sender.abort();
+    }
 }
 
 async fn send_due(simulator: Arc<Simulator>, cancel: CancellationToken) {

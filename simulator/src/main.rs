@@ -7,6 +7,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use simulator::{ProviderKind, Simulator, SimulatorOptions, live, real_now};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 #[derive(Parser)]
@@ -102,9 +103,18 @@ async fn run_server(serve: Serve) -> anyhow::Result<()> {
     let live = tokio::spawn(live::run_live_told(Arc::clone(&simulator), serve.live, cancel.clone(), |happening| {
         println!("{} {happening}", real_now().format("%H:%M:%S"));
     }));
-    tokio::signal::ctrl_c().await.context("wait for an interrupt")?;
+    wait_for_stop().await?;
     cancel.cancel();
     live.await.context("end the live changes")
+}
+
+/// Returns on an interrupt or a SIGTERM.
+async fn wait_for_stop() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("wait for an interrupt"),
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 async fn print_signed(sign: Sign) -> anyhow::Result<()> {

@@ -127,7 +127,7 @@ impl Simulator {
             _ => {
                 let (field, value) = self.copernica_value(database, draw);
                 let changed = copernica.update_profile(&id, &[(field, &value)]).ok()?;
-                changed.then(|| format!("{name} has a new {}", field.replace('_', " ")))
+                changed.then(|| format!("{name}: {} changed", field.replace('_', " ")))
             }
         }
     }
@@ -225,9 +225,9 @@ impl Simulator {
             _ => {
                 let (field, value) = parallel_value(kind, draw);
                 let value = (draw.below(8) > 0).then_some(value);
-                let text = if value.is_some() { "a new" } else { "no longer a" };
+                let what = if value.is_some() { "changed" } else { "was emptied" };
                 let changed = parallel.set_field(&id, field, value).ok()?;
-                changed.then(|| format!("{name} has {text} {}", field.trim_start_matches("p_").replace('_', " ")))
+                changed.then(|| format!("{name}: {} {what}", field.trim_start_matches("p_").replace('_', " ")))
             }
         }
     }

@@ -235,7 +235,7 @@ impl Simulator {
         sending.buffered(burst.unwrap_or(1).max(1)).collect().await
     }
 
-    /// How many REST requests came, over all providers.
+    /// How many REST requests came, over all providers; those to the authentication host count as Copernica's.
     pub fn requests(&self) -> u64 {
         self.context.traffic.count()
     }
@@ -253,6 +253,12 @@ impl Simulator {
     /// Every REST request that was answered, oldest first (the last 200,000).
     pub fn request_log(&self) -> Vec<UpstreamRequest> {
         self.context.traffic.log()
+    }
+
+    /// How many logged requests have this in their path and query.
+    pub fn requests_to(&self, path_contains: &str) -> usize {
+        let is_there = |line: &UpstreamRequest| format!("{}?{}", line.path, line.query).contains(path_contains);
+        self.context.traffic.log().iter().filter(|line| is_there(line)).count()
     }
 
     /// Starts counting and logging requests anew.

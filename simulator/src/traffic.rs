@@ -49,18 +49,18 @@ struct Gate {
 pub(crate) struct Traffic(Guarded<Lines>);
 
 impl Traffic {
-    pub(crate) fn enter(&self, provider: ProviderKind) {
+    /// Counts a request, and that it is under way until the visit is dropped: a client may hang up at any time.
+    pub(crate) fn enter(&self, provider: ProviderKind) -> Visit<'_> {
         let mut lines = self.0.lock();
         let at = provider.index();
         lines.count[at] += 1;
         lines.in_flight[at] += 1;
         lines.most_in_flight[at] = lines.most_in_flight[at].max(lines.in_flight[at]);
+        Visit { traffic: self, provider }
     }
 
-    pub(crate) fn leave(&self, request: UpstreamRequest) {
+    pub(crate) fn note(&self, request: UpstreamRequest) {
         let mut lines = self.0.lock();
-        let at = request.provider.index();
-        lines.in_flight[at] = lines.in_flight[at].saturating_sub(1);
         if lines.log.len() >= KEPT_LINES {
             lines.log.pop_front();
         }
@@ -101,6 +101,20 @@ impl Traffic {
         let mut lines = self.0.lock();
         let at = lines.pauses.iter().position(|(needle, _)| path_and_query.contains(needle.as_str()))?;
         Some(Hold { gate: lines.pauses.remove(at).1 })
+    }
+}
+
+/// A request under way.
+pub(crate) struct Visit<'a> {
+    traffic: &'a Traffic,
+    provider: ProviderKind,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        let mut lines = self.traffic.0.lock();
+        let under_way = &mut lines.in_flight[self.provider.index()];
+        *under_way = under_way.saturating_sub(1);
     }
 }
 

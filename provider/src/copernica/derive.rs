@@ -14,8 +14,12 @@ pub(super) fn derive(fields: &Map<String, Value>, definitions: &[FieldSeen]) -> 
             .iter()
             .find_map(|wanted| fields.keys().filter(|key| key.eq_ignore_ascii_case(wanted)).find_map(|key| text(key)))
     };
-    let typed = definitions.iter().filter(|field| field.upstream_type == "email").find_map(|field| text(&field.name));
-    let email = typed.or_else(|| named(&["email", "mail", "e_mail", "e-mail", "email_address", "emailaddress"]));
+    let typed = definitions.iter().find(|field| field.upstream_type == "email");
+    let email = match typed {
+        // Where one is defined, an empty one means that there is no address.
+        Some(field) => text(&field.name),
+        None => named(&["email", "mail", "e_mail", "e-mail", "email_address", "emailaddress"]),
+    };
     let parts = [
         named(&["firstname", "first_name", "given_name"]),
         named(&["lastname", "last_name", "surname", "family_name"]),

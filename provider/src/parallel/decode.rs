@@ -14,10 +14,6 @@ use crate::{
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-/// Keys under which the date of a scheduled deletion may stand; the reference names none (*assumed*).
-const DELETION_DATE_KEYS: [&str; 4] =
-    ["deletionScheduledAt", "scheduledForDeletionAt", "deletionScheduledFor", "deletionDate"];
-
 pub(super) fn decode(delivery: &Delivery<'_>) -> Result<Decoded, DecodeError> {
     let result = match delivery.kind {
         DeliveryKind::Webhook => decode_event(delivery.body),
@@ -38,7 +34,13 @@ fn decode_event(body: &[u8]) -> Result<Decoded, String> {
         let ignored = Some(format!("{name} is not about profiles"));
         return Ok(Decoded { ignored, event: event_type, ..Decoded::default() });
     }
-    let profile = json::id(event.get("profileId")).ok_or("the event has no profileId")?;
+    let Some(profile) = json::id(event.get("profileId")) else {
+        if event_type.is_none() || wire::KNOWN_EVENTS.contains(&name.as_str()) {
+            return Err("the event has no profileId".to_owned());
+        }
+        let ignored = Some(format!("{name} names no profile"));
+        return Ok(Decoded { ignored, event: event_type, ..Decoded::default() });
+    };
     let at = iso_value(event.get("createdAt"));
     let to = match name.as_str() {
         "PROFILE_CLOSED" => Some(Status::Closed),
@@ -165,8 +167,11 @@ fn read_profile(row: &Value) -> Result<ProfileSeen, String> {
     })
 }
 
+/// The date of a scheduled deletion. The reference names no key for it (*assumed*): any that speaks of
+/// deletion and holds a time counts, but for the time at which somebody asked for it.
 fn deletion_date(object: &Map<String, Value>) -> Option<DateTime<Utc>> {
-    DELETION_DATE_KEYS.iter().find_map(|key| iso_value(object.get(*key)))
+    let speaks_of_it = |key: &str| key.contains("deletion") && !key.contains("request");
+    object.iter().filter(|(key, _)| speaks_of_it(&key.to_lowercase())).find_map(|(_, value)| iso_value(Some(value)))
 }
 
 /// Field values by alias, else field id. An expiry stands beside its field as `<field>.expiresAt`.
@@ -213,7 +218,8 @@ fn read_relationship(profile: &str, row: &Value) -> Option<RelationshipSeen> {
     };
     let (from, to) = if is_inverse { (other, profile.to_owned()) } else { (profile.to_owned(), other) };
     let alias = json::text(kind.get("alias"));
-    let type_external_id = json::id(kind.get("id")).or_else(|| alias.clone())?;
+    // As with fields, the alias is the key that people know; it may be missing.
+    let type_external_id = alias.clone().or_else(|| json::id(kind.get("id")))?;
     Some(RelationshipSeen {
         external_id: json::id(row.get("id"))?,
         type_name: wire::label(kind.get("name")).or(alias).unwrap_or_else(|| type_external_id.clone()),

@@ -7,6 +7,23 @@ use serde_json::{Map, Value};
 /// is not documented, so each is asked for on its own.
 pub(super) const LISTED_STATUSES: [&str; 3] = ["OPEN", "CLOSED", "DELETION_SCHEDULED"];
 
+/// Events that are always about one profile (help page on event subscriptions).
+pub(super) const KNOWN_EVENTS: [&str; 13] = [
+    "PROFILE_CREATED",
+    "PROFILE_UPDATED",
+    "PROFILE_FIELD_VALUE_UPDATED",
+    "PROFILE_FIELD_EXPIRY_UPDATED",
+    "PROFILE_FIELD_FILE_ADDED",
+    "PROFILE_FIELD_FILE_REMOVED",
+    "PROFILE_FIELD_VALUE_MONITORED",
+    "PROFILE_RELATIONSHIP_CREATED",
+    "PROFILE_RELATIONSHIP_REMOVED",
+    "PROFILE_CLOSED",
+    "PROFILE_REOPENED",
+    "PROFILE_SCHEDULED_FOR_DELETION",
+    "PROFILE_ANONYMIZED",
+];
+
 /// The status that Parallel calls `word`.
 pub(super) fn status(word: &str) -> Option<Status> {
     match word {

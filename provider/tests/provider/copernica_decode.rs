@@ -293,6 +293,8 @@ fn names_addresses_and_references_come_from_definitions_or_names() {
     assert_eq!(derived.email.as_deref(), Some("a@b.c"));
     assert_eq!(derived.display_name.as_deref(), Some("Ann Lee"));
     assert_eq!(derived.references, [Reference { field: "boss".to_owned(), to: "12".to_owned() }]);
+    let emptied = provider.derive(&fields(json!({"contact": "", "mail": "x@y.z"})), &definitions);
+    assert_eq!(emptied.email, None);
     let derived = provider.derive(&values, &[]);
     assert_eq!((derived.email.as_deref(), derived.references.len()), (Some("x@y.z"), 0));
     let named = provider.derive(&fields(json!({"name": "Ann", "firstname": "X"})), &[]);

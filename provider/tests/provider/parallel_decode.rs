@@ -53,7 +53,9 @@ fn lifecycle_events_are_transitions() {
 fn other_events_are_ignored_and_nameless_ones_are_errors() {
     assert!(event("petition-completed").ignored.is_some());
     assert!(decode("{}").unwrap().ignored.is_some());
+    assert!(decode(r#"{"type":"PROFILE_TYPE_UPDATED"}"#).unwrap().ignored.is_some());
     assert!(decode(r#"{"type":"PROFILE_UPDATED"}"#).is_err());
+    assert!(decode(r#"{"data":{}}"#).is_err());
     assert!(decode(r#"{"type":"PROFILE_ANONYMIZED","profileId":"p"}"#).is_err());
     assert!(decode("[]").is_err());
     assert!(matches!(
@@ -170,4 +172,17 @@ fn the_address_comes_from_its_field() {
     assert_eq!((derived.email.as_deref(), derived.display_name.as_deref()), (Some("a@b.c"), Some("Ann Lee")));
     let other: Map<String, Value> = json!({"work_email": "x@y.z", "email_sent": true}).as_object().unwrap().clone();
     assert_eq!(provider.derive(&other, &[]).email.as_deref(), Some("x@y.z"));
+}
+
+#[test]
+fn the_date_of_a_deletion_is_found_under_any_likely_key() {
+    let provider = build("parallel", settings());
+    for key in ["permanentDeletionAt", "deletionScheduledAt", "scheduledForDeletionAt", "deletionDate"] {
+        let body =
+            format!(r#"{{"id":"p","deletionRequestedAt":"2026-01-01T00:00:00Z","{key}":"2026-03-01T00:00:00Z"}}"#);
+        let seen = only_profile(fetched(provider.as_ref(), &profile("p"), body.as_bytes()).unwrap());
+        assert_eq!(seen.scheduled_for, Some(utc("2026-03-01T00:00:00Z")), "{key}");
+    }
+    let body = br#"{"id":"p","deletionRequestedAt":"2026-01-01T00:00:00Z","deletionPolicy":"x"}"#;
+    assert_eq!(only_profile(fetched(provider.as_ref(), &profile("p"), body).unwrap()).scheduled_for, None);
 }

@@ -37,9 +37,9 @@ fn bracketed(entries: &[(String, String)]) -> Vec<(String, String)> {
     entries.iter().map(|(name, value)| (format!("[{name}]"), value.clone())).collect()
 }
 
-fn field_entries(schema: &[Field], values: &[Box<str>], removed: bool) -> Vec<(String, String)> {
+fn field_entries(schema: &[Field], values: &[Box<str>]) -> Vec<(String, String)> {
     let entry =
-        |(at, field): (usize, &Field)| (format!("[{}]", field.name), value_at(schema, values, at, removed).to_owned());
+        |(at, field): (usize, &Field)| (format!("[{}]", field.name), value_at(schema, values, at, false).to_owned());
     schema.iter().enumerate().map(entry).collect()
 }
 
@@ -83,7 +83,7 @@ fn database_scope(database: u64) -> String {
     format!("database:{database}")
 }
 
-/// `create` or `update` of a profile.
+/// `create` or `update` of a live profile.
 pub(crate) fn profile(
     world: &World,
     switches: &CopernicaSwitches,
@@ -92,7 +92,7 @@ pub(crate) fn profile(
     parameters: &Parameters,
     now: i64,
 ) -> Option<Event> {
-    let profile = world.profiles.get(&id)?;
+    let profile = world.profiles.get(&id).filter(|profile| profile.removed.is_none())?;
     let database = world.databases.get(&profile.database)?;
     let mut form = begin(kind, now);
     form.put("profile", id);
@@ -103,7 +103,7 @@ pub(crate) fn profile(
     form.put("created", local_time(profile.created));
     form.put("modified", local_time(profile.modified));
     form.put_map("parameters", bracketed(parameters), switches);
-    form.put_map("fields", field_entries(&database.fields, &profile.values, profile.removed.is_some()), switches);
+    form.put_map("fields", field_entries(&database.fields, &profile.values), switches);
     form.put_map("interests", interest_entries(&database.interests, profile, switches.interests), switches);
     Some(event(kind, id, vec![database_scope(profile.database)], form))
 }
@@ -121,7 +121,7 @@ pub(crate) fn profile_deleted(
     form.put("profile", id);
     form.put("database", removed.before.database);
     if !switches.minimal_delete_body {
-        form.put_map("fields", field_entries(&database.fields, &removed.before.values, false), switches);
+        form.put_map("fields", field_entries(&database.fields, &removed.before.values), switches);
     }
     let mut events = vec![event("delete", id, vec![database_scope(removed.before.database)], form)];
     if switches.cascaded_delete_webhooks {
@@ -131,7 +131,7 @@ pub(crate) fn profile_deleted(
     events
 }
 
-/// `create` or `update` of a subprofile.
+/// `create` or `update` of a live subprofile.
 pub(crate) fn subprofile(
     world: &World,
     switches: &CopernicaSwitches,
@@ -140,7 +140,7 @@ pub(crate) fn subprofile(
     parameters: &Parameters,
     now: i64,
 ) -> Option<Event> {
-    let subprofile = world.subprofiles.get(&id)?;
+    let subprofile = world.subprofiles.get(&id).filter(|subprofile| subprofile.removed.is_none())?;
     let collection = world.collections.get(&subprofile.collection)?;
     let mut form = begin(kind, now);
     form.put("profile", subprofile.profile);
@@ -154,11 +154,7 @@ pub(crate) fn subprofile(
     form.put("created", local_time(subprofile.created));
     form.put("modified", local_time(subprofile.modified));
     form.put_map("parameters", bracketed(parameters), switches);
-    form.put_map(
-        "fields",
-        field_entries(&collection.fields, &subprofile.values, subprofile.removed.is_some()),
-        switches,
-    );
+    form.put_map("fields", field_entries(&collection.fields, &subprofile.values), switches);
     Some(event(kind, subprofile.profile, subprofile_scope(collection.database, collection.id), form))
 }
 
@@ -177,7 +173,7 @@ pub(crate) fn subprofile_deleted(
     form.put("collection", collection.id);
     if !switches.minimal_delete_body {
         form.put("database", collection.database);
-        form.put_map("fields", field_entries(&collection.fields, &before.values, false), switches);
+        form.put_map("fields", field_entries(&collection.fields, &before.values), switches);
     }
     Some(event("delete", before.profile, subprofile_scope(collection.database, collection.id), form))
 }

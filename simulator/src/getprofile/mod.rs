@@ -119,7 +119,8 @@ impl GetProfileSim {
         let profiles = &state.world.profiles;
         let from = format!("user-{:06}", (profiles.len() as f64 * draw) as usize);
         let (id, profile) = profiles.range(from..).next().or_else(|| profiles.first_key_value())?;
-        let name = profile.sections.get("core_info").and_then(|core| core.get("name")).and_then(truth::bare_text);
+        let sections = profile.sections.unpack();
+        let name = sections.get("core_info").and_then(|core| core.get("name")).and_then(truth::bare_text);
         Some((id.clone(), name.unwrap_or(id).to_owned()))
     }
 

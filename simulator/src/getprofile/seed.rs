@@ -1,12 +1,12 @@
 //! The app as it stands when the world begins, and what text submitted to it may turn into.
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Duration, SubsecRound, Utc};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
 
-use super::world::{Profile, Progress, World};
+use super::world::{Profile, Progress, Sections, World};
 use crate::clock::iso_auto;
 use crate::names;
 
@@ -23,8 +23,7 @@ pub(crate) fn generate(seed: u64, profiles: usize, now: DateTime<Utc>) -> World 
     let mut world = World::default();
     for number in 0..profiles {
         let id = new_id(&mut rng, number);
-        let created_at = now - Duration::seconds(rng.random_range(86_400..2 * 365 * 86_400));
-        let created_at = created_at - Duration::milliseconds(i64::from(created_at.timestamp_subsec_millis()));
+        let created_at = now.trunc_subsecs(0) - Duration::seconds(rng.random_range(86_400..2 * 365 * 86_400));
         let last_updated = created_at + Duration::seconds(rng.random_range(0..(now - created_at).num_seconds().max(1)));
         let older_shape = rng.random_bool(0.02);
         let mut sections = sections(&mut rng, created_at);
@@ -32,14 +31,14 @@ pub(crate) fn generate(seed: u64, profiles: usize, now: DateTime<Utc>) -> World 
             flatten_core(&mut sections);
         }
         let profile = Profile {
-            sections,
+            sections: Sections::pack(&sections),
             pending: None,
             progress: if older_shape { Progress::Active } else { Progress::Ready },
             created_at,
             last_updated,
             updates: 1,
         };
-        world.profiles.insert(id, profile);
+        world.insert(&id, profile);
     }
     world
 }

@@ -85,10 +85,10 @@ fn absent(switches: &GetProfileSwitches) -> Answer {
 
 fn view(id: &str, profile: &Profile) -> Value {
     let updated = iso_auto(profile.last_updated);
-    let stamps: Map<String, Value> = profile.sections.keys().map(|section| (section.clone(), json!(updated))).collect();
+    let mut view = profile.sections.unpack();
+    let stamps: Map<String, Value> = view.keys().map(|section| (section.clone(), json!(updated))).collect();
     let log: Vec<Value> =
         (0..profile.updates.min(50)).map(|_| json!({"extracted_on": updated, "changes": {}})).collect();
-    let mut view = profile.sections.clone();
     let rest = json!({
         "profile_id": id, "tenant_id": TENANT, "status": profile.progress.wire_name(), "field_timestamps": stamps,
         "update_log": log, "last_updated": updated, "created_at": iso_auto(profile.created_at),
@@ -100,7 +100,7 @@ fn view(id: &str, profile: &Profile) -> Value {
 }
 
 impl State {
-    /// Everything is found but what `filterBy` and `filterValue` keep out; `query` only changes the order.
+    /// Everything is found but what `filterBy` and `filterValue` keep out; `query` only makes `sortBy` count for nothing.
     fn search(&self, call: &Call) -> Value {
         let number =
             |name: &str, default: usize| call.query(name).and_then(|text| text.parse().ok()).unwrap_or(default);
@@ -112,25 +112,27 @@ impl State {
                 text_at(id, profile, by).is_some_and(|text| text.to_lowercase().contains(value))
             })
         };
-        let mut found: Vec<(&String, &Profile)> =
-            self.world.profiles.iter().filter(|(id, profile)| fits(id, profile)).collect();
-        match call.query("sortBy").unwrap_or("last_updated") {
-            _ if call.query("query").is_some() => found.sort_by_key(|(_, profile)| profile.sections.len()),
+        let descending = call.query("sortOrder").unwrap_or("desc") != "asc";
+        let sort_by = call.query("sortBy").filter(|_| call.query("query").is_none());
+        let skip = (page - 1).saturating_mul(page_size);
+        if sort_by == Some("created_at") && !descending && filter.is_none() {
+            let ids = self.world.by_creation.iter().skip(skip).take(page_size).map(|(_, id)| id);
+            let rows: Vec<Value> = ids.filter_map(|id| Some(view(id, self.world.profiles.get(id)?))).collect();
+            return json!({"profiles": rows, "total": self.world.profiles.len(), "page": page, "pageSize": page_size});
+        }
+        let mut found: Vec<(&String, &Profile)> = self.world.profiles.iter().filter(|(id, it)| fits(id, it)).collect();
+        match sort_by.unwrap_or("last_updated") {
             "created_at" => found.sort_by_key(|(_, profile)| profile.created_at),
             "id" => {}
             "name" => found.sort_by_cached_key(|(id, profile)| text_at(id, profile, "name")),
             _ => found.sort_by_key(|(_, profile)| profile.last_updated),
         }
-        if call.query("sortOrder").unwrap_or("desc") != "asc" {
+        if descending {
             found.reverse();
         }
         let total = found.len();
-        let rows: Vec<Value> = found
-            .into_iter()
-            .skip((page - 1) * page_size)
-            .take(page_size)
-            .map(|(id, profile)| view(id, profile))
-            .collect();
+        let rows: Vec<Value> =
+            found.into_iter().skip(skip).take(page_size).map(|(id, profile)| view(id, profile)).collect();
         json!({"profiles": rows, "total": total, "page": page, "pageSize": page_size})
     }
 }
@@ -142,9 +144,10 @@ fn text_at(id: &str, profile: &Profile, path: &str) -> Option<String> {
         "status" => return Some(profile.progress.wire_name().to_owned()),
         _ => {}
     }
+    let sections = profile.sections.unpack();
     let mut parts = path.split('.');
-    let section = profile.sections.get(parts.next()?);
+    let section = sections.get(parts.next()?);
     let found = parts.fold(section, |at, part| at?.get(part));
-    let value = found.or_else(|| profile.sections.get("core_info")?.get(path))?;
+    let value = found.or_else(|| sections.get("core_info")?.get(path))?;
     bare_text(value).map_or_else(|| Some(value.to_string()), |text| Some(text.to_owned()))
 }

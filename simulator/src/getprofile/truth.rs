@@ -21,16 +21,12 @@ pub(crate) fn truth(world: &World) -> Truth {
 }
 
 fn living(profile: &Profile) -> TruthProfile {
+    let sections = profile.sections.unpack();
     TruthProfile {
         upstream_status: Some(profile.progress.wire_name().to_owned()),
-        fields: fields(&profile.sections),
-        interests: interests(&profile.sections),
-        name: profile
-            .sections
-            .get("core_info")
-            .and_then(|core| core.get("name"))
-            .and_then(bare_text)
-            .and_then(non_empty),
+        fields: fields(&sections),
+        interests: interests(&sections),
+        name: sections.get("core_info").and_then(|core| core.get("name")).and_then(bare_text).and_then(non_empty),
         ..TruthProfile::emptied(TYPE.to_owned(), TruthStatus::Open)
     }
 }

@@ -1,6 +1,6 @@
 //! GetProfile's store: profiles by caller-chosen id, and how text becomes content step by step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -32,11 +32,25 @@ impl Progress {
     }
 }
 
-/// One profile; its sections are what REST shows now.
+/// `core_info`, `interests`, `personality`, `memories`, `preferences`, `summary`, kept as JSON text: a tenth of the memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Sections(Box<str>);
+
+impl Sections {
+    pub(crate) fn pack(sections: &Map<String, Value>) -> Self {
+        Self(serde_json::to_string(sections).unwrap_or_default().into())
+    }
+
+    pub(crate) fn unpack(&self) -> Map<String, Value> {
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
+
+/// One profile.
 #[derive(Debug, Clone)]
 pub(crate) struct Profile {
-    /// `core_info`, `interests`, `personality`, `memories`, `preferences`, `summary`.
-    pub(crate) sections: Map<String, Value>,
+    /// What REST shows now.
+    pub(crate) sections: Sections,
     /// What the sections become when processing is done.
     pub(crate) pending: Option<Map<String, Value>>,
     pub(crate) progress: Progress,
@@ -49,8 +63,10 @@ pub(crate) struct Profile {
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) profiles: BTreeMap<String, Profile>,
+    /// The same ids in order of creation, for pages of the listing.
+    pub(crate) by_creation: BTreeSet<(DateTime<Utc>, String)>,
     /// Ids that are gone and not in use again.
-    pub(crate) deleted: std::collections::BTreeSet<String>,
+    pub(crate) deleted: BTreeSet<String>,
 }
 
 impl World {
@@ -58,18 +74,22 @@ impl World {
         self.profiles.get(id).ok_or_else(|| Refusal::because("Profile not found"))
     }
 
+    pub(crate) fn insert(&mut self, id: &str, profile: Profile) {
+        self.deleted.remove(id);
+        self.by_creation.insert((profile.created_at, id.to_owned()));
+        self.profiles.insert(id.to_owned(), profile);
+    }
+
     /// Merges sections into what processing will make of a profile, and starts it; creates the profile where there is none.
     pub(crate) fn submit(&mut self, id: &str, sections: &Map<String, Value>, now: DateTime<Utc>) {
-        self.deleted.remove(id);
-        let profile = self.profiles.entry(id.to_owned()).or_insert_with(|| Profile {
-            sections: Map::new(),
-            pending: None,
-            progress: Progress::Processing,
-            created_at: now,
-            last_updated: now,
-            updates: 0,
-        });
-        let pending = profile.pending.get_or_insert_with(|| profile.sections.clone());
+        if !self.profiles.contains_key(id) {
+            let sections = Sections::pack(&Map::new());
+            let progress = Progress::Processing;
+            let profile = Profile { sections, pending: None, progress, created_at: now, last_updated: now, updates: 0 };
+            self.insert(id, profile);
+        }
+        let Some(profile) = self.profiles.get_mut(id) else { return };
+        let pending = profile.pending.get_or_insert_with(|| profile.sections.unpack());
         for (name, value) in sections {
             merge(pending.entry(name.clone()).or_insert(Value::Null), value);
         }
@@ -84,7 +104,7 @@ impl World {
             Progress::Processing => Progress::Summarizing,
             Progress::Summarizing => {
                 if let Some(sections) = profile.pending.take() {
-                    profile.sections = sections;
+                    profile.sections = Sections::pack(&sections);
                 }
                 profile.updates += 1;
                 Progress::Ready
@@ -96,7 +116,8 @@ impl World {
     }
 
     pub(crate) fn delete(&mut self, id: &str) -> Result<(), Refusal> {
-        self.profiles.remove(id).ok_or_else(|| Refusal::because("Profile not found"))?;
+        let gone = self.profiles.remove(id).ok_or_else(|| Refusal::because("Profile not found"))?;
+        self.by_creation.remove(&(gone.created_at, id.to_owned()));
         self.deleted.insert(id.to_owned());
         Ok(())
     }

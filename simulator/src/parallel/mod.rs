@@ -50,8 +50,8 @@ pub struct ParallelSwitches {
     pub lists_open_only: bool,
     /// Fields without an alias leave the key out, where the default is `"alias": null`.
     pub null_alias_is_absent: bool,
-    /// The object carries `permanentDeletionAt` while a deletion is scheduled; on by default.
-    pub deletion_date_in_object: bool,
+    /// The key under which the object carries the date of a scheduled deletion; None leaves the date out.
+    pub deletion_date_key: Option<&'static str>,
     /// Ending a profile sends `PROFILE_RELATIONSHIP_REMOVED` to the other ends.
     pub relationship_events_on_end: bool,
     /// Every other list request starts one row late: rows shift under the pager.
@@ -69,7 +69,7 @@ impl Default for ParallelSwitches {
             anonymized_reads: AnonymizedReads::Absent,
             lists_open_only: false,
             null_alias_is_absent: false,
-            deletion_date_in_object: true,
+            deletion_date_key: Some("deletionScheduledAt"),
             relationship_events_on_end: false,
             shifting_pages: false,
             rate_limited: false,

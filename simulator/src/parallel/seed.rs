@@ -116,9 +116,8 @@ fn add_profile(world: &mut World, rng: &mut ChaCha8Rng, number: usize, created: 
     let place = world.create(kind, id, created);
     let first_values = values(kind, rng, place);
     if let Some(profile) = world.profiles.get_mut(&place) {
-        let held = |(at, value): (usize, Value)| {
-            (at, super::world::Held { content: json!({"value": value}), expires_at: None, created_at: created })
-        };
+        let held =
+            |(at, value): (usize, Value)| (at, super::world::Held { value, expires_at: None, created_at: created });
         profile.values = first_values.into_iter().map(held).collect();
         match rng.random_range(0..40) {
             0 | 1 => {

@@ -35,8 +35,7 @@ pub(crate) fn truth(world: &World) -> Truth {
 
 fn living(world: &World, type_id: String, profile: &Profile) -> TruthProfile {
     let kind = &world.types[profile.kind];
-    let fields =
-        profile.values.iter().map(|(at, held)| (kind.fields[*at].key().to_owned(), held.content["value"].clone()));
+    let fields = profile.values.iter().map(|(at, held)| (kind.fields[*at].key().to_owned(), held.value.clone()));
     let fields: std::collections::BTreeMap<String, Value> = fields.collect();
     let status = match profile.status {
         Status::Open => TruthStatus::Open,

@@ -71,8 +71,8 @@ pub(crate) fn profile(world: &World, switches: &ParallelSwitches, profile: &Prof
     if profile.end == Some(End::Anonymized) {
         view["status"] = json!("CLOSED");
     }
-    if let Some(at) = profile.deletion_at.filter(|_| switches.deletion_date_in_object) {
-        view["permanentDeletionAt"] = json!(iso_millis(at));
+    if let (Some(at), Some(key)) = (profile.deletion_at, switches.deletion_date_key) {
+        view[key] = json!(iso_millis(at));
     }
     let kind = &world.types[profile.kind];
     if include.fields {
@@ -81,11 +81,11 @@ pub(crate) fn profile(world: &World, switches: &ParallelSwitches, profile: &Prof
         for (at, definition) in kind.fields.iter().enumerate() {
             let held = profile.values.get(&at);
             if let Some(alias) = definition.alias {
-                values.insert(alias.to_owned(), held.map_or(Value::Null, |held| held.content["value"].clone()));
+                values.insert(alias.to_owned(), held.map_or(Value::Null, |held| held.value.clone()));
             }
             let value = held.map(|held| {
                 json!({
-                    "id": format!("{}{at:02}", &profile.id[..12]), "content": held.content, "expiresAt": held.expires_at,
+                    "id": format!("{}{at:02}", &profile.id[..12]), "content": {"value": held.value}, "expiresAt": held.expires_at,
                     "createdAt": iso_millis(held.created_at),
                 })
             });

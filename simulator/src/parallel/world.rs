@@ -51,7 +51,8 @@ pub(crate) struct RelationshipType {
 /// What a field of one profile holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
-    pub(crate) content: Value,
+    /// `content.value` in REST.
+    pub(crate) value: Value,
     pub(crate) expires_at: Option<NaiveDate>,
     pub(crate) created_at: DateTime<Utc>,
 }
@@ -173,14 +174,14 @@ impl World {
     /// Sets or empties one field; says whether its value changed.
     pub(crate) fn set_value(&mut self, place: u64, field: usize, value: Option<Value>, now: DateTime<Utc>) -> bool {
         let Some(profile) = self.profiles.get_mut(&place) else { return false };
-        let content = value.filter(|value| !value.is_null()).map(|value| serde_json::json!({"value": value}));
+        let value = value.filter(|value| !value.is_null());
         let before = profile.values.get(&field);
-        if before.map(|held| &held.content) == content.as_ref() {
+        if before.map(|held| &held.value) == value.as_ref() {
             return false;
         }
         let expires_at = before.and_then(|held| held.expires_at);
-        match content {
-            Some(content) => profile.values.insert(field, Held { content, expires_at, created_at: now }),
+        match value {
+            Some(value) => profile.values.insert(field, Held { value, expires_at, created_at: now }),
             None => profile.values.remove(&field),
         };
         profile.updated_at = now;
@@ -225,7 +226,7 @@ impl World {
         let kind = &self.types[profile.kind];
         let part = |alias: &&str| {
             let at = kind.fields.iter().position(|field| field.alias == Some(*alias))?;
-            profile.values.get(&at)?.content["value"].as_str().map(str::to_owned)
+            profile.values.get(&at)?.value.as_str().map(str::to_owned)
         };
         let parts: Vec<String> = kind.name_fields.iter().filter_map(part).collect();
         parts.join(" ").trim().to_owned()

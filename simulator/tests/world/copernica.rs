@@ -242,3 +242,65 @@ async fn tokens_end_and_are_refused_then() {
     simulator.copernica().set_token_lifetime(Duration::zero());
     assert_eq!(Client::new(&simulator, HERE).await.get("/identity").await.status, 400);
 }
+
+#[tokio::test]
+async fn the_switches_change_what_webhooks_say() {
+    let simulator = world(100).await;
+    let copernica = simulator.copernica();
+    let id = copernica.create_profile("People", &[("firstname", "Ada")]).unwrap();
+    copernica.create_subprofile(&id, "Orders", &[("amount", "1")]).unwrap();
+    copernica.create_subprofile(&id, "Visits", &[("page", "/")]).unwrap();
+    simulator.take_webhooks();
+    copernica.configure(|switches| {
+        switches.interests = InterestsEncoding::List;
+        switches.id_key = false;
+        switches.noop_update_webhook = true;
+        switches.cascaded_delete_webhooks = true;
+        switches.minimal_delete_body = true;
+        switches.account_underscore = true;
+    });
+    copernica.update_profile(&id, &[("firstname", "Ada")]).unwrap();
+    copernica.configure(|switches| switches.empty_arrays_present = true);
+    copernica.update_profile(&id, &[("firstname", "Ada")]).unwrap();
+    copernica.delete_profile(&id).unwrap();
+    let webhooks = simulator.take_webhooks();
+    let bodies: Vec<BTreeMap<String, String>> = webhooks.iter().map(|webhook| form(&webhook.body)).collect();
+    assert!(!bodies[0].contains_key("interests") && !bodies[0].contains_key("id"));
+    assert_eq!(bodies[1]["interests"], "");
+    assert_eq!(bodies[2].keys().collect::<Vec<_>>(), ["database", "profile", "time", "timestamp", "type"]);
+    assert!(bodies[3].contains_key("subprofile") && bodies[4].contains_key("subprofile"));
+    assert!(!bodies[4].contains_key("database"));
+    assert_eq!(webhooks[0].header("x-copernica-id"), Some("account_1234"));
+}
+
+#[tokio::test]
+async fn webhooks_registered_through_rest_get_their_trigger_and_scope() {
+    let simulator = world(100).await;
+    let client = Client::new(&simulator, HERE).await;
+    let wanted = json!({"handler": "http://127.0.0.1:1/x", "trigger": "create", "database": 2});
+    let created = client.call("POST", "/webhooks", Some(wanted)).await;
+    let id = created.headers["x-created"].to_str().unwrap().to_owned();
+    assert_eq!(client.get_ok(&format!("/webhook/{id}")).await["trigger"], json!("create"));
+    simulator.copernica().create_profile("People", &[]).unwrap();
+    simulator.copernica().create_profile("Companies", &[]).unwrap();
+    assert_eq!(simulator.send_all().await, [0], "nobody listens there");
+    assert_eq!(client.call("DELETE", &format!("/webhook/{id}"), None).await.status, 204);
+}
+
+#[tokio::test]
+async fn modified_moves_only_with_a_field() {
+    let simulator = world(100).await;
+    let copernica = simulator.copernica();
+    let client = Client::new(&simulator, HERE).await;
+    let id = copernica.create_profile("People", &[("firstname", "Ada")]).unwrap();
+    let path = format!("/profile/{id}");
+    let before = client.get_ok(&path).await["modified"].clone();
+    simulator.advance(Duration::seconds(5));
+    copernica.update_profile(&id, &[("firstname", "Ada")]).unwrap();
+    copernica.set_interests(&id, &["jazz"]).unwrap();
+    copernica.create_subprofile(&id, "Orders", &[]).unwrap();
+    assert_eq!(client.get_ok(&path).await["modified"], before);
+    copernica.configure(|switches| switches.interest_change_bumps_modified = true);
+    copernica.set_interests(&id, &[]).unwrap();
+    assert_ne!(client.get_ok(&path).await["modified"], before);
+}

@@ -124,7 +124,7 @@ async fn a_life_goes_through_its_statuses() {
     parallel.schedule_for_deletion(&id, due).unwrap();
     let shown = client.get_ok(&format!("/profiles/{id}")).await;
     assert_eq!(shown["status"], json!("DELETION_SCHEDULED"));
-    assert_eq!(shown["permanentDeletionAt"], json!("2026-02-14T12:00:00.000Z"));
+    assert_eq!(shown["deletionScheduledAt"], json!("2026-02-14T12:00:00.000Z"));
     assert!(shown.get("fields").is_none() && shown.get("relationships").is_none());
     parallel.anonymize(&id).unwrap();
     assert_eq!(client.get(&format!("/profiles/{id}")).await.status, 404);

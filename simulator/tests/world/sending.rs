@@ -1,9 +1,12 @@
 //! Webhooks on their way: signing, faults, retries.
 
+use std::sync::Arc;
+
 use chrono::{Duration, TimeZone, Utc};
 use serde_json::json;
 use simulator::sign::ParallelScheme;
-use simulator::{ProviderKind, Simulator};
+use simulator::{ProviderKind, Simulator, SimulatorOptions, live};
+use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, Endpoint, world};
 
@@ -150,4 +153,27 @@ async fn the_signed_host_is_the_one_that_is_sent() {
     assert_eq!(received[0].headers["host"], "mirror.example.com");
     assert_eq!(received[0].headers["content-type"], "application/x-www-form-urlencoded");
     assert!(received[0].headers["signature"].to_str().unwrap().contains("one._domainkey.copernica.com"));
+}
+
+#[tokio::test]
+async fn a_live_world_tells_what_it_does_and_sends_it() {
+    let endpoint = Endpoint::start().await;
+    let options = SimulatorOptions { profiles: 100, real_time: true, ..SimulatorOptions::default() };
+    let simulator = Arc::new(Simulator::start(options).await.unwrap());
+    for provider in ProviderKind::ALL {
+        simulator.point_webhooks(provider, &endpoint.url);
+    }
+    let cancel = CancellationToken::new();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let living = tokio::spawn(live::run_live_told(Arc::clone(&simulator), 500.0, cancel.clone(), move |happening| {
+        let _ = tell.send(happening);
+    }));
+    for _ in 0..50 {
+        let happening = told.recv().await.unwrap();
+        assert!(happening.text.starts_with(&happening.provider.to_string()));
+    }
+    cancel.cancel();
+    living.await.unwrap();
+    simulator.send_all().await;
+    assert!(endpoint.take().len() >= 20);
 }

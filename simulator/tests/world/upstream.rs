@@ -101,6 +101,7 @@ async fn requests_are_counted_and_logged() {
     let log = simulator.request_log();
     assert_eq!(log[1].path, "/parallel/api/v1/profile-types");
     assert_eq!((log[1].query.as_str(), log[1].status), ("include=fields", 200));
+    assert_eq!(simulator.requests_to("include=fields"), 1);
     assert_eq!(simulator.most_in_flight(ProviderKind::Parallel), 1);
 }
 

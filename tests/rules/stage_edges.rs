@@ -29,6 +29,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "inbox::Appended",
             "inbox::AppendError",
             "inbox::Context",
+            "inbox::count_pending",
             "inbox::head",
         ],
     ),

@@ -51,7 +51,7 @@ impl Picture {
         Self {
             profiles: truth.profiles.iter().map(shown).collect(),
             relationships: relationships
-                .map(|seen| (terms.relationship_type(&seen.type_name), seen.from.clone(), seen.to.clone()))
+                .map(|seen| (seen.type_name.clone(), seen.from.clone(), seen.to.clone()))
                 .collect(),
         }
     }

@@ -61,26 +61,17 @@ pub fn source(simulator: &Simulator, provider: ProviderKind) -> Source {
 /// Where the mirror names a thing by another of its upstream names than the truth does.
 pub struct Terms {
     tenant: Option<String>,
-    relationship_types: BTreeMap<String, String>,
 }
 
 impl Terms {
     /// The terms of a provider.
     pub fn of(simulator: &Simulator, provider: ProviderKind) -> Self {
-        let tenant = (provider == ProviderKind::GetProfile).then(|| simulator.getprofile().tenant());
-        let types = simulator.parallel().relationship_types().into_iter();
-        let relationship_types = types.filter_map(|(id, alias)| Some((alias?, id))).collect();
-        Self { tenant, relationship_types }
+        Self { tenant: (provider == ProviderKind::GetProfile).then(|| simulator.getprofile().tenant()) }
     }
 
     /// External id of a profile type: GetProfile's one type is its tenant.
     pub fn profile_type<'a>(&'a self, truth: &'a str) -> &'a str {
         self.tenant.as_deref().unwrap_or(truth)
-    }
-
-    /// External id of a relationship type: Parallel's alias may change, its id does not.
-    pub fn relationship_type(&self, truth: &str) -> String {
-        self.relationship_types.get(truth).cloned().unwrap_or_else(|| truth.to_owned())
     }
 }
 

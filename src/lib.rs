@@ -21,3 +21,6 @@
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod mirror;
+pub mod publish;
+pub mod serve;

@@ -87,3 +87,28 @@ pub fn json_field_text(dialect: Dialect, column: &str, name: &str) -> SimpleExpr
         Dialect::Postgres => Expr::cust_with_values(format!("({column} ->> $1)"), [name.to_owned()]),
     }
 }
+
+/// The text of one field inside a JSON column, and where the field is an object with a `value` (a scored value),
+/// the text of that; null where it is absent. `true` and `false` read so on both.
+pub fn json_field_plain(dialect: Dialect, column: &str, name: &str) -> SimpleExpr {
+    match dialect {
+        Dialect::Sqlite => {
+            let path = format!("$.\"{}\"", name.replace('"', "\\\""));
+            let inner = format!("{path}.value");
+            let text = |place: &str| {
+                format!(
+                    "CASE json_type({column}, {place}) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' \
+                     ELSE CAST(json_extract({column}, {place}) AS TEXT) END"
+                )
+            };
+            Expr::cust_with_values(
+                format!("COALESCE({}, {})", text("?"), text("?")),
+                [inner.clone(), inner, path.clone(), path],
+            )
+        }
+        Dialect::Postgres => Expr::cust_with_values(
+            format!("COALESCE({column} -> $1 ->> 'value', {column} ->> $2)"),
+            [name.to_owned(), name.to_owned()],
+        ),
+    }
+}

@@ -16,8 +16,8 @@ pub struct Model {
     pub external_id: String,
     /// The profile that it belongs to; may be a placeholder.
     pub profile_id: i64,
-    /// Its collection.
-    pub collection_id: i32,
+    /// Its collection, where told.
+    pub collection_id: Option<i32>,
     /// Field values by name, raw.
     #[sea_orm(column_type = "JsonBinary")]
     pub fields: Json,

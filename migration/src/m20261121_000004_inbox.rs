@@ -8,6 +8,7 @@ pub struct Migration;
 
 /// Written out because partial indexes read the same on both databases and the builder has none.
 const INDEXES: &[&str] = &[
+    "CREATE INDEX delivery_position ON delivery (source_id, id)",
     "CREATE UNIQUE INDEX delivery_dedupe_key ON delivery (source_id, dedupe_key)",
     "CREATE INDEX delivery_pending ON delivery (source_id, id) WHERE state = 'pending'",
     "CREATE INDEX delivery_parked ON delivery (source_id, id) WHERE state = 'parked'",
@@ -90,6 +91,8 @@ impl MigrationTrait for Migration {
                     .col(big_integer("rows_seen"))
                     .col(big_integer_null("rows_expected"))
                     .col(text_null("error"))
+                    .col(text_null("holder"))
+                    .col(big_integer("claimed_until"))
                     .foreign_key(
                         ForeignKey::create()
                             .name("sync_run_source_id")

@@ -99,7 +99,7 @@ pub enum Receipt {
         /// The same for every copy of this delivery.
         dedupe_key: String,
     },
-    /// A registration probe or a replayed nonce: answer 200, keep nothing.
+    /// A registration probe: answer 200, keep nothing.
     Acknowledge {
         /// Why nothing is kept.
         reason: &'static str,

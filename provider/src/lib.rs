@@ -8,13 +8,22 @@
 //! A new provider is one folder with the same file names (`mod verify decode pull wire`), one line
 //! in [`registry`], one simulator file and fixtures.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
 pub mod copernica;
 pub mod getprofile;
 pub mod parallel;
 
+mod answer;
 mod contract;
+mod digest;
+mod json;
+mod moment;
 mod observation;
+mod percent;
+mod public_key;
 pub mod registry;
+mod text;
 mod version;
 
 pub use contract::{

@@ -97,6 +97,13 @@ pub enum Observation {
         /// What upstream said.
         said: String,
     },
+    /// All fields of a collection whose profile type was listed without all of them.
+    CollectionFields {
+        /// External id of the collection.
+        collection: String,
+        /// All its fields.
+        fields: Vec<FieldSeen>,
+    },
     /// The mirror needs this profile type's metadata (fields, collections) before it reads on well.
     MetadataNeeded {
         /// External id of the profile type; `None` asks for all of the source.
@@ -109,7 +116,7 @@ pub enum Observation {
 pub struct ProfileTypeSeen {
     /// External id.
     pub external_id: String,
-    /// Name for people.
+    /// Name for people; empty where this delivery does not tell it, which keeps the stored one.
     pub name: String,
     /// What profiles of this type are about.
     pub kind: ProfileKind,
@@ -152,7 +159,9 @@ pub struct CollectionSeen {
 /// An interest that is on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InterestSeen {
-    /// Its group, where known.
+    /// Its group, where told. Copernica's webhooks may tell it and its REST answers never do: `None`
+    /// is *not told*, to be looked up by name among [`ProfileTypeSeen::interests`], and not a
+    /// difference from the same interest with a group.
     pub group: Option<String>,
     /// Its name.
     pub name: String,

@@ -54,7 +54,11 @@ pub struct SettingsError {
 
 type Build = fn(SourceSettings, Arc<dyn KeyLookup>) -> Result<Arc<dyn Provider>, SettingsError>;
 
-const PROVIDERS: &[(&str, Build)] = &[];
+const PROVIDERS: &[(&str, Build)] = &[
+    ("copernica", |settings, keys| Ok(Arc::new(crate::copernica::Copernica::new(settings, keys)?))),
+    ("getprofile", |settings, _| Ok(Arc::new(crate::getprofile::GetProfile::new(settings)?))),
+    ("parallel", |settings, _| Ok(Arc::new(crate::parallel::Parallel::new(settings)?))),
+];
 
 /// The names of all providers, sorted.
 pub fn names() -> Vec<&'static str> {

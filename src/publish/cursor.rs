@@ -107,8 +107,9 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_back_as_it_was_written() {
-        let cursor: Cursor =
-            [("crm".to_owned(), 0), ("marketing".to_owned(), 127), ("people".to_owned(), i64::MAX)].into_iter().collect();
+        let cursor: Cursor = [("crm".to_owned(), 0), ("marketing".to_owned(), 127), ("people".to_owned(), i64::MAX)]
+            .into_iter()
+            .collect();
         assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
         assert_eq!(Cursor::decode(&Cursor::default().encode()), Ok(Cursor::default()));
     }

@@ -1,8 +1,8 @@
 //! One subscriber's view of the log: what is after its cursor from the log, then live, without a seam.
 
+use super::Cursor;
 use super::event::{Event, read_log};
 use super::hub::{Hub, Taken, Ticket};
-use super::Cursor;
 use crate::mirror::read::{ReadError, Reader};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

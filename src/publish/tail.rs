@@ -1,9 +1,9 @@
 //! Follows the change log: on each ring, and by polling where a ring was lost or another instance committed.
 
+use super::Cursor;
 use super::event::read_log;
 use super::feed::{self, Feed, SubscribeError};
 use super::hub::Hub;
-use super::Cursor;
 use crate::clock::SharedClock;
 use crate::db::Database;
 use crate::mirror::read::{ReadError, Reader};

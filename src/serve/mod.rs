@@ -9,8 +9,8 @@
 
 pub mod auth;
 mod edge;
-pub mod graphql;
 mod graphiql;
+pub mod graphql;
 pub mod ops;
 mod router;
 

@@ -18,20 +18,18 @@ use tokio_util::task::TaskTracker;
 /// What serving needs.
 pub struct ServeState {
     /// The mirror.
-    pub database: Database,
+    pub db: Database,
     /// The change log, live.
     pub publisher: Arc<Publisher>,
     /// The keys.
     pub access: Access,
     /// The time.
     pub clock: SharedClock,
-    /// Ends every stream.
-    pub shutdown: CancellationToken,
     /// Settings of the server.
     pub server: config::Server,
-    /// The process's metrics.
-    pub metrics: Metrics,
-    /// Open sockets: wait for them after `shutdown`, for the server itself does not.
+    /// Ends every stream.
+    pub stop: CancellationToken,
+    /// Tracks open sockets: wait for it after `stop`, for the server itself does not.
     pub sockets: TaskTracker,
 }
 
@@ -53,7 +51,7 @@ pub(super) struct Inner {
 
 /// The paths for clients, for health checks, and GraphiQL.
 pub fn router(state: ServeState) -> Router {
-    let reader = Reader::new(state.database);
+    let reader = Reader::new(state.db);
     let schema = graphql::schema(reader.clone(), Arc::clone(&state.publisher), Arc::clone(&state.clock));
     let has_graphiql = state.server.graphiql;
     let shared = Arc::new(Inner {
@@ -62,9 +60,9 @@ pub fn router(state: ServeState) -> Router {
         publisher: state.publisher,
         access: state.access,
         clock: state.clock,
-        shutdown: state.shutdown,
+        shutdown: state.stop,
         server: state.server,
-        metrics: state.metrics,
+        metrics: Metrics::install(),
         sockets: state.sockets,
         sockets_open: AtomicUsize::new(0),
     });

@@ -104,10 +104,7 @@ fn collection_of() -> RelationDef {
 }
 
 fn profile_of() -> RelationDef {
-    subprofile::Entity::belongs_to(profile::Entity)
-        .from(subprofile::Column::ProfileId)
-        .to(profile::Column::Id)
-        .into()
+    subprofile::Entity::belongs_to(profile::Entity).from(subprofile::Column::ProfileId).to(profile::Column::Id).into()
 }
 
 impl Reader {
@@ -311,10 +308,8 @@ impl Reader {
                     .equals((profile_interest::Entity, profile_interest::Column::Name)),
             )
             .take();
-        let offered = sea_orm::sea_query::Func::coalesce([
-            SimpleExpr::SubQuery(None, Box::new(of_type.into())),
-            Expr::val(""),
-        ]);
+        let offered =
+            sea_orm::sea_query::Func::coalesce([SimpleExpr::SubQuery(None, Box::new(of_type.into())), Expr::val("")]);
         let group = sea_orm::sea_query::CaseStatement::new().case(own().ne(""), own()).finally(offered);
         let query = Query::select()
             .column((profile_interest::Entity, profile_interest::Column::ProfileId))

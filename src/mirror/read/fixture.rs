@@ -5,7 +5,9 @@ use crate::clock::ManualClock;
 use crate::db::{self, Database};
 use ::entity::*;
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
+};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -195,11 +197,7 @@ impl Fixture {
     }
 
     pub async fn interest(&self, profile_id: i64, group: &str, name: &str) {
-        let row = profile_interest::Model {
-            profile_id,
-            group_name: group.to_owned(),
-            name: name.to_owned(),
-        };
+        let row = profile_interest::Model { profile_id, group_name: group.to_owned(), name: name.to_owned() };
         profile_interest::Entity::insert(row.into_active_model()).exec(self.db.writer()).await.unwrap();
     }
 

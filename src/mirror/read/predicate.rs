@@ -90,9 +90,7 @@ impl TextTest {
             (_, None) => false,
             (Self::Equals(wanted), Some(text)) => wanted == text,
             (Self::In(wanted), Some(text)) => wanted.iter().any(|one| one == text),
-            (Self::StartsWith(start), Some(text)) => {
-                text.to_ascii_lowercase().starts_with(&start.to_ascii_lowercase())
-            }
+            (Self::StartsWith(start), Some(text)) => text.to_ascii_lowercase().starts_with(&start.to_ascii_lowercase()),
             (Self::Contains(part), Some(text)) => text.to_ascii_lowercase().contains(&part.to_ascii_lowercase()),
         }
     }
@@ -176,12 +174,12 @@ impl Predicate {
         let column = |column: profile::Column| Expr::col((profile::Entity, column));
         let one = |test: SimpleExpr| Condition::all().add(test);
         match self {
-            Self::All(all) => {
-                all.iter().fold(Condition::all().add(Expr::cust("1 = 1")), |sum, one| sum.add(one.to_sql(dialect, sources)))
-            }
-            Self::Any(any) => {
-                any.iter().fold(Condition::any().add(Expr::cust("1 = 0")), |sum, one| sum.add(one.to_sql(dialect, sources)))
-            }
+            Self::All(all) => all
+                .iter()
+                .fold(Condition::all().add(Expr::cust("1 = 1")), |sum, one| sum.add(one.to_sql(dialect, sources))),
+            Self::Any(any) => any
+                .iter()
+                .fold(Condition::any().add(Expr::cust("1 = 0")), |sum, one| sum.add(one.to_sql(dialect, sources))),
             Self::Not(inner) => inner.to_sql(dialect, sources).not(),
             Self::Source(test) => {
                 let ids = sources.all().iter().filter(|source| test.accepts(Some(&source.name)));

@@ -62,9 +62,7 @@ impl Reader {
         for source_id in keys.iter().map(|key| key.source_id).collect::<std::collections::BTreeSet<_>>() {
             let of_source = keys.iter().filter(|key| key.source_id == source_id);
             let ids: Vec<String> = of_source.map(|key| key.external_id.clone()).collect();
-            any = any.add(
-                profile::Column::SourceId.eq(source_id).and(profile::Column::ExternalId.is_in(padded(&ids))),
-            );
+            any = any.add(profile::Column::SourceId.eq(source_id).and(profile::Column::ExternalId.is_in(padded(&ids))));
         }
         if keys.is_empty() {
             return Ok(Vec::new());

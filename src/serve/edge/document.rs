@@ -125,12 +125,8 @@ pub(super) fn check_cost(document: &ExecutableDocument, variables: &Variables) -
         let async_graphql::Value::Number(number) = &default.node else { return None };
         Some((definition.node.name.node.as_str(), number.as_i64()?))
     });
-    let mut meter = Meter {
-        fragments: &document.fragments,
-        known: HashMap::new(),
-        variables,
-        defaults: defaults.collect(),
-    };
+    let mut meter =
+        Meter { fragments: &document.fragments, known: HashMap::new(), variables, defaults: defaults.collect() };
     let mut whole = Measure::default();
     for (_, operation) in document.operations.iter() {
         let root = &operation.node.selection_set.node;

@@ -109,7 +109,12 @@ fn kind_of(
         Some(name) => operations.find(|(one, _)| one.is_some_and(|one| one.as_str() == name)),
         None => match (operations.next(), operations.next()) {
             (only, None) => only,
-            _ => return Err(Fault::new(Code::ValidationFailed, "the document has several operations: give operationName")),
+            _ => {
+                return Err(Fault::new(
+                    Code::ValidationFailed,
+                    "the document has several operations: give operationName",
+                ));
+            }
         },
     };
     let unknown = || Fault::new(Code::ValidationFailed, "operationName names no operation of the document");

@@ -33,7 +33,8 @@ pub(in crate::serve) async fn post(State(shared): State<Shared>, headers: Header
         return reply.refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &fault);
     }
     let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
-        let fault = Fault::new(Code::BadUserInput, format!("the body is larger than {MAX_BODY_BYTES} bytes, or was cut"));
+        let fault =
+            Fault::new(Code::BadUserInput, format!("the body is larger than {MAX_BODY_BYTES} bytes, or was cut"));
         return reply.refuse(StatusCode::PAYLOAD_TOO_LARGE, &fault);
     };
     let parameters = serde_json::from_slice(&body)

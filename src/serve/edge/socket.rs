@@ -51,7 +51,8 @@ const SILENT: u16 = 1011;
 /// Opens a socket for anybody who may be a client; who they are is told in the first message.
 pub(super) fn open(shared: Shared, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> Response {
     if !is_allowed_origin(&shared, headers) {
-        return (StatusCode::FORBIDDEN, "this origin may not open a socket; see server.allowed_origins").into_response();
+        return (StatusCode::FORBIDDEN, "this origin may not open a socket; see server.allowed_origins")
+            .into_response();
     }
     if shared.sockets_open.fetch_add(1, Ordering::SeqCst) >= MAX_SOCKETS {
         shared.sockets_open.fetch_sub(1, Ordering::SeqCst);

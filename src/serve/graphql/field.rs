@@ -140,7 +140,8 @@ pub(super) fn list(raw: &Value, definitions: &[field_definition::Model], names: 
     let mut others: Vec<_> =
         values.keys().filter(|name| !definitions.iter().any(|definition| definition.name == **name)).collect();
     others.sort();
-    let others = others.into_iter().map(|name| Field { name: name.clone(), raw: values[name].clone(), definition: None });
+    let others =
+        others.into_iter().map(|name| Field { name: name.clone(), raw: values[name].clone(), definition: None });
     defined.chain(others).filter(|field| is_wanted(&field.name)).collect()
 }
 

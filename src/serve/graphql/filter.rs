@@ -118,10 +118,7 @@ pub(super) fn read_order(order: Option<Vec<ProfileOrder>>) -> Answer<Vec<Order>>
     if order.len() > 3 {
         return Err(Fault::bad_input(format!("orderBy: {} keys given, at most 3 are allowed", order.len())));
     }
-    let one = |one: ProfileOrder| Order {
-        key: one.field.into(),
-        is_descending: one.direction == SortDirection::Desc,
-    };
+    let one = |one: ProfileOrder| Order { key: one.field.into(), is_descending: one.direction == SortDirection::Desc };
     Ok(order.into_iter().map(one).collect())
 }
 
@@ -229,7 +226,9 @@ impl StringFilter {
 /// PostgreSQL refuses a NUL inside a text, and no value of the mirror holds one.
 fn check_text(name: &str, text: &str) -> Answer<()> {
     if text.len() > MAX_TEXT_BYTES || text.contains('\0') {
-        return Err(Fault::bad_input(format!("{name}: expected a text of at most {MAX_TEXT_BYTES} bytes, without NUL")));
+        return Err(Fault::bad_input(format!(
+            "{name}: expected a text of at most {MAX_TEXT_BYTES} bytes, without NUL"
+        )));
     }
     Ok(())
 }

@@ -104,11 +104,7 @@ pub(super) struct HistoryArguments;
 
 type Loaded<K, V> = Result<HashMap<K, V>, ReadError>;
 
-fn grouped<K: Eq + Hash, R>(
-    keys: &[K],
-    rows: Vec<R>,
-    key_of: impl Fn(&R) -> K,
-) -> HashMap<K, Arc<Vec<R>>>
+fn grouped<K: Eq + Hash, R>(keys: &[K], rows: Vec<R>, key_of: impl Fn(&R) -> K) -> HashMap<K, Arc<Vec<R>>>
 where
     K: Clone,
 {
@@ -180,8 +176,7 @@ by_parent!(CollectionsOfType, collection::Model, collections_of_types, |row: &co
     .unwrap_or_default());
 by_parent!(InterestsOfType, interest::Model, interests_of_types, |row: &interest::Model| row.profile_type_id);
 by_parent!(InterestsOf, InterestRow, interests, |row: &InterestRow| row.profile_id);
-by_parent!(TransitionsOf, lifecycle_transition::Model, transitions, |row: &lifecycle_transition::Model| row
-    .profile_id);
+by_parent!(TransitionsOf, lifecycle_transition::Model, transitions, |row: &lifecycle_transition::Model| row.profile_id);
 
 /// Reads pages of children, one statement for each set of arguments.
 async fn children<A: Clone + Eq + Hash, R, F: Future<Output = Result<Vec<R>, ReadError>>>(
@@ -245,7 +240,8 @@ impl async_graphql::dataloader::Loader<ChildrenOf<HistoryArguments>> for Batch {
     type Error = ReadError;
 
     async fn load(&self, keys: &[ChildrenOf<HistoryArguments>]) -> Loaded<ChildrenOf<HistoryArguments>, Self::Value> {
-        let read = |ids: Vec<i64>, _: HistoryArguments, page: ChildPage| async move { self.0.history(&ids, &page).await };
+        let read =
+            |ids: Vec<i64>, _: HistoryArguments, page: ChildPage| async move { self.0.history(&ids, &page).await };
         children(keys, read, |row: &change::Model| row.profile_id).await
     }
 }

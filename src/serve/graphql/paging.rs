@@ -29,7 +29,9 @@ pub(super) fn first(first: Option<i32>) -> Answer<Limit> {
 fn rows(name: &str, given: i32) -> Answer<u32> {
     match u32::try_from(given) {
         Ok(rows) if rows <= MAX_PAGE => Ok(rows),
-        Ok(rows) => Err(Fault::new(Code::PageTooLarge, format!("{name}: {rows} asked, a page holds {MAX_PAGE} at most"))),
+        Ok(rows) => {
+            Err(Fault::new(Code::PageTooLarge, format!("{name}: {rows} asked, a page holds {MAX_PAGE} at most")))
+        }
         Err(_) => Err(Fault::bad_input(format!("{name}: expected 0 to {MAX_PAGE}, got {given}"))),
     }
 }

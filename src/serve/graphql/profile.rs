@@ -157,8 +157,9 @@ impl Profile {
     async fn relationships(
         &self,
         ctx: &Context<'_>,
-        #[graphql(name = "type", desc = "Only of the type of this name, inverse name or external id.")]
-        of_type: Option<String>,
+        #[graphql(name = "type", desc = "Only of the type of this name, inverse name or external id.")] of_type: Option<
+            String,
+        >,
         #[graphql(desc = "Only where this profile is that end.")] direction: Option<RelationshipDirection>,
         #[graphql(desc = "Also those that are gone.", default)] include_removed: bool,
         #[graphql(desc = "That many from the start; at most 100.")] first: Option<i32>,

@@ -99,7 +99,9 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which profiles; all where it is left out.")] filter: Option<ProfileFilter>,
-        #[graphql(desc = "At most three keys; profiles without a value come last. Default: in the order in which the mirror met them.")]
+        #[graphql(
+            desc = "At most three keys; profiles without a value come last. Default: in the order in which the mirror met them."
+        )]
         order_by: Option<Vec<ProfileOrder>>,
         #[graphql(desc = "That many from the start; at most 100.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
@@ -177,9 +179,10 @@ impl Query {
         let wanted = usize::try_from(limit.rows()).unwrap_or(usize::MAX);
         while rows.len() < wanted {
             // Sources are merged by time; within a source the commit order stands, whatever its clock did.
-            let oldest = logs.iter_mut().filter(|(_, log)| !log.is_empty()).min_by_key(|(source, log)| {
-                (log.front().map(|change| change.at), source.id)
-            });
+            let oldest = logs
+                .iter_mut()
+                .filter(|(_, log)| !log.is_empty())
+                .min_by_key(|(source, log)| (log.front().map(|change| change.at), source.id));
             let Some((source, log)) = oldest else { break };
             let Some(change) = log.pop_front() else { break };
             cursor.set(&source.name, change.revision);

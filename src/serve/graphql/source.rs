@@ -1,5 +1,6 @@
 //! Sources and how they stand.
 
+use super::Fault;
 use super::fault::Answer;
 use super::global_id::{self, Kind};
 use super::guard::Needs;
@@ -7,7 +8,6 @@ use super::loader::{Loader, ParkedOf, PendingOf, StateOf};
 use super::run::SyncRun;
 use super::scalar::DateTime;
 use super::word::SourceState;
-use super::Fault;
 use crate::config::Role;
 use crate::mirror::read::{Limit, Reader, RunFilter};
 use ::entity::{source, source_state};

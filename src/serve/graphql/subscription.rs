@@ -1,5 +1,6 @@
 //! The root of subscriptions.
 
+use super::Fault;
 use super::change::Change;
 use super::fault::Answer;
 use super::filter::ProfileFilter;
@@ -8,7 +9,6 @@ use super::profile::Profile;
 use super::query::read_cursor;
 use super::scalar::Cursor;
 use super::word::ChangeKind;
-use super::Fault;
 use crate::config::Role;
 use crate::mirror::read::{Predicate, Reader};
 use crate::publish::{Event, Feed, FeedItem, Publisher};
@@ -67,7 +67,9 @@ impl Subscription {
     async fn profile_changes(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only changes of profiles that pass, as they are once changed. Deleted ones are not left out.")]
+        #[graphql(
+            desc = "Only changes of profiles that pass, as they are once changed. Deleted ones are not left out."
+        )]
         filter: Option<ProfileFilter>,
         #[graphql(desc = "Only changes of these kinds.")] kinds: Option<Vec<ChangeKind>>,
         #[graphql(desc = "Go on behind this cursor; from now on where it is left out.")] after: Option<Cursor>,

@@ -49,8 +49,10 @@ async fn every_type_field_argument_and_value_is_described() {
 
 /// A call of each root field with arguments that the validator accepts.
 async fn root_calls(root: &str) -> Vec<String> {
-    let query = format!("{{ __type(name: \"{root}\") {{ fields {{ name args {{ name type {{ kind name ofType {{ kind name }} }} }}
-        type {{ kind ofType {{ kind ofType {{ kind ofType {{ kind }} }} }} }} }} }} }}");
+    let query = format!(
+        "{{ __type(name: \"{root}\") {{ fields {{ name args {{ name type {{ kind name ofType {{ kind name }} }} }}
+        type {{ kind ofType {{ kind ofType {{ kind ofType {{ kind }} }} }} }} }} }} }}"
+    );
     let answer = builder().finish().execute(query).await.into_result().unwrap().data.into_json().unwrap();
     let is_leaf = |mut kind: &serde_json::Value| {
         while kind["kind"] == "NON_NULL" || kind["kind"] == "LIST" {
@@ -60,7 +62,8 @@ async fn root_calls(root: &str) -> Vec<String> {
     };
     let fields = answer["__type"]["fields"].as_array().unwrap();
     let call = |field: &serde_json::Value| {
-        let required = field["args"].as_array().unwrap().iter().filter(|argument| argument["type"]["kind"] == "NON_NULL");
+        let required =
+            field["args"].as_array().unwrap().iter().filter(|argument| argument["type"]["kind"] == "NON_NULL");
         let arguments: Vec<String> = required
             .map(|argument| {
                 let kind = &argument["type"]["ofType"];

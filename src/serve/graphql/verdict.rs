@@ -1,12 +1,12 @@
 //! Why a record is as it is, for operators.
 
+use super::delivery::Delivery;
 use super::fault::Answer;
 use super::global_id::{self, Kind};
 use super::loader::{DeliveryById, Loader};
 use super::paging::connection;
 use super::scalar::DateTime;
 use super::word::{Decision, RecordKind};
-use super::delivery::Delivery;
 use ::entity::{source, verdict};
 use async_graphql::{Context, ID, Object};
 use std::sync::Arc;

@@ -1,0 +1,137 @@
+//! Calls to GetProfile's REST API (`/v1`), the order of a sync, and what answers mean.
+//!
+//! `/v1/search` is the only listing. Its default order is *last updated first*, which moves rows
+//! while they are paged, so the sync sorts by creation. Pages are numbered and cannot overlap: when
+//! the total shrinks between two pages, rows moved to the page before, which is asked for again.
+
+use super::wire;
+use crate::{Answer, Call, DecodeError, Method, Page, Target, answer, json, percent};
+use http::HeaderMap;
+use serde_json::Value;
+
+/// Stream of the one listing.
+const STREAM: &str = "search";
+const SEARCH: &str = "/v1/search";
+/// Rows a page to start with; the most that upstream gives is not documented, its echo counts.
+const PAGE_SIZE: u64 = 50;
+/// Rows asked for when an absence is confirmed: the filter matches parts of ids.
+const CONFIRM_SIZE: u64 = 100;
+
+pub(super) fn fetch(target: &Target) -> Call {
+    match target {
+        Target::Profile { id } | Target::Subprofile { id } => {
+            Call::get(format!("/v1/profile/{}", percent::segment(id)))
+        }
+        // The tenant is configured; the smallest search shows that the account answers.
+        Target::Metadata { .. } => search(1, 1),
+    }
+}
+
+/// The not-found status is not documented, so an absence counts only where the listing agrees.
+pub(super) fn confirm_missing(target: &Target) -> Option<Call> {
+    match target {
+        Target::Profile { id } => Some(
+            Call::get(SEARCH)
+                .with("filterBy", "id")
+                .with("filterValue", id)
+                .with("sortBy", "created_at")
+                .with("sortOrder", "asc")
+                .with("page", 1)
+                .with("pageSize", CONFIRM_SIZE),
+        ),
+        Target::Subprofile { .. } | Target::Metadata { .. } => None,
+    }
+}
+
+pub(super) fn first_page() -> Page {
+    Page { stream: STREAM.to_owned(), number: 0, after: String::new(), call: search(1, PAGE_SIZE), expected: None }
+}
+
+fn search(page: u64, size: u64) -> Call {
+    Call::get(SEARCH).with("sortBy", "created_at").with("sortOrder", "asc").with("page", page).with("pageSize", size)
+}
+
+pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<Vec<Page>, DecodeError> {
+    let wrong = |problem: &str| DecodeError(format!("read page {} of {}: {problem}", page.number, page.stream));
+    let answer = json::read_object(body).map_err(|problem| wrong(&problem))?;
+    let Some(Value::Array(rows)) = answer.get("profiles") else {
+        return Err(wrong("the page has no profiles"));
+    };
+    let total = json::count(answer.get("total")).ok_or_else(|| wrong("the page has no total"))?;
+    let asked = query_count(&page.call, "page").unwrap_or(1);
+    if json::count(answer.get("page")).is_some_and(|given| given != asked) {
+        return Err(wrong("the answer is another page than the one asked for"));
+    }
+    let size = json::count(answer.get("pageSize")).or_else(|| query_count(&page.call, "pageSize"));
+    let size = size.filter(|size| *size > 0).ok_or_else(|| wrong("the page has no size"))?;
+    let count = rows.len() as u64;
+    let is_last = asked.saturating_mul(size) >= total;
+    let due = if is_last { total.saturating_sub(asked.saturating_sub(1).saturating_mul(size)) } else { size };
+    if count < due {
+        return Err(wrong(&format!("{count} rows where {due} are due")));
+    }
+    let shrank = page.expected.is_some_and(|expected| total < expected);
+    let next = if shrank && asked > 1 {
+        asked - 1
+    } else if is_last {
+        return Ok(Vec::new());
+    } else {
+        asked + 1
+    };
+    let after = rows.iter().rev().find_map(wire::profile_id).unwrap_or_default();
+    Ok(vec![Page {
+        stream: page.stream.clone(),
+        number: page.number.saturating_add(1),
+        after,
+        call: search(next, size),
+        expected: Some(total),
+    }])
+}
+
+fn query_count(call: &Call, name: &str) -> Option<u64> {
+    call.query.iter().find(|(key, _)| key == name)?.1.parse().ok()
+}
+
+/// Sorts an answer. Only 400 is documented as an error; 401 is in the client's tests.
+pub(super) fn classify(call: &Call, status: u16, headers: &HeaderMap, body: &[u8]) -> Answer {
+    let is_by_id = call.path.starts_with("/v1/profile/");
+    let said = || answer::said_or_status(status, body);
+    match status {
+        200 if json::is_document(body) => confirm(call, body),
+        201 | 202 | 204 if call.method == Method::Post => Answer::Usable,
+        401 => Answer::Unauthorized(said()),
+        403 => Answer::Forbidden(said()),
+        404 if is_by_id && (body.trim_ascii().is_empty() || json::is_document(body)) => Answer::Missing(said()),
+        400 if is_by_id && says_not_found(&said()) => Answer::Missing(said()),
+        _ if answer::is_transient(status) => answer::busy(status, headers, body),
+        _ => answer::broken(status, body),
+    }
+}
+
+fn says_not_found(message: &str) -> bool {
+    let message = message.to_lowercase();
+    ["not found", "not_found", "does not exist", "doesn't exist", "no such profile", "unknown profile"]
+        .iter()
+        .any(|words| message.contains(words))
+}
+
+/// For the search of [`confirm_missing`]: absent where the whole list of matches is there without it.
+fn confirm(call: &Call, body: &[u8]) -> Answer {
+    let query = |name: &str| call.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let (Some("id"), Some(id)) = (query("filterBy"), query("filterValue")) else {
+        return Answer::Usable;
+    };
+    let Ok(answer) = json::read_object(body) else {
+        return answer::broken(200, body);
+    };
+    let Some(Value::Array(rows)) = answer.get("profiles") else {
+        return Answer::Broken("the search has no profiles".to_owned());
+    };
+    if rows.iter().any(|row| wire::profile_id(row).as_deref() == Some(id)) {
+        return Answer::Usable;
+    }
+    match json::count(answer.get("total")) {
+        Some(total) if total <= rows.len() as u64 => Answer::Missing("the search does not find it either".to_owned()),
+        _ => Answer::Broken("the search matches more profiles than one page shows".to_owned()),
+    }
+}

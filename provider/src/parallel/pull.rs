@@ -1,0 +1,120 @@
+//! Calls to Parallel's REST API (`/api/v1`), the order of a sync, and what answers mean.
+//!
+//! Lists page by offset and shift under the reader when a row before the page goes away. So each
+//! page overlaps the one before it by some rows, and finding none of them means that more rows went
+//! away than the overlap covers: the stream then steps back a page.
+
+use super::wire::{self, LISTED_STATUSES};
+use crate::{Answer, Call, DecodeError, Method, Page, Target, answer, json, percent};
+use http::HeaderMap;
+use serde_json::Value;
+
+/// Stream of the profile types.
+pub(super) const TYPES: &str = "profile-types";
+/// Rows a page, the most that the API gives.
+const LIMIT: u64 = 100;
+/// Rows that a page has in common with the one before it.
+const OVERLAP: usize = 10;
+/// Between the ids in [`Page::after`].
+const SEPARATOR: char = '\n';
+
+pub(super) fn fetch(target: &Target) -> Call {
+    match target {
+        Target::Profile { id } | Target::Subprofile { id } => {
+            Call::get(format!("/profiles/{}", percent::segment(id))).with("include", "fields,relationships")
+        }
+        Target::Metadata { .. } => types_call(0),
+    }
+}
+
+pub(super) fn first_page() -> Page {
+    Page { stream: TYPES.to_owned(), number: 0, after: String::new(), call: types_call(0), expected: None }
+}
+
+fn types_call(offset: u64) -> Call {
+    Call::get("/profile-types").with("offset", offset).with("limit", LIMIT).with("include", "fields,fields.options")
+}
+
+fn profiles_call(profile_type: &str, status: &str, offset: u64) -> Call {
+    Call::get("/profiles")
+        .with("profileTypeId", profile_type)
+        .with("status", status)
+        .with("offset", offset)
+        .with("limit", LIMIT)
+        .with("include", "fields,relationships")
+        .with("sortBy", "createdAt_ASC")
+}
+
+pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<Vec<Page>, DecodeError> {
+    let (rows, total) = wire::envelope(body).map_err(|problem| wrong(page, &problem))?;
+    let mut pages: Vec<Page> = following(page, &rows, total)?.into_iter().collect();
+    if page.stream == TYPES {
+        for id in rows.iter().filter_map(|row| json::id(row.get("id"))) {
+            pages.extend(LISTED_STATUSES.iter().map(|status| Page {
+                stream: format!("profile-type/{}/profiles/{status}", percent::segment(&id)),
+                number: 0,
+                after: String::new(),
+                call: profiles_call(&id, status, 0),
+                expected: None,
+            }));
+        }
+    }
+    Ok(pages)
+}
+
+/// The next page of the same stream, where there is one.
+fn following(page: &Page, rows: &[Value], total: u64) -> Result<Option<Page>, DecodeError> {
+    let offset = offset(&page.call);
+    let ids: Vec<String> = rows.iter().filter_map(|row| json::id(row.get("id"))).collect();
+    let missed = !page.after.is_empty() && !page.after.split(SEPARATOR).any(|id| ids.iter().any(|seen| seen == id));
+    if missed {
+        let back = offset.saturating_sub(LIMIT - OVERLAP as u64);
+        return Ok(Some(at(page, back, String::new(), total)));
+    }
+    let end = offset + rows.len() as u64;
+    if end >= total {
+        return Ok(None);
+    }
+    if rows.is_empty() {
+        return Err(wrong(page, &format!("the list is empty at {offset} of {total}")));
+    }
+    // A smaller page than asked for (a lower cap) must still move on.
+    let overlap = OVERLAP.min(rows.len() / 2);
+    let after = ids.iter().skip(ids.len().saturating_sub(overlap)).cloned().collect::<Vec<_>>();
+    Ok(Some(at(page, end - overlap as u64, after.join(&SEPARATOR.to_string()), total)))
+}
+
+/// The page of the same stream at `offset`.
+fn at(page: &Page, offset: u64, after: String, total: u64) -> Page {
+    let mut call = page.call.clone();
+    for (name, value) in &mut call.query {
+        if name == "offset" {
+            *value = offset.to_string();
+        }
+    }
+    Page { stream: page.stream.clone(), number: page.number.saturating_add(1), after, call, expected: Some(total) }
+}
+
+fn offset(call: &Call) -> u64 {
+    call.query.iter().find(|(name, _)| name == "offset").and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+}
+
+fn wrong(page: &Page, problem: &str) -> DecodeError {
+    DecodeError(format!("read page {} of {}: {problem}", page.number, page.stream))
+}
+
+/// Sorts an answer by the documented statuses: 401 bad key, 403 no access, 404 absent, 422 malformed
+/// id or parameter (which says nothing about the record), 429 over the limit.
+pub(super) fn classify(call: &Call, status: u16, headers: &HeaderMap, body: &[u8]) -> Answer {
+    let is_by_id = call.path.starts_with("/profiles/");
+    match status {
+        200 if json::is_document(body) => Answer::Usable,
+        201 | 204 if call.method == Method::Post => Answer::Usable,
+        401 => Answer::Unauthorized(answer::said_or_status(status, body)),
+        403 => Answer::Forbidden(answer::said_or_status(status, body)),
+        // A 404 page of a proxy says nothing about a profile; the API answers in JSON.
+        404 if is_by_id && json::is_document(body) => Answer::Missing(answer::said_or_status(status, body)),
+        _ if answer::is_transient(status) => answer::busy(status, headers, body),
+        _ => answer::broken(status, body),
+    }
+}

@@ -1,0 +1,96 @@
+use crate::bench::*;
+use http::HeaderMap;
+use provider::*;
+use serde_json::json;
+
+fn next(page: &Page, from: u64, count: u64, total: u64) -> Result<Vec<Page>, DecodeError> {
+    let items: Vec<_> = (from..from + count).map(|id| json!({"id": format!("p{id}")})).collect();
+    let body = serde_json::to_vec(&json!({"items": items, "totalCount": total})).unwrap();
+    build("parallel", settings()).next_pages(page, &body)
+}
+
+fn first(status: &str) -> Page {
+    let provider = build("parallel", settings());
+    let types = &provider.first_pages()[0];
+    let pages = provider.next_pages(types, &fixture("parallel/rest-profile-types.json")).unwrap();
+    pages.into_iter().find(|page| page.stream == format!("profile-type/pt1/profiles/{status}")).unwrap()
+}
+
+fn offset(page: &Page) -> &str {
+    query(&page.call, "offset").unwrap()
+}
+
+#[test]
+fn each_type_is_listed_for_each_status() {
+    let provider = build("parallel", settings());
+    let pages = provider.next_pages(&provider.first_pages()[0], &fixture("parallel/rest-profile-types.json")).unwrap();
+    assert_eq!(pages.len(), 9);
+    let call = &pages[1].call;
+    for (name, value) in [
+        ("profileTypeId", "pt1"),
+        ("status", "CLOSED"),
+        ("offset", "0"),
+        ("limit", "100"),
+        ("include", "fields,relationships"),
+        ("sortBy", "createdAt_ASC"),
+    ] {
+        assert_eq!(query(call, name), Some(value));
+    }
+}
+
+#[test]
+fn pages_overlap_until_the_total_is_reached() {
+    let second = next(&first("OPEN"), 0, 100, 150).unwrap().remove(0);
+    assert_eq!((offset(&second), second.number, second.expected), ("90", 1, Some(150)));
+    assert_eq!(next(&second, 90, 60, 150).unwrap(), []);
+    assert_eq!(next(&first("OPEN"), 0, 0, 0).unwrap(), []);
+    assert_eq!(next(&first("OPEN"), 0, 100, 100).unwrap(), []);
+}
+
+#[test]
+fn a_few_rows_that_vanish_are_covered_and_many_make_it_step_back() {
+    let second = next(&first("OPEN"), 0, 100, 300).unwrap().remove(0);
+    let few = next(&second, 95, 100, 295).unwrap().remove(0);
+    assert_eq!(offset(&few), "180");
+    let many = next(&second, 130, 100, 260).unwrap().remove(0);
+    assert_eq!((offset(&many), many.after.as_str(), many.number), ("0", "", 2));
+}
+
+#[test]
+fn a_lower_cap_still_moves_on() {
+    let second = next(&first("OPEN"), 0, 10, 12).unwrap().remove(0);
+    assert_eq!(offset(&second), "5");
+    let third = next(&first("OPEN"), 0, 1, 2).unwrap().remove(0);
+    assert_eq!(offset(&third), "1");
+}
+
+#[test]
+fn a_list_that_contradicts_itself_is_an_error() {
+    assert!(next(&first("OPEN"), 0, 0, 5).is_err());
+    let provider = build("parallel", settings());
+    assert!(provider.next_pages(&first("OPEN"), br#"{"items":[]}"#).is_err());
+    assert!(provider.next_pages(&first("OPEN"), br#"{"totalCount":0}"#).is_err());
+}
+
+#[test]
+fn answers_are_sorted() {
+    let provider = build("parallel", settings());
+    let call = provider.fetch(&profile("a/b"));
+    assert_eq!(call.path, "/profiles/a%2Fb");
+    let classify = |status, body: &str| provider.classify(&call, status, &HeaderMap::new(), body.as_bytes());
+    let error = r#"{"code":"X","message":"words"}"#;
+    assert_eq!(classify(200, "{}"), Answer::Usable);
+    assert_eq!(classify(404, error), Answer::Missing("words".to_owned()));
+    assert_eq!(classify(403, error), Answer::Forbidden("words".to_owned()));
+    assert_eq!(classify(401, error), Answer::Unauthorized("words".to_owned()));
+    for (status, body) in [(404, "<html>"), (422, error), (400, error), (200, "<html>"), (200, ""), (302, "")] {
+        assert!(matches!(classify(status, body), Answer::Broken(_)), "{status} {body}");
+    }
+    for status in [429, 500, 503] {
+        assert!(matches!(classify(status, error), Answer::Busy { .. }));
+    }
+    let limited = headers(&[("X-RateLimit-Reset", "13")]);
+    assert!(matches!(provider.classify(&call, 429, &limited, b""), Answer::Busy { retry_after_seconds: Some(13), .. }));
+    let list = provider.first_pages().remove(0).call;
+    assert!(matches!(provider.classify(&list, 404, &HeaderMap::new(), error.as_bytes()), Answer::Broken(_)));
+}

@@ -1,0 +1,237 @@
+//! What may go wrong, per provider, settable while everything runs.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+
+use crate::guarded::Guarded;
+
+/// A way for one REST request to fail.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FailureKind {
+    /// 429 with this `Retry-After` (seconds or an HTTP date), or without one.
+    Status429 {
+        /// The header's value.
+        retry_after: Option<String>,
+    },
+    /// 500 in the provider's own shape.
+    Status500,
+    /// 503 with a load balancer's HTML page.
+    Html503,
+    /// 200 with an HTML page.
+    Html200,
+    /// 200 with nothing in it.
+    Empty200,
+    /// The right answer, one chunk at a time with this pause between chunks.
+    SlowBody {
+        /// Bytes a chunk.
+        chunk_bytes: usize,
+        /// The pause after each.
+        pause: Duration,
+    },
+    /// The right answer, the connection cut after this share of it (0 to 1).
+    CutBody {
+        /// Share of the body that arrives.
+        share: f64,
+    },
+    /// Half of the right answer with a matching length: broken JSON that looks whole.
+    CutJson,
+    /// 401: bad credential.
+    Unauthorized,
+    /// 403: not allowed.
+    Forbidden,
+    /// 404 in the provider's own shape.
+    NotFound,
+    /// No answer for this long, then the right one.
+    Hang(Duration),
+    /// A redirect to this address.
+    Redirect(String),
+    /// The answer to the previous request for the same path, whatever page was asked for.
+    RepeatPage,
+    /// 200 with a JSON body of this many bytes.
+    HugeBody(usize),
+    /// The right answer with one more header of this many bytes.
+    HugeHeader(usize),
+}
+
+impl FailureKind {
+    /// Says whether the request never reaches the world.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Status429 { .. }
+                | Self::Status500
+                | Self::Html503
+                | Self::Html200
+                | Self::Empty200
+                | Self::Unauthorized
+                | Self::Forbidden
+                | Self::NotFound
+                | Self::Redirect(_)
+                | Self::HugeBody(_)
+        )
+    }
+}
+
+/// What befalls outgoing webhooks in `send_all`; shares are between 0 and 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutgoingFaults {
+    /// Sent twice.
+    pub duplicate_share: f64,
+    /// Never sent.
+    pub drop_share: f64,
+    /// Sent with a signature that does not verify.
+    pub bad_signature_share: f64,
+    /// Kept back until the next `send_all`, so that it arrives after later events.
+    pub hold_share: f64,
+    /// Each event may change places with one of so many after it; 0 and 1 keep the order.
+    pub reorder_window: usize,
+    /// Dated so long before it is sent.
+    pub sent_late: Duration,
+    /// So many are under way at once; 0 and 1 send one after the other.
+    pub burst: usize,
+}
+
+impl Default for OutgoingFaults {
+    fn default() -> Self {
+        Self {
+            duplicate_share: 0.0,
+            drop_share: 0.0,
+            bad_signature_share: 0.0,
+            hold_share: 0.0,
+            reorder_window: 0,
+            sent_late: Duration::ZERO,
+            burst: 1,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    rng: ChaCha8Rng,
+    outgoing: OutgoingFaults,
+    planned: VecDeque<(String, FailureKind)>,
+    chances: Vec<(f64, FailureKind)>,
+    hidden: HashMap<String, u32>,
+    stale: HashMap<String, (u32, Value)>,
+}
+
+/// The faults of one provider.
+#[derive(Debug)]
+pub struct Faults(Guarded<State>);
+
+impl Faults {
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(Guarded::new(State {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            outgoing: OutgoingFaults::default(),
+            planned: VecDeque::new(),
+            chances: Vec::new(),
+            hidden: HashMap::new(),
+            stale: HashMap::new(),
+        }))
+    }
+
+    /// Makes the next `times` requests fail, the first ones whatever their path: at Copernica that may be the one for a JWT.
+    pub fn fail_next(&self, times: usize, kind: FailureKind) {
+        self.fail_next_at("", times, kind);
+    }
+
+    /// Makes the next `times` requests whose path and query contain `path_contains` fail.
+    pub fn fail_next_at(&self, path_contains: &str, times: usize, kind: FailureKind) {
+        let mut state = self.0.lock();
+        for _ in 0..times {
+            state.planned.push_back((path_contains.to_owned(), kind.clone()));
+        }
+    }
+
+    /// Makes this share of all requests fail so; several kinds add up, a share of 0 takes the kind away.
+    pub fn fail_share(&self, share: f64, kind: FailureKind) {
+        let mut state = self.0.lock();
+        state.chances.retain(|(_, known)| *known != kind);
+        if share > 0.0 {
+            state.chances.push((share, kind));
+        }
+    }
+
+    /// Answers *not found* for the next `reads` reads of this profile by id: it is not visible yet.
+    pub fn hide(&self, profile: &str, reads: u32) {
+        self.0.lock().hidden.insert(profile.to_owned(), reads);
+    }
+
+    pub(crate) fn freeze(&self, profile: &str, reads: u32, answer: Value) {
+        self.0.lock().stale.insert(profile.to_owned(), (reads, answer));
+    }
+
+    /// Changes what befalls outgoing webhooks.
+    pub fn outgoing(&self, change: impl FnOnce(&mut OutgoingFaults)) {
+        change(&mut self.0.lock().outgoing);
+    }
+
+    /// Takes every fault away.
+    pub fn clear(&self) {
+        let mut state = self.0.lock();
+        state.outgoing = OutgoingFaults::default();
+        state.planned.clear();
+        state.chances.clear();
+        state.hidden.clear();
+        state.stale.clear();
+    }
+
+    /// The failure that this request meets, if any.
+    pub(crate) fn next_failure(&self, path_and_query: &str) -> Option<FailureKind> {
+        let mut state = self.0.lock();
+        if let Some(at) = state.planned.iter().position(|(needle, _)| path_and_query.contains(needle.as_str())) {
+            return state.planned.remove(at).map(|(_, kind)| kind);
+        }
+        if state.chances.is_empty() {
+            return None;
+        }
+        let mut draw: f64 = state.rng.random();
+        for (share, kind) in &state.chances {
+            if draw < *share {
+                return Some(kind.clone());
+            }
+            draw -= share;
+        }
+        None
+    }
+
+    /// Uses up one read of a hidden profile.
+    pub(crate) fn is_hidden(&self, profile: &str) -> bool {
+        let mut state = self.0.lock();
+        match state.hidden.get_mut(profile) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Uses up one read of a frozen profile.
+    pub(crate) fn stale_answer(&self, profile: &str) -> Option<Value> {
+        let mut state = self.0.lock();
+        let (left, answer) = state.stale.get_mut(profile)?;
+        if *left == 0 {
+            return None;
+        }
+        *left -= 1;
+        Some(answer.clone())
+    }
+
+    pub(crate) fn current_outgoing(&self) -> OutgoingFaults {
+        self.0.lock().outgoing.clone()
+    }
+
+    pub(crate) fn draw(&self) -> f64 {
+        self.0.lock().rng.random()
+    }
+
+    pub(crate) fn draw_below(&self, bound: usize) -> usize {
+        self.0.lock().rng.random_range(0..bound.max(1))
+    }
+}

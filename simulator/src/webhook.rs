@@ -1,0 +1,41 @@
+//! A webhook, signed and ready to be sent.
+
+use crate::context::ProviderKind;
+
+/// One signed webhook: what goes over the wire, and what it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedWebhook {
+    /// Who sends it.
+    pub provider: ProviderKind,
+    /// Where to.
+    pub url: String,
+    /// Every header of the request but those that the client adds; `Host` is there where it is signed.
+    pub headers: Vec<(String, String)>,
+    /// The exact body.
+    pub body: Vec<u8>,
+    /// The type in it (`update`, `PROFILE_CLOSED`, `profile.updated`).
+    pub event: String,
+    /// External id of the profile it is about.
+    pub profile: String,
+}
+
+impl SignedWebhook {
+    /// The value of a header, whatever the case of its name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Spoils everything that proves where it comes from.
+    pub(crate) fn spoil(&mut self) {
+        for (name, value) in &mut self.headers {
+            let lower = name.to_ascii_lowercase();
+            if lower == "authorization" {
+                value.push('x');
+            } else if lower == "signature" {
+                *value = value.replace("signature=\"", "signature=\"AAAA");
+            } else if lower.starts_with("x-parallel-signature") && !lower.ends_with("timestamp") {
+                value.insert_str(0, "AAAA");
+            }
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! The rows that one transaction works on: loaded once, changed in memory, written once.
+
+use super::catalog::Catalog;
+use crate::mirror::write::{self, Again, RelationshipsOf, Wish};
+use entity::{
+    ChangeKind, Decision, Moment, ProfileKind, RecordKind, Status, VersionRung, change, lifecycle_transition, profile,
+    relationship, subprofile, verdict,
+};
+use provider::{DeliveryKind, InterestSeen, Provider, Target, Version};
+use sea_orm::{ConnectionTrait, DbErr};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+/// Place of a profile in the batch.
+pub(super) type Handle = usize;
+
+/// The delivery that an observation comes from.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    /// Inbox position.
+    pub position: i64,
+    /// Webhook, page or fetch.
+    pub kind: DeliveryKind,
+    /// When it arrived.
+    pub received_at: Moment,
+    /// Inbox position when the request that brought it started; none for a webhook.
+    pub started_at: Option<i64>,
+    /// The fetch request that it answers.
+    pub request_id: Option<i64>,
+    /// The event's word, or the kind of delivery.
+    pub cause: String,
+}
+
+/// A profile in the batch.
+pub(super) struct ProfileWork {
+    pub row: profile::Model,
+    pub interests: Vec<InterestSeen>,
+    pub is_dirty: bool,
+    pub has_new_interests: bool,
+}
+
+/// A subprofile in the batch.
+pub(super) struct SubprofileWork {
+    pub row: subprofile::Model,
+    pub profile: Handle,
+    pub is_dirty: bool,
+}
+
+/// A relationship in the batch.
+pub(super) struct RelationshipWork {
+    pub row: relationship::Model,
+    pub from: Handle,
+    pub to: Handle,
+    pub is_dirty: bool,
+}
+
+struct PendingChange {
+    row: change::Model,
+    profile: Handle,
+}
+
+/// A verdict on its way into the journal.
+pub(super) struct Judged<'a> {
+    pub record_kind: RecordKind,
+    pub record_id: &'a str,
+    pub profile: Option<Handle>,
+    pub decision: Decision,
+    pub rule: &'a str,
+    pub observed: Option<Version>,
+    pub stored: Option<Version>,
+}
+
+/// What a batch must load before its observations are taken.
+#[derive(Default)]
+pub(super) struct Wanted {
+    /// Profiles that are named.
+    pub profiles: HashSet<String>,
+    /// Profiles whose whole state is told: what hangs on them is needed too.
+    pub whole: HashSet<String>,
+    /// Profiles that may go: their subprofiles are needed too.
+    pub going: HashSet<String>,
+    /// Subprofiles that are named.
+    pub subprofiles: HashSet<String>,
+    /// Relationships that are named.
+    pub relationships: HashSet<String>,
+}
+
+/// The working set of one transaction.
+pub(super) struct Batch<'a> {
+    pub source_id: i32,
+    pub provider: Arc<dyn Provider>,
+    pub now: Moment,
+    pub catalog: &'a mut Catalog,
+    profiles: Vec<ProfileWork>,
+    by_external_id: HashMap<String, Handle>,
+    by_id: HashMap<i64, Handle>,
+    pub subprofiles: BTreeMap<String, SubprofileWork>,
+    pub relationships: BTreeMap<String, RelationshipWork>,
+    changes: Vec<PendingChange>,
+    transitions: Vec<(Handle, lifecycle_transition::Model)>,
+    verdicts: Vec<(Option<Handle>, verdict::Model)>,
+    wishes: BTreeMap<String, Wish>,
+    pub again: BTreeMap<i64, Again>,
+    pub done_requests: Vec<i64>,
+    revision: i64,
+}
+
+impl<'a> Batch<'a> {
+    pub fn new(
+        source_id: i32,
+        provider: Arc<dyn Provider>,
+        now: Moment,
+        revision: i64,
+        catalog: &'a mut Catalog,
+    ) -> Self {
+        Self {
+            source_id,
+            provider,
+            now,
+            catalog,
+            profiles: Vec::new(),
+            by_external_id: HashMap::new(),
+            by_id: HashMap::new(),
+            subprofiles: BTreeMap::new(),
+            relationships: BTreeMap::new(),
+            changes: Vec::new(),
+            transitions: Vec::new(),
+            verdicts: Vec::new(),
+            wishes: BTreeMap::new(),
+            again: BTreeMap::new(),
+            done_requests: Vec::new(),
+            revision,
+        }
+    }
+
+    /// The revision after the changes so far.
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// Loads what the observations will touch.
+    pub async fn load(&mut self, transaction: &impl ConnectionTrait, wanted: &Wanted) -> Result<(), DbErr> {
+        let mut names: Vec<String> = wanted.profiles.iter().cloned().collect();
+        names.retain(|name| !self.by_external_id.contains_key(name));
+        names.sort_unstable();
+        self.adopt_profiles(transaction, write::load_profiles(transaction, self.source_id, &names).await?).await?;
+
+        let ids_of = |names: &HashSet<String>| -> Vec<i64> {
+            let mut ids: Vec<i64> = names
+                .iter()
+                .filter_map(|name| self.by_external_id.get(name))
+                .map(|handle| self.profiles[*handle].row.id)
+                .filter(|id| *id != 0)
+                .collect();
+            ids.sort_unstable();
+            ids
+        };
+        let placeholders = names
+            .iter()
+            .filter(|name| self.by_external_id.get(*name).is_some_and(|handle| !self.profiles[*handle].row.is_known));
+        let with_children: HashSet<String> = wanted.going.iter().chain(placeholders).cloned().collect();
+        let subprofile_names: Vec<String> =
+            wanted.subprofiles.iter().filter(|name| !self.subprofiles.contains_key(*name)).cloned().collect();
+        let subprofiles =
+            write::load_subprofiles(transaction, self.source_id, &subprofile_names, &ids_of(&with_children)).await?;
+
+        let told: HashSet<String> = wanted.whole.union(&wanted.going).cloned().collect();
+        let ends = RelationshipsOf {
+            external_ids: wanted.relationships.iter().cloned().collect(),
+            from_profiles: ids_of(&told),
+            to_profiles: ids_of(&told),
+        };
+        let relationships = write::load_relationships(transaction, self.source_id, &ends).await?;
+
+        // Both ends and every parent must be in the batch before rows can point at them.
+        let mut missing: Vec<i64> = subprofiles
+            .iter()
+            .map(|row| row.profile_id)
+            .chain(relationships.iter().flat_map(|row| [row.from_profile_id, row.to_profile_id]))
+            .filter(|id| !self.by_id.contains_key(id))
+            .collect();
+        missing.sort_unstable();
+        missing.dedup();
+        self.adopt_profiles(transaction, write::load_profiles_by_id(transaction, &missing).await?).await?;
+
+        for row in subprofiles {
+            let Some(profile) = self.by_id.get(&row.profile_id).copied() else { continue };
+            let work = SubprofileWork { profile, is_dirty: false, row };
+            self.subprofiles.entry(work.row.external_id.clone()).or_insert(work);
+        }
+        for row in relationships {
+            let ends = (self.by_id.get(&row.from_profile_id), self.by_id.get(&row.to_profile_id));
+            let (Some(from), Some(to)) = ends else { continue };
+            let work = RelationshipWork { from: *from, to: *to, is_dirty: false, row };
+            self.relationships.entry(work.row.external_id.clone()).or_insert(work);
+        }
+        Ok(())
+    }
+
+    async fn adopt_profiles(
+        &mut self,
+        transaction: &impl ConnectionTrait,
+        rows: Vec<profile::Model>,
+    ) -> Result<(), DbErr> {
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let mut interests = write::load_interests(transaction, &ids).await?;
+        for row in rows {
+            let handle = self.profiles.len();
+            self.by_external_id.insert(row.external_id.clone(), handle);
+            self.by_id.insert(row.id, handle);
+            let interests = sorted(interests.remove(&row.id).unwrap_or_default());
+            self.profiles.push(ProfileWork { row, interests, is_dirty: false, has_new_interests: false });
+        }
+        Ok(())
+    }
+
+    /// The profile with this external id; a placeholder where there is none yet.
+    pub fn profile(&mut self, external_id: &str) -> Handle {
+        if let Some(handle) = self.by_external_id.get(external_id) {
+            return *handle;
+        }
+        let handle = self.profiles.len();
+        self.by_external_id.insert(external_id.to_owned(), handle);
+        let row = placeholder(self.source_id, external_id, self.now);
+        self.profiles.push(ProfileWork { row, interests: Vec::new(), is_dirty: true, has_new_interests: false });
+        handle
+    }
+
+    /// A profile in the batch.
+    pub fn get(&self, handle: Handle) -> &ProfileWork {
+        &self.profiles[handle]
+    }
+
+    /// A profile in the batch, to be written.
+    pub fn get_mut(&mut self, handle: Handle) -> &mut ProfileWork {
+        let work = &mut self.profiles[handle];
+        work.is_dirty = true;
+        work
+    }
+
+    /// Names of the alive subprofiles of a profile.
+    pub fn subprofiles_of(&self, profile: Handle) -> Vec<String> {
+        let is_alive = |work: &&SubprofileWork| work.profile == profile && work.row.deleted_at.is_none();
+        self.subprofiles.values().filter(is_alive).map(|work| work.row.external_id.clone()).collect()
+    }
+
+    /// Notes a change. Nobody hears of a placeholder: its changes wait until it is known.
+    pub fn change(
+        &mut self,
+        profile: Handle,
+        kind: ChangeKind,
+        record: (RecordKind, &str),
+        fields: Vec<Value>,
+        origin: &Origin,
+    ) {
+        if !self.profiles[profile].row.is_known {
+            return;
+        }
+        self.revision += 1;
+        let revision = self.revision;
+        let row = &mut self.get_mut(profile).row;
+        row.revision = revision;
+        let upstream_at = row.modified_at;
+        let row = change::Model {
+            source_id: self.source_id,
+            revision,
+            kind,
+            profile_id: 0,
+            record_kind: record.0,
+            record_id: record.1.to_owned(),
+            at: self.now,
+            upstream_at,
+            fields: Value::Array(fields),
+            delivery_id: origin.position,
+            cause: origin.cause.clone(),
+        };
+        self.changes.push(PendingChange { row, profile });
+    }
+
+    /// Notes a verdict. A page's *unchanged* is only counted, not told row by row.
+    pub fn judge(&mut self, origin: &Origin, judged: &Judged<'_>) {
+        if origin.kind == DeliveryKind::Page && judged.decision == Decision::Unchanged {
+            return;
+        }
+        let shown = |version: Option<Version>| version.map(|v| format!("{:?} {}..{}", v.rung, v.from, v.until));
+        let row = verdict::Model {
+            id: 0,
+            source_id: self.source_id,
+            delivery_id: origin.position,
+            profile_id: None,
+            record_kind: judged.record_kind,
+            record_id: judged.record_id.to_owned(),
+            decision: judged.decision,
+            rule: judged.rule.to_owned(),
+            observed_version: shown(judged.observed),
+            stored_version: shown(judged.stored),
+            at: self.now,
+            revision: (judged.decision == Decision::Applied).then_some(self.revision),
+        };
+        self.verdicts.push((judged.profile, row));
+    }
+
+    /// Journals a lifecycle transition.
+    pub fn journal(&mut self, profile: Handle, transition: lifecycle_transition::Model) {
+        self.transitions.push((profile, transition));
+    }
+
+    /// Wishes to fetch a record; many wishes are one.
+    pub fn wish(&mut self, target: Target, origin: &Origin, reason: &str, delay_ms: u64, is_creation: bool) {
+        let not_before = self.now.plus_ms(i64::try_from(delay_ms).unwrap_or(i64::MAX));
+        let wish = Wish { position: origin.position, reason: reason.to_owned(), not_before, is_creation, target };
+        match self.wishes.get_mut(&write::target_key(&wish.target)) {
+            Some(known) => {
+                known.position = wish.position;
+                known.not_before = known.not_before.min(wish.not_before);
+                known.is_creation |= wish.is_creation;
+            }
+            None => {
+                self.wishes.insert(write::target_key(&wish.target), wish);
+            }
+        }
+    }
+
+    /// Wishes to fetch a profile now.
+    pub fn wish_profile(&mut self, external_id: &str, origin: &Origin, reason: &str) {
+        self.wish(Target::Profile { id: external_id.to_owned() }, origin, reason, 0, false);
+    }
+
+    /// Writes everything that changed.
+    pub async fn flush(mut self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let dirty = self.profiles.iter().filter(|work| work.is_dirty).map(|work| work.row.clone());
+        let (placeholders, mut rows): (Vec<_>, Vec<_>) =
+            dirty.partition(|row| row.id == 0 && row.position == 0 && !row.is_known);
+        // Sorted keys touch neighbouring pages of the index.
+        rows.sort_unstable_by(|a, b| a.external_id.cmp(&b.external_id));
+        let mut ids = write::write_profiles(transaction, rows).await?;
+        ids.extend(write::write_placeholders(transaction, placeholders).await?);
+        for (external_id, id) in ids {
+            if let Some(handle) = self.by_external_id.get(&external_id) {
+                self.profiles[*handle].row.id = id;
+            }
+        }
+        let id_of = |handle: Handle| self.profiles[handle].row.id;
+
+        let interests = self
+            .profiles
+            .iter()
+            .filter(|work| work.has_new_interests)
+            .map(|work| (work.row.id, work.interests.clone()))
+            .collect();
+        write::write_interests(transaction, interests).await?;
+
+        let subprofiles = std::mem::take(&mut self.subprofiles).into_values().filter(|work| work.is_dirty);
+        let rows = subprofiles.map(|work| subprofile::Model { profile_id: id_of(work.profile), ..work.row }).collect();
+        write::write_subprofiles(transaction, rows).await?;
+
+        let relationships = std::mem::take(&mut self.relationships).into_values().filter(|work| work.is_dirty);
+        let rows = relationships
+            .map(|work| relationship::Model {
+                from_profile_id: id_of(work.from),
+                to_profile_id: id_of(work.to),
+                ..work.row
+            })
+            .collect();
+        write::write_relationships(transaction, rows).await?;
+
+        let rows = std::mem::take(&mut self.transitions).into_iter();
+        let rows =
+            rows.map(|(profile, row)| lifecycle_transition::Model { profile_id: id_of(profile), ..row }).collect();
+        write::write_transitions(transaction, rows).await?;
+
+        let rows = std::mem::take(&mut self.changes).into_iter();
+        let rows = rows.map(|pending| change::Model { profile_id: id_of(pending.profile), ..pending.row }).collect();
+        write::write_changes(transaction, rows).await?;
+
+        let rows = std::mem::take(&mut self.verdicts).into_iter();
+        let rows = rows.map(|(profile, row)| verdict::Model { profile_id: profile.map(id_of), ..row }).collect();
+        write::write_verdicts(transaction, rows).await?;
+
+        self.flush_requests(transaction).await
+    }
+
+    async fn flush_requests(self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let done: Vec<i64> = self.done_requests.into_iter().filter(|id| !self.again.contains_key(id)).collect();
+        let again: Vec<Again> = self.again.into_values().collect();
+        write::settle_requests(transaction, self.now, &done, &again).await?;
+        write::write_wishes(transaction, self.source_id, self.now, self.wishes.into_values().collect()).await
+    }
+}
+
+fn placeholder(source_id: i32, external_id: &str, now: Moment) -> profile::Model {
+    profile::Model {
+        id: 0,
+        source_id,
+        external_id: external_id.to_owned(),
+        profile_type_id: None,
+        is_known: false,
+        kind: ProfileKind::Other,
+        display_name: None,
+        upstream_name: None,
+        email: None,
+        status: Status::Open,
+        status_since: None,
+        status_position: 0,
+        scheduled_for: None,
+        upstream_status: None,
+        fields: Value::Object(Map::new()),
+        created_at: None,
+        modified_at: None,
+        mirrored_at: now,
+        version_rung: VersionRung::RequestStarted,
+        version_from: 0,
+        version_until: 0,
+        position: 0,
+        delivery_id: None,
+        row_hash: 0,
+        revision: 0,
+    }
+}
+
+/// Interests in one order, each once.
+pub(super) fn sorted(mut interests: Vec<InterestSeen>) -> Vec<InterestSeen> {
+    interests.sort_unstable();
+    interests.dedup();
+    interests
+}
+
+/// The differences between two sets of fields, as the change log keeps them.
+pub(super) fn differences(before: &Value, after: &Map<String, Value>) -> Vec<Value> {
+    let nothing = Map::new();
+    let before = before.as_object().unwrap_or(&nothing);
+    let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name))
+        .map(|name| json!({"name": name, "before": before.get(name), "after": after.get(name)}))
+        .collect()
+}
+
+/// A difference in something that is not a field.
+pub(super) fn attribute(name: &str, before: impl serde::Serialize, after: impl serde::Serialize) -> Value {
+    json!({"name": name, "before": before, "after": after, "attribute": true})
+}
+
+/// A 64-bit hash of content: the first bytes of SHA-256 over its canonical JSON.
+pub(super) fn content_hash(content: &Value) -> i64 {
+    let digest = ring::digest::digest(&ring::digest::SHA256, content.to_string().as_bytes());
+    let mut first = [0_u8; 8];
+    first.copy_from_slice(&digest.as_ref()[..8]);
+    i64::from_be_bytes(first)
+}
+
+/// Rows that carry the version of their content.
+pub(super) trait Versioned {
+    /// The version of the stored content.
+    fn version(&self) -> Version;
+    /// Notes where the stored content comes from.
+    fn set_version(&mut self, version: Version, origin: &Origin);
+}
+
+macro_rules! versioned {
+    ($model:ty) => {
+        impl Versioned for $model {
+            fn version(&self) -> Version {
+                Version { rung: self.version_rung.into(), from: self.version_from, until: self.version_until }
+            }
+
+            fn set_version(&mut self, version: Version, origin: &Origin) {
+                self.version_rung = version.rung.into();
+                self.version_from = version.from;
+                self.version_until = version.until;
+                self.position = origin.position;
+                self.delivery_id = Some(origin.position);
+            }
+        }
+    };
+}
+
+versioned!(profile::Model);
+versioned!(subprofile::Model);

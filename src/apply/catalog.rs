@@ -1,0 +1,154 @@
+//! What apply knows of a source's metadata: profile types, fields, collections, relationship types.
+
+use crate::mirror::write::{self, Definitions, KnownType};
+use entity::{Moment, relationship_type};
+use provider::{FieldSeen, ProfileTypeSeen, RelationshipSeen};
+use sea_orm::{ConnectionTrait, DbErr};
+use std::collections::BTreeMap;
+
+/// A source's metadata, kept between batches while the lease is held.
+pub(super) struct Catalog(Definitions);
+
+impl Catalog {
+    /// Loads it.
+    pub async fn load(connection: &impl ConnectionTrait, source_id: i32) -> Result<Self, DbErr> {
+        Ok(Self(write::load_catalog(connection, source_id).await?))
+    }
+
+    /// The profile type with this external id.
+    pub fn profile_type(&self, external_id: &str) -> Option<&KnownType> {
+        self.0.types.get(external_id)
+    }
+
+    /// The fields of the profile type with this row id.
+    pub fn fields(&self, profile_type_id: Option<i32>) -> &[FieldSeen] {
+        let known = profile_type_id.and_then(|id| self.0.types.values().find(|known| known.row.id == id));
+        known.map(|known| known.fields.as_slice()).unwrap_or_default()
+    }
+
+    /// Row id of the collection with this external id.
+    pub fn collection_id(&self, external_id: &str) -> Option<i32> {
+        self.0.collections.get(external_id).map(|row| row.id)
+    }
+
+    /// The relationship type with this external id.
+    pub fn relationship_type(&self, external_id: &str) -> Option<&relationship_type::Model> {
+        self.0.relationship_types.get(external_id)
+    }
+
+    /// Makes sure that named profile types have a row. Returns those whose metadata must be fetched.
+    pub async fn ensure_types(
+        &mut self,
+        transaction: &impl ConnectionTrait,
+        source_id: i32,
+        now: Moment,
+        named: impl Iterator<Item = String>,
+    ) -> Result<Vec<String>, DbErr> {
+        let mut unknown: Vec<String> = named.filter(|name| !self.0.types.contains_key(name)).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        for row in write::ensure_profile_types(transaction, source_id, now, &unknown).await? {
+            self.0.types.insert(row.external_id.clone(), KnownType { row, fields: Vec::new() });
+        }
+        Ok(unknown)
+    }
+
+    /// Makes sure that named collections have a row. Returns whether any was new.
+    pub async fn ensure_collections(
+        &mut self,
+        transaction: &impl ConnectionTrait,
+        source_id: i32,
+        now: Moment,
+        named: BTreeMap<String, Option<String>>,
+    ) -> Result<bool, DbErr> {
+        let unknown: Vec<(String, Option<i32>)> = named
+            .into_iter()
+            .filter(|(name, _)| !self.0.collections.contains_key(name))
+            .map(|(name, of)| (name, of.and_then(|of| self.0.types.get(&of)).map(|known| known.row.id)))
+            .collect();
+        for row in write::ensure_collections(transaction, source_id, now, &unknown).await? {
+            self.0.collections.insert(row.external_id.clone(), row);
+        }
+        Ok(!unknown.is_empty())
+    }
+
+    /// Makes sure that named relationship types have a row that says what the delivery says.
+    pub async fn ensure_relationship_types<'s>(
+        &mut self,
+        transaction: &impl ConnectionTrait,
+        source_id: i32,
+        named: impl Iterator<Item = &'s RelationshipSeen>,
+    ) -> Result<(), DbErr> {
+        let mut changed = BTreeMap::new();
+        for seen in named {
+            let is_same = self
+                .0
+                .relationship_types
+                .get(&seen.type_external_id)
+                .is_some_and(|known| known.name == seen.type_name && known.inverse_name == seen.type_inverse_name);
+            if !is_same {
+                let names = (seen.type_name.clone(), seen.type_inverse_name.clone());
+                changed.insert(seen.type_external_id.clone(), names);
+            }
+        }
+        let changed: Vec<_> = changed.into_iter().map(|(id, (name, inverse))| (id, name, inverse)).collect();
+        for row in write::ensure_relationship_types(transaction, source_id, &changed).await? {
+            self.0.relationship_types.insert(row.external_id.clone(), row);
+        }
+        Ok(())
+    }
+
+    /// Writes a profile type's metadata. Returns its row id where its fields changed, so that what is
+    /// derived from them must be derived again.
+    pub async fn learn(
+        &mut self,
+        transaction: &impl ConnectionTrait,
+        source_id: i32,
+        now: Moment,
+        seen: &ProfileTypeSeen,
+    ) -> Result<Option<i32>, DbErr> {
+        let known = self.0.types.get(&seen.external_id);
+        let old_fields = known.map(|known| known.fields.clone()).unwrap_or_default();
+        let row = write::write_profile_type(transaction, source_id, now, seen, known.map(|known| &known.row)).await?;
+        let profile_type_id = row.id;
+        let fields = seen.fields.clone().unwrap_or_else(|| old_fields.clone());
+        let has_changed = fields != old_fields;
+        if has_changed {
+            write::replace_fields(transaction, source_id, Ok(profile_type_id), &fields).await?;
+            let references: Vec<_> = fields
+                .iter()
+                .filter(|field| field.is_reference)
+                .map(|field| (field.name.clone(), field.label.clone().unwrap_or_else(|| field.name.clone()), None))
+                .collect();
+            for row in write::ensure_relationship_types(transaction, source_id, &references).await? {
+                self.0.relationship_types.insert(row.external_id.clone(), row);
+            }
+        }
+        for collection in seen.collections.iter().flatten() {
+            let row = write::write_collection(transaction, source_id, now, profile_type_id, collection).await?;
+            if let Some(fields) = &collection.fields {
+                write::replace_fields(transaction, source_id, Err(row.id), fields).await?;
+            }
+            self.0.collections.insert(row.external_id.clone(), row);
+        }
+        if let Some(interests) = &seen.interests {
+            write::replace_interests(transaction, source_id, profile_type_id, interests).await?;
+        }
+        self.0.types.insert(seen.external_id.clone(), KnownType { row, fields });
+        Ok(has_changed.then_some(profile_type_id))
+    }
+
+    /// Writes the fields of a collection that is known.
+    pub async fn learn_collection_fields(
+        &mut self,
+        transaction: &impl ConnectionTrait,
+        source_id: i32,
+        collection: &str,
+        fields: &[FieldSeen],
+    ) -> Result<(), DbErr> {
+        match self.collection_id(collection) {
+            Some(collection_id) => write::replace_fields(transaction, source_id, Err(collection_id), fields).await,
+            None => Ok(()),
+        }
+    }
+}

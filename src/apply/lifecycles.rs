@@ -1,0 +1,153 @@
+//! Takes lifecycle transitions that events tell, and buries what is gone.
+
+use super::batch::{Batch, Handle, Judged, Origin, Versioned, attribute, content_hash};
+use super::lifecycle::{Transition, judge_event};
+use super::profiles::kind_of;
+use super::{freshness, relationships, subprofiles};
+use entity::{ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition};
+use provider::{LifecycleSeen, Rung, Version};
+use serde_json::{Map, Value};
+
+/// Takes a transition that an event tells.
+pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, seen: LifecycleSeen) {
+    let profile = batch.profile(&seen.profile);
+    let to = Status::from(seen.to);
+    let at = Moment::from(seen.at);
+    let row = &batch.get(profile).row;
+    let stored = row.version();
+    let version = Version::within_second(Rung::EventTime, seen.at);
+    let outlived =
+        to == Status::Deleted && row.is_known && row.status != Status::Deleted && freshness::is_newer(stored, version);
+    let transition = if outlived {
+        Transition::Unsettled
+    } else {
+        judge_event(row.status, row.status_since, row.status_position > 0, to, at)
+    };
+    let (decision, rule) = match transition {
+        Transition::Effective => {
+            take_effect(batch, origin, profile, &seen, version);
+            (Decision::Applied, "lifecycle event")
+        }
+        Transition::Repeated => {
+            note_date(batch, profile, &seen);
+            (Decision::Unchanged, "already in that status")
+        }
+        Transition::Late => {
+            journal(batch, origin, profile, &seen, false);
+            batch.wish_profile(&seen.profile, origin, "a lifecycle event came late");
+            (Decision::Stale, "happened before the transition that is stored")
+        }
+        Transition::Unsettled => {
+            journal(batch, origin, profile, &seen, false);
+            batch.wish_profile(&seen.profile, origin, "a lifecycle event that does not fit");
+            (Decision::TieRefetched, "does not fit what is stored; a fetch settles it")
+        }
+        Transition::Final => {
+            journal(batch, origin, profile, &seen, false);
+            (Decision::Suppressed, "anonymized is final")
+        }
+    };
+    if seen.fetch && batch.get(profile).row.status != Status::Anonymized {
+        batch.wish_profile(&seen.profile, origin, &seen.cause);
+    }
+    batch.judge(
+        origin,
+        &Judged {
+            record_kind: RecordKind::Profile,
+            record_id: &seen.profile,
+            profile: Some(profile),
+            decision,
+            rule,
+            observed: Some(version),
+            stored: Some(stored),
+        },
+    );
+}
+
+fn take_effect(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &LifecycleSeen, version: Version) {
+    let to = Status::from(seen.to);
+    let from = batch.get(profile).row.status;
+    journal(batch, origin, profile, seen, true);
+    let row = &mut batch.get_mut(profile).row;
+    row.status = to;
+    row.status_since = Some(Moment::from(seen.at));
+    row.status_position = origin.position;
+    row.scheduled_for = None;
+    note_date(batch, profile, seen);
+    match to {
+        Status::Deleted => bury(batch, origin, profile, version),
+        Status::Anonymized => anonymize(batch, origin, profile),
+        Status::Open | Status::Closed | Status::ScheduledForDeletion => {
+            let changed = vec![attribute("status", from, to)];
+            batch.change(profile, kind_of(to), (RecordKind::Profile, &seen.profile), changed, origin);
+        }
+    }
+}
+
+fn note_date(batch: &mut Batch<'_>, profile: Handle, seen: &LifecycleSeen) {
+    if Status::from(seen.to) == Status::ScheduledForDeletion
+        && let Some(date) = seen.scheduled_for
+    {
+        batch.get_mut(profile).row.scheduled_for = Some(Moment::from(date));
+    }
+}
+
+fn journal(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &LifecycleSeen, is_effective: bool) {
+    let row = &batch.get(profile).row;
+    let transition = lifecycle_transition::Model {
+        id: 0,
+        source_id: row.source_id,
+        profile_id: 0,
+        from_status: row.status_since.is_some().then_some(row.status),
+        to_status: Status::from(seen.to),
+        at: Moment::from(seen.at),
+        recorded_at: batch.now,
+        scheduled_for: seen.scheduled_for.map(Moment::from),
+        cause: seen.cause.clone(),
+        is_effective,
+        delivery_id: origin.position,
+    };
+    batch.journal(profile, transition);
+}
+
+/// Leaves a tombstone: the content is gone, the subprofiles and relationships go with it, and what
+/// comes late finds the version of the deletion.
+pub(super) fn bury(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, version: Version) {
+    for id in batch.subprofiles_of(profile) {
+        subprofiles::remove(batch, origin, &id, version);
+    }
+    relationships::remove_all(batch, origin, profile);
+    wipe(batch, profile);
+    let row = &mut batch.get_mut(profile).row;
+    row.status = Status::Deleted;
+    row.set_version(version, origin);
+    let id = row.external_id.clone();
+    batch.change(profile, ChangeKind::Deleted, (RecordKind::Profile, &id), Vec::new(), origin);
+}
+
+/// Wipes the personal data of the profile and its subprofiles; the change tells no values.
+fn anonymize(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
+    for id in batch.subprofiles_of(profile) {
+        subprofiles::remove(batch, origin, &id, Version::at(Rung::RequestStarted, i64::MAX));
+    }
+    relationships::remove_derived(batch, origin, profile);
+    wipe(batch, profile);
+    let row = &mut batch.get_mut(profile).row;
+    row.is_known = true;
+    row.position = origin.position;
+    row.delivery_id = Some(origin.position);
+    let id = row.external_id.clone();
+    batch.change(profile, ChangeKind::Anonymized, (RecordKind::Profile, &id), Vec::new(), origin);
+}
+
+fn wipe(batch: &mut Batch<'_>, profile: Handle) {
+    let work = batch.get_mut(profile);
+    work.has_new_interests = !work.interests.is_empty();
+    work.interests.clear();
+    work.row.fields = Value::Object(Map::new());
+    work.row.display_name = None;
+    work.row.upstream_name = None;
+    work.row.email = None;
+    work.row.upstream_status = None;
+    work.row.row_hash = content_hash(&Value::Null);
+}

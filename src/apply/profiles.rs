@@ -1,0 +1,294 @@
+//! Takes the whole state of a profile, as a webhook, page or fetch shows it.
+
+use super::batch::{Batch, Handle, Judged, Origin, Versioned, attribute, content_hash, differences, sorted};
+use super::freshness::{self, Judgement, Observed, Stored};
+use super::lifecycle;
+use super::relationships;
+use entity::{ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition};
+use provider::{DeliveryKind, ProfileSeen, Rung, Version};
+use serde_json::{Map, Value, json};
+
+/// Takes an observation of a whole profile.
+pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, mut seen: ProfileSeen) {
+    if seen.version.rung == Rung::RequestStarted {
+        seen.version = freshness::request_version(origin.started_at.unwrap_or(0), origin.position);
+    }
+    let profile = batch.profile(&seen.external_id);
+    if let Some(reason) = seen.refetch.take() {
+        batch.wish_profile(&seen.external_id, origin, &reason);
+    }
+    let (decision, rule) = settle_content(batch, origin, profile, &seen);
+    let stored = batch.get(profile).row.version();
+    if matches!(decision, Decision::Applied | Decision::Unchanged) {
+        show_status(batch, origin, profile, &seen);
+        show_upstream_status(batch, origin, profile, &seen);
+    }
+    let is_barred = matches!(decision, Decision::Suppressed | Decision::Tombstoned);
+    if let (Some((scope, seen_relationships)), false) = (seen.relationships.take(), is_barred) {
+        relationships::observe(batch, origin, profile, scope, seen_relationships);
+    }
+    batch.judge(
+        origin,
+        &Judged {
+            record_kind: RecordKind::Profile,
+            record_id: &seen.external_id,
+            profile: Some(profile),
+            decision,
+            rule,
+            observed: Some(seen.version),
+            stored: Some(stored),
+        },
+    );
+}
+
+/// Decides whether the observed content becomes the stored content, and makes it so.
+fn settle_content(
+    batch: &mut Batch<'_>,
+    origin: &Origin,
+    profile: Handle,
+    seen: &ProfileSeen,
+) -> (Decision, &'static str) {
+    let row = &batch.get(profile).row;
+    let (status, is_known, position) = (row.status, row.is_known, row.position);
+    let observed = Observed { version: seen.version, started_at: origin.started_at };
+    let stored = Stored { version: row.version(), position };
+
+    if status == Status::Anonymized {
+        return (Decision::Suppressed, "anonymized profiles take nothing more");
+    }
+    if status == Status::Deleted {
+        let is_found_alive = origin.kind == DeliveryKind::Fetch && origin.started_at.is_some_and(|at| at >= position);
+        if !is_found_alive {
+            if matches!(freshness::judge(observed, stored), Judgement::Stored(_)) {
+                return (Decision::Tombstoned, "older than the deletion");
+            }
+            batch.wish_profile(&seen.external_id, origin, "news of a deleted profile");
+            return (Decision::Tombstoned, "only a fetch that finds it alive lifts a tombstone");
+        }
+        write_content(batch, origin, profile, seen);
+        return (Decision::Applied, "a fetch found it alive");
+    }
+    if !is_known {
+        write_content(batch, origin, profile, seen);
+        return (Decision::Applied, "first seen");
+    }
+    if hash_of(batch, profile, seen) == batch.get(profile).row.row_hash {
+        if freshness::is_newer(seen.version, stored.version) {
+            let row = &mut batch.get_mut(profile).row;
+            row.set_version(seen.version, origin);
+            row.modified_at = seen.modified_at.or(row.modified_at.map(Moment::to_datetime)).map(Moment::from);
+            row.mirrored_at = origin.received_at;
+        }
+        return (Decision::Unchanged, "same content");
+    }
+    match freshness::judge(observed, stored) {
+        Judgement::Observed(rule) => {
+            write_content(batch, origin, profile, seen);
+            (Decision::Applied, rule)
+        }
+        Judgement::Stored(rule) => (Decision::Stale, rule),
+        Judgement::Fetch(rule) => {
+            batch.wish_profile(&seen.external_id, origin, rule);
+            (Decision::TieRefetched, rule)
+        }
+    }
+}
+
+/// The content that an observation leaves: what it does not tell stays as it is stored.
+fn hash_of(batch: &Batch<'_>, profile: Handle, seen: &ProfileSeen) -> i64 {
+    let work = batch.get(profile);
+    let interests = seen.interests.clone().map_or_else(|| work.interests.clone(), sorted);
+    let profile_type =
+        seen.profile_type.as_deref().and_then(|id| batch.catalog.profile_type(id)).map(|known| known.row.id);
+    content_hash(&json!({
+        "type": profile_type.or(work.row.profile_type_id),
+        "name": seen.name.as_ref().or(work.row.upstream_name.as_ref()),
+        "fields": seen.fields.as_ref().map_or_else(|| work.row.fields.clone(), |fields| Value::Object(fields.clone())),
+        "interests": interests,
+    }))
+}
+
+fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &ProfileSeen) {
+    let hash = hash_of(batch, profile, seen);
+    let known_type = seen.profile_type.as_deref().and_then(|id| batch.catalog.profile_type(id));
+    let known_type = known_type.map(|known| (known.row.id, known.row.kind, known.row.name.clone()));
+    let was_deleted = batch.get(profile).row.status == Status::Deleted;
+    let was_known = batch.get(profile).row.is_known && !was_deleted;
+    let mut changed = Vec::new();
+
+    let work = batch.get_mut(profile);
+    let old_type = work.row.profile_type_id;
+    if let Some((id, kind, name)) = known_type {
+        work.row.profile_type_id = Some(id);
+        work.row.kind = kind;
+        if old_type.is_some_and(|old| old != id) {
+            changed.push(attribute("type", Value::Null, name));
+        }
+    }
+    if let Some(name) = &seen.name
+        && work.row.upstream_name.as_ref() != Some(name)
+    {
+        changed.push(attribute("name", &work.row.upstream_name, name));
+        work.row.upstream_name = Some(name.clone());
+    }
+    if let Some(fields) = &seen.fields {
+        changed.extend(differences(&work.row.fields, fields));
+        work.row.fields = Value::Object(fields.clone());
+    }
+    if let Some(interests) = seen.interests.clone().map(sorted)
+        && interests != work.interests
+    {
+        changed.push(attribute("interests", &work.interests, &interests));
+        work.interests = interests;
+        work.has_new_interests = true;
+    }
+    work.row.created_at = seen.created_at.map(Moment::from).or(work.row.created_at);
+    work.row.modified_at = seen.modified_at.map(Moment::from).or(work.row.modified_at);
+    work.row.mirrored_at = origin.received_at;
+    work.row.is_known = true;
+    work.row.row_hash = hash;
+    // Content that a provider is still computing has no version yet: whatever comes next is newer.
+    let version = if seen.fields.is_some() { seen.version } else { Version::at(seen.version.rung, 0) };
+    work.row.set_version(version, origin);
+    let id = work.row.external_id.clone();
+
+    if was_deleted {
+        let from = Status::Deleted;
+        let to = seen.status.map_or(Status::Open, Status::from);
+        set_status(batch, origin, profile, to, seen.scheduled_for.map(Moment::from));
+        changed.push(attribute("status", from, to));
+        batch.change(profile, ChangeKind::Created, (RecordKind::Profile, &id), changed, origin);
+        derive(batch, origin, profile);
+        return;
+    }
+    if !was_known {
+        // Whatever an event told about its status before the profile itself came is kept.
+        let told_before = batch.get(profile).row.status_position > 0;
+        let status =
+            if told_before { batch.get(profile).row.status } else { seen.status.map_or(Status::Open, Status::from) };
+        if !told_before {
+            set_status(batch, origin, profile, status, seen.scheduled_for.map(Moment::from));
+        }
+        changed.push(attribute("status", Value::Null, status));
+        batch.change(profile, ChangeKind::Created, (RecordKind::Profile, &id), changed, origin);
+        derive(batch, origin, profile);
+        announce_waiting(batch, origin, profile);
+        return;
+    }
+    if !changed.is_empty() {
+        batch.change(profile, ChangeKind::Updated, (RecordKind::Profile, &id), changed, origin);
+    }
+    derive(batch, origin, profile);
+}
+
+/// Subprofiles that came before their profile are told now.
+fn announce_waiting(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
+    for id in batch.subprofiles_of(profile) {
+        let fields = batch.subprofiles.get(&id).map(|work| differences(&Value::Null, object(&work.row.fields)));
+        let fields = fields.unwrap_or_default();
+        batch.change(profile, ChangeKind::SubprofileCreated, (RecordKind::Subprofile, &id), fields, origin);
+    }
+}
+
+/// The object in a JSON column.
+pub(super) fn object(value: &Value) -> &Map<String, Value> {
+    static EMPTY: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
+    value.as_object().unwrap_or(&EMPTY)
+}
+
+/// Derives what only the field definitions tell: name, e-mail address, references to other profiles.
+pub(super) fn derive(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
+    let row = &batch.get(profile).row;
+    let provider = batch.provider.clone();
+    let derived = provider.derive(object(&row.fields), batch.catalog.fields(row.profile_type_id));
+    let row = &batch.get(profile).row;
+    let display_name = row.upstream_name.clone().or(derived.display_name);
+    if row.display_name != display_name || row.email != derived.email {
+        let row = &mut batch.get_mut(profile).row;
+        row.display_name = display_name;
+        row.email = derived.email;
+    }
+    relationships::follow_fields(batch, origin, profile, derived.references);
+}
+
+/// Takes the status that a state shows, where nothing newer has told another.
+fn show_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &ProfileSeen) {
+    let Some(to) = seen.status.map(Status::from) else { return };
+    let row = &batch.get(profile).row;
+    let scheduled_for = seen.scheduled_for.map(Moment::from);
+    let (from, id) = (row.status, row.external_id.clone());
+    let has_new_date =
+        to == Status::ScheduledForDeletion && scheduled_for.is_some() && scheduled_for != row.scheduled_for;
+    if from == to && !has_new_date {
+        return;
+    }
+    let is_later = origin.started_at.is_some_and(|at| at >= row.status_position);
+    if !is_later || !lifecycle::allows_state(from, to) {
+        if origin.started_at.is_some() && from != to {
+            batch.wish_profile(&id, origin, "its status was told while this was in flight");
+        }
+        return;
+    }
+    let changed = vec![attribute("status", from, to)];
+    set_status(batch, origin, profile, to, scheduled_for);
+    if from != to {
+        batch.change(profile, kind_of(to), (RecordKind::Profile, &id), changed, origin);
+    }
+}
+
+/// The kind of change that a transition to this status is.
+pub(super) fn kind_of(to: Status) -> ChangeKind {
+    match to {
+        Status::Open => ChangeKind::Reopened,
+        Status::Closed => ChangeKind::Closed,
+        Status::ScheduledForDeletion => ChangeKind::ScheduledForDeletion,
+        Status::Anonymized => ChangeKind::Anonymized,
+        Status::Deleted => ChangeKind::Deleted,
+    }
+}
+
+/// Sets the status that a state shows, and journals it. Upstream did not say when it happened.
+fn set_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, to: Status, scheduled_for: Option<Moment>) {
+    let now = batch.now;
+    let row = &mut batch.get_mut(profile).row;
+    let from = (row.status_since.is_some()).then_some(row.status);
+    let has_moved = from != Some(to);
+    row.status = to;
+    row.scheduled_for = if to == Status::ScheduledForDeletion { scheduled_for } else { None };
+    if !has_moved {
+        return;
+    }
+    let at = match from {
+        None => row.created_at.unwrap_or(origin.received_at),
+        Some(_) => origin.received_at,
+    };
+    row.status_since = Some(at);
+    let transition = lifecycle_transition::Model {
+        id: 0,
+        source_id: row.source_id,
+        profile_id: 0,
+        from_status: from,
+        to_status: to,
+        at,
+        recorded_at: now,
+        scheduled_for: row.scheduled_for,
+        cause: "state".to_owned(),
+        is_effective: true,
+        delivery_id: origin.position,
+    };
+    batch.journal(profile, transition);
+}
+
+fn show_upstream_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &ProfileSeen) {
+    let row = &batch.get(profile).row;
+    if seen.upstream_status.is_none() || seen.upstream_status == row.upstream_status {
+        return;
+    }
+    let (before, id) = (row.upstream_status.clone(), row.external_id.clone());
+    let is_first = before.is_none();
+    batch.get_mut(profile).row.upstream_status.clone_from(&seen.upstream_status);
+    if !is_first {
+        let changed = vec![attribute("upstreamStatus", before, &seen.upstream_status)];
+        batch.change(profile, ChangeKind::Updated, (RecordKind::Profile, &id), changed, origin);
+    }
+}

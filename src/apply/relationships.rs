@@ -1,0 +1,216 @@
+//! Takes relationships: told by the provider from either end, or derived from a profile's fields.
+
+use super::batch::{Batch, Handle, Judged, Origin, RelationshipWork, attribute};
+use entity::{ChangeKind, Decision, Moment, RecordKind, relationship};
+use provider::{DeliveryKind, Reference, RelationshipSeen, Scope};
+use std::collections::HashSet;
+
+/// Takes the relationships that a profile's state shows. Those that a complete list leaves out are gone,
+/// unless something newer has told of them.
+pub(super) fn observe(
+    batch: &mut Batch<'_>,
+    origin: &Origin,
+    profile: Handle,
+    scope: Scope,
+    seen: Vec<RelationshipSeen>,
+) {
+    let id = batch.get(profile).row.external_id.clone();
+    let mut has_doubt = false;
+    let named: HashSet<String> = seen.iter().map(|seen| seen.external_id.clone()).collect();
+    for seen in seen {
+        has_doubt |= !observe_one(batch, origin, seen);
+    }
+    if scope == Scope::Complete {
+        let missing: Vec<String> = batch
+            .relationships
+            .values()
+            .filter(|work| !work.row.is_derived && work.row.removed_at.is_none())
+            .filter(|work| work.from == profile || work.to == profile)
+            .filter(|work| !named.contains(&work.row.external_id))
+            .map(|work| work.row.external_id.clone())
+            .collect();
+        for missing in missing {
+            let is_later = batch.relationships.get(&missing).is_some_and(|work| is_later(origin, &work.row));
+            if is_later {
+                remove(batch, origin, &missing);
+            } else {
+                has_doubt = true;
+            }
+        }
+    }
+    if has_doubt {
+        batch.wish_profile(&id, origin, "its relationships were told while this was in flight");
+    }
+}
+
+/// A request that started after the stored news had arrived shows a later state.
+fn is_later(origin: &Origin, row: &relationship::Model) -> bool {
+    origin.started_at.is_none_or(|started_at| started_at >= row.position)
+}
+
+/// Takes one relationship; false where the stored news is not certainly older.
+fn observe_one(batch: &mut Batch<'_>, origin: &Origin, seen: RelationshipSeen) -> bool {
+    let Some(relationship_type_id) = batch.catalog.relationship_type(&seen.type_external_id).map(|row| row.id) else {
+        return true;
+    };
+    let (from, to) = (batch.profile(&seen.from), batch.profile(&seen.to));
+    if let Some(work) = batch.relationships.get_mut(&seen.external_id) {
+        let is_same = work.from == from && work.to == to && work.row.relationship_type_id == relationship_type_id;
+        if work.row.removed_at.is_none() && is_same {
+            if work.row.position < origin.position && is_later(origin, &work.row) {
+                work.row.position = origin.position;
+                work.is_dirty = true;
+            }
+            return true;
+        }
+        if !is_later(origin, &work.row) {
+            return false;
+        }
+    }
+    for (end, id) in [(from, &seen.from), (to, &seen.to)] {
+        if !batch.get(end).row.is_known && origin.kind != DeliveryKind::Page {
+            batch.wish_profile(id, origin, "named by a relationship");
+        }
+    }
+    let row = relationship::Model {
+        id: 0,
+        source_id: batch.source_id,
+        external_id: seen.external_id.clone(),
+        relationship_type_id,
+        from_profile_id: 0,
+        to_profile_id: 0,
+        is_derived: false,
+        created_at: seen.created_at.map(Moment::from),
+        removed_at: None,
+        position: origin.position,
+    };
+    create(batch, origin, RelationshipWork { row, from, to, is_dirty: true }, &seen.type_name);
+    true
+}
+
+/// Makes the derived relationships of a profile say what its reference fields say.
+pub(super) fn follow_fields(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, references: Vec<Reference>) {
+    let owner = batch.get(profile).row.external_id.clone();
+    let wanted: Vec<(String, Reference)> =
+        references.into_iter().map(|reference| (format!("fk:{}:{owner}", reference.field), reference)).collect();
+    let gone: Vec<String> = batch
+        .relationships
+        .values()
+        .filter(|work| work.row.is_derived && work.from == profile && work.row.removed_at.is_none())
+        .filter(|work| !wanted.iter().any(|(id, _)| *id == work.row.external_id))
+        .map(|work| work.row.external_id.clone())
+        .collect();
+    for id in gone {
+        remove(batch, origin, &id);
+    }
+    for (id, reference) in wanted {
+        let to = batch.profile(&reference.to);
+        let is_there = batch
+            .relationships
+            .get(&id)
+            .is_some_and(|work| work.to == to && work.from == profile && work.row.removed_at.is_none());
+        let Some(relationship_type_id) = batch.catalog.relationship_type(&reference.field).map(|row| row.id) else {
+            continue;
+        };
+        if is_there {
+            continue;
+        }
+        if batch.relationships.get(&id).is_some_and(|work| work.row.removed_at.is_none()) {
+            remove(batch, origin, &id);
+        }
+        if !batch.get(to).row.is_known && origin.kind != DeliveryKind::Page {
+            batch.wish_profile(&reference.to, origin, "named by a reference field");
+        }
+        let row = relationship::Model {
+            id: 0,
+            source_id: batch.source_id,
+            external_id: id,
+            relationship_type_id,
+            from_profile_id: 0,
+            to_profile_id: 0,
+            is_derived: true,
+            created_at: None,
+            removed_at: None,
+            position: origin.position,
+        };
+        create(batch, origin, RelationshipWork { row, from: profile, to, is_dirty: true }, &reference.field);
+    }
+}
+
+fn create(batch: &mut Batch<'_>, origin: &Origin, work: RelationshipWork, type_name: &str) {
+    let id = work.row.external_id.clone();
+    let (from, to) = (work.from, work.to);
+    let changed = vec![
+        attribute("type", serde_json::Value::Null, type_name),
+        attribute("from", serde_json::Value::Null, &batch.get(from).row.external_id),
+        attribute("to", serde_json::Value::Null, &batch.get(to).row.external_id),
+    ];
+    batch.relationships.insert(id.clone(), work);
+    let concerned = concerned(batch, from, to);
+    batch.change(concerned, ChangeKind::RelationshipCreated, (RecordKind::Relationship, &id), changed, origin);
+}
+
+/// The profile that a change of a relationship is told of: the left end, or the right while the left
+/// one is still a placeholder.
+fn concerned(batch: &Batch<'_>, from: Handle, to: Handle) -> Handle {
+    if batch.get(from).row.is_known { from } else { to }
+}
+
+fn remove(batch: &mut Batch<'_>, origin: &Origin, id: &str) {
+    let now = batch.now;
+    let Some(work) = batch.relationships.get_mut(id) else { return };
+    if work.row.removed_at.is_some() {
+        return;
+    }
+    work.row.removed_at = Some(now);
+    work.row.position = origin.position;
+    work.is_dirty = true;
+    let (from, to) = (work.from, work.to);
+    let concerned = concerned(batch, from, to);
+    batch.change(concerned, ChangeKind::RelationshipRemoved, (RecordKind::Relationship, id), Vec::new(), origin);
+}
+
+/// Takes the news that a relationship is gone, by its own id.
+pub(super) fn observe_gone(batch: &mut Batch<'_>, origin: &Origin, id: &str) {
+    let known = batch.relationships.get(id).map(|work| (work.row.removed_at.is_none(), work.from));
+    let (decision, rule) = match known {
+        Some((true, _)) => {
+            remove(batch, origin, id);
+            (Decision::Applied, "removed upstream")
+        }
+        Some((false, _)) => (Decision::Unchanged, "already removed"),
+        None => (Decision::Unchanged, "never seen"),
+    };
+    let judged = Judged {
+        record_kind: RecordKind::Relationship,
+        record_id: id,
+        profile: known.map(|(_, from)| from),
+        decision,
+        rule,
+        observed: None,
+        stored: None,
+    };
+    batch.judge(origin, &judged);
+}
+
+/// Removes what hangs on a profile that is gone. A reference field of another profile still names it.
+pub(super) fn remove_all(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
+    remove_where(batch, origin, |work| work.from == profile || (work.to == profile && !work.row.is_derived));
+}
+
+/// Removes the relationships that a profile's own fields made.
+pub(super) fn remove_derived(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
+    remove_where(batch, origin, |work| work.row.is_derived && work.from == profile);
+}
+
+fn remove_where(batch: &mut Batch<'_>, origin: &Origin, is_going: impl Fn(&RelationshipWork) -> bool) {
+    let going: Vec<String> = batch
+        .relationships
+        .values()
+        .filter(|work| work.row.removed_at.is_none() && is_going(work))
+        .map(|work| work.row.external_id.clone())
+        .collect();
+    for id in going {
+        remove(batch, origin, &id);
+    }
+}

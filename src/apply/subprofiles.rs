@@ -1,0 +1,179 @@
+//! Takes the whole state of a subprofile, and its going.
+
+use super::batch::{Batch, Judged, Origin, SubprofileWork, Versioned, content_hash, differences};
+use super::freshness::{self, Judgement, Observed, Stored};
+use entity::{ChangeKind, Decision, Moment, RecordKind, Status, VersionRung, subprofile};
+use provider::{DeliveryKind, Rung, SubprofileSeen, Target, Version};
+use serde_json::{Map, Value, json};
+
+/// Takes an observation of a whole subprofile.
+pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, mut seen: SubprofileSeen) {
+    if seen.version.rung == Rung::RequestStarted {
+        seen.version = freshness::request_version(origin.started_at.unwrap_or(0), origin.position);
+    }
+    let profile = batch.profile(&seen.profile);
+    let stored = batch.subprofiles.get(&seen.external_id).map(|work| work.row.version());
+    let (decision, rule) = settle(batch, origin, &seen);
+    if !batch.get(profile).row.is_known && origin.kind != DeliveryKind::Page && decision == Decision::Applied {
+        batch.wish_profile(&seen.profile, origin, "a subprofile came before its profile");
+    }
+    batch.judge(
+        origin,
+        &Judged {
+            record_kind: RecordKind::Subprofile,
+            record_id: &seen.external_id,
+            profile: Some(profile),
+            decision,
+            rule,
+            observed: Some(seen.version),
+            stored,
+        },
+    );
+}
+
+fn settle(batch: &mut Batch<'_>, origin: &Origin, seen: &SubprofileSeen) -> (Decision, &'static str) {
+    let profile = batch.profile(&seen.profile);
+    match batch.get(profile).row.status {
+        Status::Anonymized => return (Decision::Suppressed, "anonymized profiles take nothing more"),
+        Status::Deleted => return (Decision::Tombstoned, "its profile is deleted"),
+        Status::Open | Status::Closed | Status::ScheduledForDeletion => {}
+    }
+    let Some(work) = batch.subprofiles.get(&seen.external_id) else {
+        write(batch, origin, seen);
+        return (Decision::Applied, "first seen");
+    };
+    let observed = Observed { version: seen.version, started_at: origin.started_at };
+    let stored = Stored { version: work.row.version(), position: work.row.position };
+    let is_gone = work.row.deleted_at.is_some();
+    if !is_gone && work.profile == profile && hash_of(seen) == work.row.row_hash {
+        if freshness::is_newer(seen.version, stored.version)
+            && let Some(work) = batch.subprofiles.get_mut(&seen.external_id)
+        {
+            work.is_dirty = true;
+            work.row.set_version(seen.version, origin);
+            work.row.modified_at = seen.modified_at.map(Moment::from).or(work.row.modified_at);
+            work.row.mirrored_at = origin.received_at;
+        }
+        return (Decision::Unchanged, "same content");
+    }
+    match freshness::judge(observed, stored) {
+        Judgement::Observed(rule) if !is_gone || origin.kind == DeliveryKind::Fetch => {
+            write(batch, origin, seen);
+            (Decision::Applied, rule)
+        }
+        Judgement::Stored(rule) => (if is_gone { Decision::Tombstoned } else { Decision::Stale }, rule),
+        Judgement::Observed(rule) | Judgement::Fetch(rule) => {
+            let target = Target::Subprofile { id: seen.external_id.clone() };
+            batch.wish(target, origin, rule, 0, false);
+            (if is_gone { Decision::Tombstoned } else { Decision::TieRefetched }, rule)
+        }
+    }
+}
+
+fn hash_of(seen: &SubprofileSeen) -> i64 {
+    content_hash(&json!({"collection": seen.collection, "fields": seen.fields}))
+}
+
+fn write(batch: &mut Batch<'_>, origin: &Origin, seen: &SubprofileSeen) {
+    let profile = batch.profile(&seen.profile);
+    let collection_id = batch.catalog.collection_id(&seen.collection);
+    let before = batch.subprofiles.get(&seen.external_id).filter(|work| work.row.deleted_at.is_none());
+    let is_new = before.is_none();
+    let changed = differences(before.map_or(&Value::Null, |work| &work.row.fields), &seen.fields);
+    let mut row = batch
+        .subprofiles
+        .remove(&seen.external_id)
+        .map_or_else(|| blank(batch.source_id, &seen.external_id, batch.now), |work| work.row);
+    row.collection_id = collection_id;
+    row.fields = Value::Object(seen.fields.clone());
+    row.created_at = seen.created_at.map(Moment::from).or(row.created_at);
+    row.modified_at = seen.modified_at.map(Moment::from).or(row.modified_at);
+    row.mirrored_at = origin.received_at;
+    row.deleted_at = None;
+    row.row_hash = hash_of(seen);
+    row.set_version(seen.version, origin);
+    batch.subprofiles.insert(seen.external_id.clone(), SubprofileWork { row, profile, is_dirty: true });
+    let kind = if is_new { ChangeKind::SubprofileCreated } else { ChangeKind::SubprofileUpdated };
+    if is_new || !changed.is_empty() {
+        batch.change(profile, kind, (RecordKind::Subprofile, &seen.external_id), changed, origin);
+    }
+}
+
+/// Takes the news that a subprofile is gone. One that was never seen leaves a tombstone all the same.
+pub(super) fn observe_gone(
+    batch: &mut Batch<'_>,
+    origin: &Origin,
+    id: &str,
+    profile: Option<&str>,
+    collection: Option<&str>,
+    version: Version,
+) {
+    let known = batch.subprofiles.get(id).map(|work| (work.row.version(), work.row.deleted_at.is_some(), work.profile));
+    let (decision, rule, handle) = match known {
+        Some((_, true, profile)) => (Decision::Unchanged, "already gone", Some(profile)),
+        Some((stored, false, profile)) if freshness::is_newer(stored, version) => {
+            batch.wish(Target::Subprofile { id: id.to_owned() }, origin, "older than what is stored", 0, false);
+            (Decision::Stale, "changed after the deletion", Some(profile))
+        }
+        Some((_, false, profile)) => {
+            remove(batch, origin, id, version);
+            (Decision::Applied, "deleted upstream", Some(profile))
+        }
+        None => {
+            let Some(profile) = profile else { return };
+            let profile = batch.profile(profile);
+            let mut row = blank(batch.source_id, id, batch.now);
+            row.collection_id = collection.and_then(|id| batch.catalog.collection_id(id));
+            row.deleted_at = Some(batch.now);
+            row.set_version(version, origin);
+            batch.subprofiles.insert(id.to_owned(), SubprofileWork { row, profile, is_dirty: true });
+            (Decision::Applied, "gone before it was seen: a tombstone stays", Some(profile))
+        }
+    };
+    batch.judge(
+        origin,
+        &Judged {
+            record_kind: RecordKind::Subprofile,
+            record_id: id,
+            profile: handle,
+            decision,
+            rule,
+            observed: Some(version),
+            stored: known.map(|(stored, _, _)| stored),
+        },
+    );
+}
+
+/// Leaves a tombstone where a subprofile was.
+pub(super) fn remove(batch: &mut Batch<'_>, origin: &Origin, id: &str, version: Version) {
+    let now = batch.now;
+    let Some(work) = batch.subprofiles.get_mut(id) else { return };
+    work.is_dirty = true;
+    work.row.deleted_at = Some(now);
+    work.row.fields = Value::Object(Map::new());
+    work.row.row_hash = content_hash(&Value::Null);
+    work.row.set_version(version, origin);
+    let profile = work.profile;
+    batch.change(profile, ChangeKind::SubprofileDeleted, (RecordKind::Subprofile, id), Vec::new(), origin);
+}
+
+fn blank(source_id: i32, external_id: &str, now: Moment) -> subprofile::Model {
+    subprofile::Model {
+        id: 0,
+        source_id,
+        external_id: external_id.to_owned(),
+        profile_id: 0,
+        collection_id: None,
+        fields: Value::Object(Map::new()),
+        created_at: None,
+        modified_at: None,
+        mirrored_at: now,
+        deleted_at: None,
+        version_rung: VersionRung::RequestStarted,
+        version_from: 0,
+        version_until: 0,
+        position: 0,
+        delivery_id: None,
+        row_hash: 0,
+    }
+}

@@ -1,0 +1,213 @@
+//! Takes batches of pending deliveries and applies them, one source at a time under its lease.
+
+use super::catalog::Catalog;
+use super::policy::{self, Failed};
+use super::step;
+use crate::clock::SharedClock;
+use crate::db::Database;
+use crate::failpoint::Failpoint;
+use crate::inbox::{self, Lease, Settlement, Taken};
+use provider::Provider;
+use sea_orm::DbErr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Deliveries in one transaction.
+const MAX_BATCH: u64 = 200;
+/// Body bytes in one transaction: about one page of a sync, so that accepts never wait long behind it.
+const MAX_BATCH_BYTES: i64 = 1 << 20;
+/// Looks for work at least this often: retries that are due, work of an instance that died.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Why a batch was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Another instance holds the lease now; nothing was written.
+    #[error("the lease on the source is lost")]
+    LeaseLost,
+    /// The database refused.
+    #[error("apply a batch")]
+    Database(#[from] DbErr),
+}
+
+/// Applies the deliveries of one source.
+pub struct Applier {
+    db: Database,
+    clock: SharedClock,
+    source_id: i32,
+    source_name: String,
+    provider: Arc<dyn Provider>,
+    instance: String,
+    wake: Arc<Notify>,
+    on_commit: Box<dyn Fn() + Send + Sync>,
+    lease: Option<Lease>,
+    catalog: Option<Catalog>,
+}
+
+impl Applier {
+    /// An applier for a source. `wake` is notified after appends, `on_commit` is called after each
+    /// commit that wrote changes or wishes.
+    #[expect(clippy::too_many_arguments, reason = "wiring, called once by app")]
+    pub fn new(
+        db: Database,
+        clock: SharedClock,
+        source_id: i32,
+        source_name: String,
+        provider: Arc<dyn Provider>,
+        instance: String,
+        wake: Arc<Notify>,
+        on_commit: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        let on_commit = Box::new(on_commit);
+        Self { db, clock, source_id, source_name, provider, instance, wake, on_commit, lease: None, catalog: None }
+    }
+
+    /// Applies until told to stop, then gives the lease back.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut failures = 0;
+        loop {
+            match self.apply_pending(&stop).await {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    failures += 1;
+                    self.catalog = None;
+                    if matches!(error, ApplyError::LeaseLost) {
+                        self.lease = None;
+                    } else {
+                        tracing::warn!(source = self.source_name, error = %chain(&error), "apply");
+                    }
+                }
+            }
+            let pause = if failures == 0 {
+                POLL
+            } else {
+                Duration::from_millis(u64::try_from(crate::backoff::pause_ms(failures, 200, 5_000)).unwrap_or(200))
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.wake.notified(), if failures == 0 => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        if let Some(lease) = &self.lease
+            && let Err(error) = lease.release(&self.db).await
+        {
+            tracing::warn!(source = self.source_name, %error, "release the lease");
+        }
+    }
+
+    /// Applies everything that is due, if this instance holds the lease.
+    async fn apply_pending(&mut self, stop: &CancellationToken) -> Result<(), ApplyError> {
+        loop {
+            if stop.is_cancelled() || !self.hold_lease().await? {
+                return Ok(());
+            }
+            let taken = inbox::take(&self.db, self.source_id, self.clock.now(), MAX_BATCH, MAX_BATCH_BYTES).await?;
+            if taken.is_empty() {
+                return Ok(());
+            }
+            Failpoint::Taken.pass();
+            self.apply_taken(taken).await?;
+        }
+    }
+
+    async fn hold_lease(&mut self) -> Result<bool, ApplyError> {
+        let now = self.clock.now();
+        if self.lease.as_ref().is_some_and(|lease| !lease.is_due(now)) {
+            return Ok(true);
+        }
+        let renewed = inbox::renew(&self.db, self.source_id, &self.instance, now).await?;
+        let is_same = matches!((&self.lease, &renewed), (Some(old), Some(new)) if old.epoch == new.epoch);
+        if !is_same {
+            self.catalog = None;
+        }
+        self.lease = renewed;
+        Ok(self.lease.is_some())
+    }
+
+    /// Applies a batch; if it fails, each delivery on its own, so that one bad one stops no other.
+    async fn apply_taken(&mut self, taken: Vec<Taken>) -> Result<(), ApplyError> {
+        match self.apply_batch(taken.clone()).await {
+            Err(ApplyError::Database(error)) if !is_outage(&error) => {
+                self.catalog = None;
+                for delivery in taken {
+                    let (id, attempts) = (delivery.id, delivery.attempts);
+                    match self.apply_batch(vec![delivery]).await {
+                        Err(ApplyError::Database(error)) if !is_outage(&error) => {
+                            self.catalog = None;
+                            self.put_off(id, attempts + 1, &error).await?;
+                        }
+                        outcome => outcome?,
+                    }
+                }
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn apply_batch(&mut self, taken: Vec<Taken>) -> Result<(), ApplyError> {
+        let Some(lease) = self.lease.clone() else { return Err(ApplyError::LeaseLost) };
+        let provider = self.provider.clone();
+        let bytes: usize = taken.iter().map(|delivery| delivery.body.len()).sum();
+        let read =
+            move || taken.into_iter().map(|delivery| step::read(provider.as_ref(), delivery)).collect::<Vec<_>>();
+        // A page is milliseconds of parsing: not on a thread that answers requests.
+        let deliveries = if bytes > 64 << 10 {
+            tokio::task::spawn_blocking(read)
+                .await
+                .map_err(|error| DbErr::Custom(format!("decode panicked: {error}")))?
+        } else {
+            read()
+        };
+        let mut catalog = match self.catalog.take() {
+            Some(catalog) => catalog,
+            None => Catalog::load(self.db.reader(), self.source_id).await?,
+        };
+        let now = self.clock.now();
+        step::apply(&self.db, &lease, &self.provider, &mut catalog, now, &deliveries).await?;
+        self.catalog = Some(catalog);
+        (self.on_commit)();
+        Ok(())
+    }
+
+    async fn put_off(&self, id: i64, attempts: i32, error: &DbErr) -> Result<(), ApplyError> {
+        let now = self.clock.now();
+        tracing::error!(source = self.source_name, delivery = id, attempts, %error, "apply a delivery");
+        let settlement =
+            match policy::after_failed_apply(attempts, now, "the database refused what it says; see the log") {
+                Failed::Retry(at) => Settlement::Retried(at, attempts),
+                Failed::Park(reason) => Settlement::Parked(reason),
+            };
+        let transaction = self.db.begin().await?;
+        inbox::settle(&transaction, now, &[(id, None, settlement)]).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// The database cannot be reached or is busy: not the delivery's fault.
+fn is_outage(error: &DbErr) -> bool {
+    match error {
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
+        other => {
+            let text = other.to_string();
+            ["database is locked", "disk", "connection", "Connection", "I/O", "shutting down"]
+                .iter()
+                .any(|sign| text.contains(sign))
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}

@@ -1,0 +1,90 @@
+//! The lease on a source: at most one instance applies for it, and a late one cannot commit.
+
+use crate::db::Database;
+use entity::{Moment, source_state};
+use sea_orm::sea_query::{Condition, Expr, Query};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter};
+
+/// How long a lease holds without being renewed, milliseconds. Another instance takes over after it.
+const LEASE_MS: i64 = 4_000;
+
+/// The right to apply for a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The source.
+    pub source_id: i32,
+    /// The instance that holds it.
+    pub holder: String,
+    /// Fencing token: a commit under an older one changes nothing.
+    pub epoch: i64,
+    /// Runs out then, by the holder's clock.
+    pub until: Moment,
+}
+
+impl Lease {
+    /// Whether it should be renewed now: half of it is over.
+    pub fn is_due(&self, now: Moment) -> bool {
+        now.plus_ms(LEASE_MS / 2) >= self.until
+    }
+
+    /// Locks the source for this transaction and returns its revision, or `None` where the lease is lost.
+    ///
+    /// # Errors
+    /// The database's own error.
+    pub async fn fence(&self, transaction: &impl ConnectionTrait, now: Moment) -> Result<Option<i64>, DbErr> {
+        use source_state::Column;
+        let mut statement = Query::update();
+        statement
+            .table(source_state::Entity)
+            .value(Column::LastAppliedAt, now)
+            .and_where(Column::SourceId.eq(self.source_id))
+            .and_where(Column::LeaseHolder.eq(self.holder.as_str()))
+            .and_where(Column::LeaseEpoch.eq(self.epoch))
+            .returning(Query::returning().column(Column::Revision));
+        let row = transaction.query_one(&statement).await?;
+        row.map(|row| row.try_get("", "revision")).transpose()
+    }
+
+    /// Gives the lease back, so that another instance need not wait for it to run out.
+    ///
+    /// # Errors
+    /// The database's own error.
+    pub async fn release(&self, db: &Database) -> Result<(), DbErr> {
+        use source_state::Column;
+        source_state::Entity::update_many()
+            .col_expr(Column::LeaseUntil, Expr::value(Moment(0)))
+            .filter(Column::SourceId.eq(self.source_id))
+            .filter(Column::LeaseHolder.eq(self.holder.as_str()))
+            .filter(Column::LeaseEpoch.eq(self.epoch))
+            .exec(db.writer())
+            .await
+            .map(drop)
+    }
+}
+
+/// Takes or renews the lease on a source; `None` while another instance holds it.
+///
+/// # Errors
+/// The database's own error.
+pub async fn renew(db: &Database, source_id: i32, holder: &str, now: Moment) -> Result<Option<Lease>, DbErr> {
+    use source_state::Column;
+    let until = now.plus_ms(LEASE_MS);
+    let is_mine = Expr::col(Column::LeaseHolder).eq(holder).and(Expr::col(Column::LeaseUntil).gte(now));
+    let epoch =
+        Expr::case(is_mine.clone(), Expr::col(Column::LeaseEpoch)).finally(Expr::col(Column::LeaseEpoch).add(1));
+    let mut statement = Query::update();
+    statement
+        .table(source_state::Entity)
+        .value(Column::LeaseEpoch, epoch)
+        .value(Column::LeaseHolder, holder)
+        .value(Column::LeaseUntil, until)
+        .and_where(Column::SourceId.eq(source_id))
+        .cond_where(Condition::any().add(is_mine).add(Column::LeaseUntil.lt(now)).add(Column::LeaseHolder.is_null()))
+        .returning(Query::returning().column(Column::LeaseEpoch));
+    let row = db.writer().query_one(&statement).await?;
+    row.map(|row| {
+        let epoch = row.try_get("", "lease_epoch")?;
+        Ok(Lease { source_id, holder: holder.to_owned(), epoch, until })
+    })
+    .transpose()
+}

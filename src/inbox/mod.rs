@@ -1,0 +1,19 @@
+//! The inbox: deliveries as they came, until apply has settled them.
+//!
+//! In: raw bytes from ingest (webhooks, pages, fetches). Out: batches of pending deliveries, in order,
+//! for the holder of a source's lease. Guaranteed: what [`Inbox::append`] has answered is flushed to
+//! disk; a second copy of a delivery is told apart in the same transaction; ids of one source are
+//! committed in order, so that *everything up to id n* means something. Deliberately absent: any
+//! reading of what the bytes say.
+
+mod append;
+mod backlog;
+mod context;
+mod lease;
+mod take;
+
+pub use append::{Along, AppendError, Appended, Inbox, NewDelivery};
+pub use backlog::{Backlog, backlog};
+pub use context::Context;
+pub use lease::{Lease, renew};
+pub use take::{Settlement, Taken, count_pending, head, settle, take};

@@ -1,0 +1,163 @@
+//! Takes pending deliveries in order, and settles them in the transaction that applied them.
+
+use crate::db::Database;
+use entity::{DeliveryKind, DeliveryState, Moment, delivery};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
+};
+use serde_json::Value;
+
+/// A pending delivery.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct Taken {
+    /// Inbox position.
+    pub id: i64,
+    /// Webhook, page or fetch.
+    pub kind: DeliveryKind,
+    /// When it arrived.
+    pub received_at: Moment,
+    /// Media type of the body.
+    pub media_type: String,
+    /// The raw body.
+    pub body: Vec<u8>,
+    /// For a page or a fetch: what was asked for, and where the inbox stood then.
+    pub context: Option<Value>,
+    /// Applies that failed so far.
+    pub attempts: i32,
+}
+
+#[derive(FromQueryResult)]
+struct Size {
+    id: i64,
+    body_bytes: i32,
+}
+
+/// Takes the oldest deliveries of a source that are due: at most `count`, and no more than
+/// `max_bytes` of bodies beyond the first.
+///
+/// # Errors
+/// The database's own error.
+pub async fn take(db: &Database, source_id: i32, now: Moment, count: u64, max_bytes: i64) -> Result<Vec<Taken>, DbErr> {
+    use delivery::Column;
+    let due = delivery::Entity::find()
+        .filter(Column::SourceId.eq(source_id))
+        .filter(Expr::cust("state = 'pending'"))
+        .filter(Column::NextAttemptAt.lte(now))
+        .order_by_asc(Column::Id);
+    let sizes = due
+        .clone()
+        .select_only()
+        .columns([Column::Id, Column::BodyBytes])
+        .limit(count)
+        .into_model::<Size>()
+        .all(db.reader())
+        .await?;
+    let mut bytes = 0;
+    let fitting: Vec<i64> = sizes
+        .into_iter()
+        .enumerate()
+        .take_while(|(index, size)| {
+            bytes += i64::from(size.body_bytes);
+            *index == 0 || bytes <= max_bytes
+        })
+        .map(|(_, size)| size.id)
+        .collect();
+    let (Some(first), Some(last)) = (fitting.first(), fitting.last()) else { return Ok(Vec::new()) };
+    due.filter(Column::Id.between(*first, *last))
+        .select_only()
+        .columns([
+            Column::Id,
+            Column::Kind,
+            Column::ReceivedAt,
+            Column::MediaType,
+            Column::Body,
+            Column::Context,
+            Column::Attempts,
+        ])
+        .into_model::<Taken>()
+        .all(db.reader())
+        .await
+}
+
+/// How a delivery ends, or when it is tried again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settlement {
+    /// Its observations are in the mirror.
+    Applied,
+    /// There was nothing to do, and why.
+    Ignored(String),
+    /// A person must look at it, and why.
+    Parked(String),
+    /// It is tried again then, after so many failed attempts.
+    Retried(Moment, i32),
+}
+
+/// Writes how deliveries end, with the event's word where it was decoded.
+///
+/// # Errors
+/// The database's own error.
+pub async fn settle(
+    transaction: &impl ConnectionTrait,
+    now: Moment,
+    settlements: &[(i64, Option<String>, Settlement)],
+) -> Result<(), DbErr> {
+    use delivery::Column;
+    let mut alike: Vec<(&Option<String>, &Settlement, Vec<i64>)> = Vec::new();
+    for (id, event, settlement) in settlements {
+        match alike.iter_mut().find(|(e, s, _)| *e == event && *s == settlement) {
+            Some((_, _, ids)) => ids.push(*id),
+            None => alike.push((event, settlement, vec![*id])),
+        }
+    }
+    for (event, settlement, ids) in alike {
+        let (state, reason) = match settlement {
+            Settlement::Applied => (DeliveryState::Applied, None),
+            Settlement::Ignored(reason) => (DeliveryState::Ignored, Some(reason.clone())),
+            Settlement::Parked(reason) => (DeliveryState::Parked, Some(reason.clone())),
+            Settlement::Retried(..) => (DeliveryState::Pending, None),
+        };
+        let mut update = delivery::Entity::update_many()
+            .col_expr(Column::State, Expr::value(state.to_value()))
+            .col_expr(Column::Reason, Expr::value(reason));
+        if let Some(event) = event {
+            update = update.col_expr(Column::Event, Expr::value(event.clone()));
+        }
+        update = match settlement {
+            Settlement::Retried(at, attempts) => update
+                .col_expr(Column::NextAttemptAt, Expr::value(*at))
+                .col_expr(Column::Attempts, Expr::value(*attempts)),
+            _ => update.col_expr(Column::SettledAt, Expr::value(now)),
+        };
+        update.filter(Column::Id.is_in(ids)).exec(transaction).await?;
+    }
+    Ok(())
+}
+
+/// Inbox position of the newest delivery of a source; 0 where there is none.
+///
+/// # Errors
+/// The database's own error.
+pub async fn head(connection: &impl ConnectionTrait, source_id: i32) -> Result<i64, DbErr> {
+    let newest: Option<Option<i64>> = delivery::Entity::find()
+        .filter(delivery::Column::SourceId.eq(source_id))
+        .select_only()
+        .column_as(delivery::Column::Id.max(), "head")
+        .into_tuple()
+        .one(connection)
+        .await?;
+    Ok(newest.flatten().unwrap_or(0))
+}
+
+/// Deliveries of a source that are not settled yet.
+///
+/// # Errors
+/// The database's own error.
+pub async fn count_pending(db: &Database, source_id: i32) -> Result<u64, DbErr> {
+    delivery::Entity::find()
+        .filter(delivery::Column::SourceId.eq(source_id))
+        .filter(Expr::cust("state = 'pending'"))
+        .count(db.reader())
+        .await
+}

@@ -1,0 +1,198 @@
+//! Carries out fetch requests: claims them, calls upstream, keeps the answer in the inbox.
+
+use super::upstream::{Answered, CallError, Upstream};
+use crate::backoff;
+use crate::clock::SharedClock;
+use crate::db::Database;
+use crate::inbox::{self, Along, Context, Inbox, NewDelivery};
+use entity::{DeliveryKind, FetchState, Moment, fetch_request};
+use provider::{Provider, Target};
+use sea_orm::sea_query::{Condition, Expr};
+use sea_orm::{ActiveEnum, ColumnTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Calls without a usable answer before a request is parked.
+const MAX_ATTEMPTS: i32 = 10;
+/// A claim is given up after this long, milliseconds; longer than any call.
+const CLAIM_MS: i64 = 90_000;
+/// Looks for due requests at least this often.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Carries out the fetch requests of one source.
+pub struct Puller {
+    /// The database.
+    pub db: Database,
+    /// The inbox that answers go to.
+    pub inbox: Inbox,
+    /// Our clock.
+    pub clock: SharedClock,
+    /// The source.
+    pub source_id: i32,
+    /// Its name, for logs.
+    pub source_name: String,
+    /// Its provider.
+    pub provider: Arc<dyn Provider>,
+    /// The way to its API.
+    pub upstream: Arc<Upstream>,
+    /// Notified when apply has written wishes.
+    pub wake: Arc<Notify>,
+}
+
+impl Puller {
+    /// Fetches until told to stop; calls under way are given up and claimed again later.
+    pub async fn run(self, stop: CancellationToken) {
+        let this = Arc::new(self);
+        let mut running = JoinSet::new();
+        loop {
+            while running.try_join_next().is_some() {}
+            let places = this.upstream.concurrency().saturating_sub(running.len());
+            let claimed = match this.claim(places).await {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    tracing::warn!(source = this.source_name, %error, "claim fetch requests");
+                    Vec::new()
+                }
+            };
+            let is_busy = claimed.len() == places;
+            for request in claimed {
+                let this = this.clone();
+                running.spawn(async move { this.fetch(request).await });
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = running.join_next(), if is_busy && !running.is_empty() => {}
+                () = this.wake.notified(), if !is_busy => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+    }
+
+    /// Claims due requests, oldest first. A claim notes where the inbox stands: everything up to there
+    /// is older than the answer.
+    async fn claim(&self, places: usize) -> Result<Vec<fetch_request::Model>, DbErr> {
+        use fetch_request::Column;
+        let now = self.clock.now();
+        if places == 0 || self.upstream.not_before() > now {
+            return Ok(Vec::new());
+        }
+        let is_due = Condition::any()
+            .add(Column::State.eq(FetchState::Pending))
+            .add(Column::State.eq(FetchState::Running).and(Column::ClaimedUntil.lt(now)));
+        let due = fetch_request::Entity::find()
+            .filter(Column::SourceId.eq(self.source_id))
+            .filter(Column::NotBefore.lte(now))
+            .filter(is_due.clone())
+            .order_by_asc(Column::NotBefore)
+            .limit(u64::try_from(places).unwrap_or(1))
+            .all(self.db.reader())
+            .await?;
+        let mut claimed = Vec::with_capacity(due.len());
+        if due.is_empty() {
+            return Ok(claimed);
+        }
+        let transaction = self.db.begin().await?;
+        for mut request in due {
+            request.started_position = inbox::head(&transaction, self.source_id).await?;
+            let updated = fetch_request::Entity::update_many()
+                .col_expr(Column::State, Expr::value(FetchState::Running.to_value()))
+                .col_expr(Column::ClaimedUntil, Expr::value(now.plus_ms(CLAIM_MS)))
+                .col_expr(Column::StartedPosition, Expr::value(request.started_position))
+                .filter(Column::Id.eq(request.id))
+                .filter(is_due.clone())
+                .exec(&transaction)
+                .await?;
+            if updated.rows_affected == 1 {
+                claimed.push(request);
+            }
+        }
+        transaction.commit().await?;
+        Ok(claimed)
+    }
+
+    async fn fetch(&self, request: fetch_request::Model) {
+        let outcome = match Target::deserialize(&request.target) {
+            Ok(target) => self.ask(&target).await.map(|answered| (target, answered)),
+            Err(error) => {
+                Err(CallError::Later { reason: format!("read its target: {error}"), retry_after_seconds: None })
+            }
+        };
+        let kept = match outcome {
+            Ok((target, answered)) => self.keep(&request, target, answered).await,
+            Err(error) => {
+                tracing::info!(source = self.source_name, request = request.id, reason = %error, "a fetch brought nothing");
+                self.put_off(&request, &error).await.map_err(|error| error.to_string())
+            }
+        };
+        if let Err(error) = kept {
+            // The claim runs out, and the request is claimed again.
+            tracing::warn!(source = self.source_name, request = request.id, error, "keep what a fetch brought");
+        }
+        self.wake.notify_one();
+    }
+
+    /// Asks upstream. *Not there* is asked about twice where the provider has a second way to tell.
+    async fn ask(&self, target: &Target) -> Result<Answered, CallError> {
+        let answered = self.upstream.call(&self.provider.fetch(target)).await?;
+        match self.provider.confirm_missing(target) {
+            Some(second) if answered.is_missing => self.upstream.call(&second).await,
+            _ => Ok(answered),
+        }
+    }
+
+    async fn keep(&self, request: &fetch_request::Model, target: Target, answered: Answered) -> Result<(), String> {
+        let context = Context {
+            started_at: request.started_position,
+            request_id: Some(request.id),
+            target: Some(target),
+            page: None,
+            is_missing: answered.is_missing,
+        };
+        let delivery = NewDelivery {
+            source_id: self.source_id,
+            kind: DeliveryKind::Fetch,
+            dedupe_key: format!(
+                "fetch:{}:{}:{}",
+                request.id,
+                request.started_position,
+                request.attempts + request.misses * 100
+            ),
+            media_type: answered.media_type,
+            headers: serde_json::json!({}),
+            body: answered.body,
+            context: Some(context.to_json()),
+            along: Along::FetchAnswered { request_id: request.id },
+        };
+        self.inbox.append(delivery).await.map(drop).map_err(|error| error.to_string())
+    }
+
+    async fn put_off(&self, request: &fetch_request::Model, error: &CallError) -> Result<(), DbErr> {
+        use fetch_request::Column;
+        let now = self.clock.now();
+        let attempts = request.attempts + 1;
+        let (pause_ms, counts) = match error {
+            CallError::Later { retry_after_seconds: Some(seconds), .. } => {
+                (i64::try_from(Ord::clamp(*seconds, 0, 3_600) * 1_000).unwrap_or(0), false)
+            }
+            CallError::Unauthorized(_) => (backoff::pause_ms(attempts, 5_000, 300_000), false),
+            CallError::Forbidden(_) | CallError::Later { .. } => (backoff::pause_ms(attempts, 1_000, 300_000), true),
+        };
+        let is_over = counts && attempts >= MAX_ATTEMPTS;
+        let state = if is_over { FetchState::Parked } else { FetchState::Pending };
+        fetch_request::Entity::update_many()
+            .col_expr(Column::State, Expr::value(state.to_value()))
+            .col_expr(Column::Attempts, Expr::value(if counts { attempts } else { request.attempts }))
+            .col_expr(Column::NotBefore, Expr::value(now.plus_ms(pause_ms)))
+            .col_expr(Column::ClaimedUntil, Expr::value(Moment(0)))
+            .col_expr(Column::LastError, Expr::value(error.to_string()))
+            .filter(Column::Id.eq(request.id))
+            .filter(Column::State.eq(FetchState::Running))
+            .exec(self.db.writer())
+            .await
+            .map(drop)
+    }
+}

@@ -1,0 +1,231 @@
+//! The door for webhooks: limit, verify over the raw bytes, append, answer.
+
+use crate::clock::SharedClock;
+use crate::inbox::{Along, AppendError, Appended, Inbox, NewDelivery};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use entity::DeliveryKind;
+use provider::{Inbound, Provider, Receipt, Refusal, VerifyContext};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest time that a sender may take for its body.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// Bytes of headers that are kept with a delivery.
+const KEPT_HEADER_BYTES: usize = 8 << 10;
+/// Headers that carry credentials: never kept, never logged.
+const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
+
+/// Where the webhooks of one source come in.
+pub struct Door {
+    /// Row id of the source.
+    pub source_id: i32,
+    /// Its provider.
+    pub provider: Arc<dyn Provider>,
+    /// The URL as registered at the provider.
+    pub registered_url: String,
+    /// Largest body, bytes.
+    pub body_limit: usize,
+}
+
+/// The doors of all sources.
+pub struct Doors {
+    /// By name of the source.
+    pub by_source: HashMap<String, Door>,
+    /// The inbox.
+    pub inbox: Inbox,
+    /// Our clock.
+    pub clock: SharedClock,
+}
+
+/// The route `POST /webhooks/{source}`.
+pub fn router(doors: Arc<Doors>) -> Router {
+    Router::new().route("/webhooks/{source}", post(receive)).with_state(doors)
+}
+
+/// Why a webhook is not answered 200.
+#[derive(Debug, thiserror::Error)]
+enum Rejection {
+    #[error("no source of this name is configured")]
+    UnknownSource,
+    #[error("media type {given:?} is not one of {}", expected.join(", "))]
+    WrongMediaType { given: String, expected: &'static [&'static str] },
+    #[error("the body is larger than {limit} bytes; raise webhook.body_limit of this source if that is right")]
+    TooLarge { limit: usize },
+    #[error("the body did not arrive within 30 s or was cut")]
+    BodyCut,
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    NotDurable(#[from] AppendError),
+}
+
+impl Rejection {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::UnknownSource => StatusCode::NOT_FOUND,
+            Self::WrongMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyCut => StatusCode::REQUEST_TIMEOUT,
+            Self::Refused(Refusal::KeyUnavailable { .. }) | Self::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(_) => StatusCode::UNAUTHORIZED,
+        }
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        // The sender learns the class of the failure only; the operator's log has the reason.
+        let mut response = (status, status.canonical_reason().unwrap_or_default()).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+async fn receive(
+    State(doors): State<Arc<Doors>>,
+    Path(source): Path<String>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let known = doors.by_source.get_key_value(&source);
+    let outcome = match known {
+        Some((_, door)) => accept(&doors, door, &uri, &headers, body).await,
+        None => Err(Rejection::UnknownSource),
+    };
+    let response = match outcome {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(rejection) => {
+            let name = known.map_or("unknown", |(name, _)| name.as_str());
+            tracing::warn!(source = name, status = rejection.status().as_u16(), reason = %rejection, "refuse a webhook");
+            rejection.into_response()
+        }
+    };
+    let name = known.map_or("unknown", |(name, _)| name.as_str()).to_owned();
+    let code = response.status().as_str().to_owned();
+    metrics::counter!("profile_mirror_webhook_requests_total", "source" => name, "code" => code).increment(1);
+    response
+}
+
+async fn accept(
+    doors: &Doors,
+    door: &Door,
+    uri: &axum::http::Uri,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(), Rejection> {
+    let media_type = media_type(headers);
+    let expected = door.provider.media_types();
+    if !media_type.is_empty() && !expected.contains(&media_type.as_str()) {
+        return Err(Rejection::WrongMediaType { given: media_type, expected });
+    }
+    let limit = door.body_limit;
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|announced| announced > limit) {
+        return Err(Rejection::TooLarge { limit });
+    }
+    let body = match tokio::time::timeout(BODY_DEADLINE, axum::body::to_bytes(body, limit)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(error)) if is_over_limit(&error) => return Err(Rejection::TooLarge { limit }),
+        Ok(Err(_)) | Err(_) => return Err(Rejection::BodyCut),
+    };
+    let inbound = Inbound {
+        method: Method::POST.as_str(),
+        path_and_query: uri.path_and_query().map_or("/", |path| path.as_str()),
+        headers,
+        body: &body,
+    };
+    let context = VerifyContext { now: doors.clock.today(), registered_url: &door.registered_url };
+    let dedupe_key = match door.provider.verify(&inbound, &context).await? {
+        Receipt::Accept { dedupe_key } => dedupe_key,
+        Receipt::Acknowledge { reason } => {
+            tracing::info!(reason, "acknowledge a webhook, keep nothing");
+            return Ok(());
+        }
+    };
+    let delivery = NewDelivery {
+        source_id: door.source_id,
+        kind: DeliveryKind::Webhook,
+        dedupe_key,
+        media_type,
+        headers: kept_headers(headers),
+        body,
+        context: None,
+        along: Along::Nothing,
+    };
+    match doors.inbox.append(delivery).await? {
+        Appended::Kept(position) => tracing::debug!(position, "keep a webhook"),
+        Appended::Duplicate(position) => tracing::debug!(position, "a copy of a webhook that is kept already"),
+    }
+    Ok(())
+}
+
+fn is_over_limit(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.to_string().contains("limit"))
+        || error.to_string().contains("limit")
+}
+
+/// Media type, lower case, without parameters; empty where there is none.
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Headers worth keeping, as a map; a repeated one is joined with a comma.
+fn kept_headers(headers: &HeaderMap) -> Value {
+    let mut kept: Map<String, Value> = Map::new();
+    let mut bytes = 0;
+    for (name, value) in headers {
+        if CREDENTIALS.contains(&name.as_str()) {
+            continue;
+        }
+        let value = String::from_utf8_lossy(value.as_bytes()).replace('\0', "");
+        bytes += name.as_str().len() + value.len();
+        if bytes > KEPT_HEADER_BYTES {
+            break;
+        }
+        match kept.get_mut(name.as_str()) {
+            Some(Value::String(known)) => {
+                known.push_str(", ");
+                known.push_str(&value);
+            }
+            _ => {
+                kept.insert(name.as_str().to_owned(), Value::String(value));
+            }
+        }
+    }
+    Value::Object(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_not_kept() {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static("Bearer canary"));
+        headers.insert("cookie", HeaderValue::from_static("canary"));
+        headers.insert("x-nonce", HeaderValue::from_static("7"));
+        let kept = kept_headers(&headers).to_string();
+        assert!(!kept.contains("canary"), "{kept}");
+        assert!(kept.contains("x-nonce"), "{kept}");
+    }
+
+    #[test]
+    fn a_media_type_has_no_parameters_and_no_capitals() {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("Application/JSON; charset=utf-8"));
+        assert_eq!(media_type(&headers), "application/json");
+    }
+}

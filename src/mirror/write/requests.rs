@@ -1,0 +1,146 @@
+//! Fetch requests: what apply wishes to look up upstream.
+
+use super::CHUNK;
+use entity::{FetchState, Moment, fetch_request};
+use provider::Target;
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{
+    ActiveEnum, ActiveValue::NotSet, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait,
+    QueryFilter,
+};
+
+/// A wish to fetch a record.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    /// What to fetch.
+    pub target: Target,
+    /// Inbox position of the delivery that asks.
+    pub position: i64,
+    /// Why.
+    pub reason: String,
+    /// Not before then.
+    pub not_before: Moment,
+    /// Asked for by a creation.
+    pub is_creation: bool,
+}
+
+/// An answered request that must be asked again.
+#[derive(Clone, Debug)]
+pub(crate) struct Again {
+    /// Its id.
+    pub request_id: i64,
+    /// Not before then.
+    pub not_before: Moment,
+    /// Answers in a row that said the record is not there.
+    pub misses: i32,
+    /// Answers so far that were not final.
+    pub attempts: i32,
+}
+
+/// One key for one record, whatever asks for it.
+pub(crate) fn target_key(target: &Target) -> String {
+    match target {
+        Target::Profile { id } => format!("profile:{id}"),
+        Target::Subprofile { id } => format!("subprofile:{id}"),
+        Target::Metadata { profile_type } => format!("metadata:{}", profile_type.as_deref().unwrap_or_default()),
+    }
+}
+
+/// The requests with these ids.
+pub(crate) async fn load_requests(
+    transaction: &impl ConnectionTrait,
+    ids: &[i64],
+) -> Result<Vec<fetch_request::Model>, DbErr> {
+    let mut rows = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(CHUNK) {
+        let named = fetch_request::Entity::find().filter(fetch_request::Column::Id.is_in(chunk.iter().copied()));
+        rows.extend(named.all(transaction).await?);
+    }
+    Ok(rows)
+}
+
+/// Ends answered requests: those that nothing newer asks for are gone, the others wait again.
+pub(crate) async fn settle_requests(
+    transaction: &impl ConnectionTrait,
+    now: Moment,
+    done: &[i64],
+    again: &[Again],
+) -> Result<(), DbErr> {
+    use fetch_request::Column;
+    for chunk in done.chunks(CHUNK) {
+        let answered = Column::Id.is_in(chunk.iter().copied());
+        fetch_request::Entity::delete_many()
+            .filter(answered.clone())
+            .filter(Expr::col(Column::WantedPosition).lte(Expr::col(Column::StartedPosition)))
+            .exec(transaction)
+            .await?;
+        fetch_request::Entity::update_many()
+            .col_expr(Column::State, Expr::value(FetchState::Pending.to_value()))
+            .col_expr(Column::NotBefore, Expr::value(now))
+            .col_expr(Column::Attempts, Expr::value(0))
+            .col_expr(Column::Misses, Expr::value(0))
+            .filter(answered)
+            .filter(Column::State.eq(FetchState::Answered))
+            .exec(transaction)
+            .await?;
+    }
+    for request in again {
+        fetch_request::Entity::update_many()
+            .col_expr(Column::State, Expr::value(FetchState::Pending.to_value()))
+            .col_expr(Column::NotBefore, Expr::value(request.not_before))
+            .col_expr(Column::Misses, Expr::value(request.misses))
+            .col_expr(Column::Attempts, Expr::value(request.attempts))
+            .filter(Column::Id.eq(request.request_id))
+            .filter(Column::State.eq(FetchState::Answered))
+            .exec(transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Writes wishes. Many for one record are one request; one that runs already is asked for once more.
+pub(crate) async fn write_wishes(
+    transaction: &impl ConnectionTrait,
+    source_id: i32,
+    now: Moment,
+    wishes: Vec<Wish>,
+) -> Result<(), DbErr> {
+    use fetch_request::Column;
+    let stored = |column: Column| Expr::col((fetch_request::Entity, column));
+    let excluded = |column: &'static str| Expr::col(("excluded", column));
+    let is_parked = || stored(Column::State).eq(FetchState::Parked.to_value());
+    for chunk in wishes.chunks(CHUNK) {
+        let rows = chunk.iter().map(|wish| fetch_request::ActiveModel {
+            id: NotSet,
+            source_id: Set(source_id),
+            target_key: Set(target_key(&wish.target)),
+            target: Set(serde_json::json!(wish.target)),
+            state: Set(FetchState::Pending),
+            wanted_position: Set(wish.position),
+            started_position: Set(0),
+            reason: Set(wish.reason.clone()),
+            requested_at: Set(now),
+            not_before: Set(wish.not_before),
+            claimed_until: Set(Moment(0)),
+            attempts: Set(0),
+            misses: Set(0),
+            is_creation: Set(wish.is_creation),
+            last_error: Set(None),
+        });
+        let conflict = OnConflict::columns([Column::SourceId, Column::TargetKey])
+            .value(Column::WantedPosition, excluded("wanted_position"))
+            .value(
+                Column::NotBefore,
+                Expr::case(stored(Column::NotBefore).gt(excluded("not_before")), excluded("not_before"))
+                    .finally(stored(Column::NotBefore)),
+            )
+            .value(Column::Attempts, Expr::case(is_parked(), Expr::value(0)).finally(stored(Column::Attempts)))
+            .value(
+                Column::State,
+                Expr::case(is_parked(), Expr::value(FetchState::Pending.to_value())).finally(stored(Column::State)),
+            )
+            .to_owned();
+        fetch_request::Entity::insert_many(rows).on_conflict(conflict).exec_without_returning(transaction).await?;
+    }
+    Ok(())
+}

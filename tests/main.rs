@@ -1,0 +1,15 @@
+//! Everything that is tested from outside, in one binary: it links once.
+//!
+//! - `adapters`: each provider against the simulator.
+//! - `convergence`: random histories through the inbox and apply.
+//! - `rules`: what the code and the documents must keep to.
+//! - `storage`: what both databases must do alike before any stage is involved.
+//!
+//! `support` holds the harness. A test that touches a database is written once, with `both!`, and
+//! runs on SQLite and on PostgreSQL.
+
+mod adapters;
+mod convergence;
+mod rules;
+mod storage;
+mod support;

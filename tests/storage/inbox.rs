@@ -1,0 +1,184 @@
+//! The inbox by itself: what is answered is kept, once, in an order that a reader may rely on.
+
+use crate::support::both;
+use bytes::Bytes;
+use entity::{DeliveryKind, DeliveryState, Moment, delivery, source, source_state};
+use futures::future::join_all;
+use profile_mirror::clock::{SharedClock, SystemClock};
+use profile_mirror::db::Database;
+use profile_mirror::inbox::{self, Along, Appended, Inbox, NewDelivery, Settlement};
+use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio_util::sync::CancellationToken;
+
+fn clock() -> SharedClock {
+    Arc::new(SystemClock)
+}
+
+async fn add_source(db: &Database, name: &str) -> i32 {
+    let source = source::ActiveModel {
+        name: ActiveValue::Set(name.to_owned()),
+        provider: ActiveValue::Set("parallel".to_owned()),
+        created_at: ActiveValue::Set(Moment(0)),
+        ..Default::default()
+    };
+    let id = source::Entity::insert(source).exec(db.writer()).await.unwrap().last_insert_id;
+    let state = source_state::ActiveModel {
+        source_id: ActiveValue::Set(id),
+        revision: ActiveValue::Set(0),
+        lease_epoch: ActiveValue::Set(0),
+        lease_until: ActiveValue::Set(Moment(0)),
+        ..Default::default()
+    };
+    source_state::Entity::insert(state).exec_without_returning(db.writer()).await.unwrap();
+    id
+}
+
+fn webhook(source_id: i32, key: &str) -> NewDelivery {
+    NewDelivery {
+        source_id,
+        kind: DeliveryKind::Webhook,
+        dedupe_key: key.to_owned(),
+        media_type: "application/json".to_owned(),
+        headers: serde_json::json!({}),
+        body: Bytes::from_static(b"{}"),
+        context: None,
+        along: Along::Nothing,
+    }
+}
+
+fn open(db: &Database) -> (Inbox, tokio::task::JoinHandle<()>, CancellationToken) {
+    let stop = CancellationToken::new();
+    let (inbox, task) = Inbox::open(db.clone(), clock(), stop.clone(), |_| {});
+    (inbox, task, stop)
+}
+
+both!(copies_at_the_same_moment_are_one_delivery, |database| {
+    let db = database.connect().await;
+    let source_id = add_source(&db, "crm").await;
+    // Two instances of the service on one database.
+    let (one, two) = (open(&db), open(&db));
+    let copies =
+        (0..20).map(|n| if n % 2 == 0 { &one.0 } else { &two.0 }).map(|i| i.append(webhook(source_id, "same")));
+    let answers: Vec<Appended> = join_all(copies).await.into_iter().map(|answer| answer.expect("kept")).collect();
+    let kept = answers.iter().filter(|answer| matches!(answer, Appended::Kept(_))).count();
+    assert_eq!(kept, 1, "{answers:?}");
+    assert_eq!(delivery::Entity::find().count(db.reader()).await.unwrap(), 1);
+});
+
+both!(a_parked_delivery_that_is_sent_again_becomes_pending, |database| {
+    let db = database.connect().await;
+    let source_id = add_source(&db, "crm").await;
+    let (inbox, _task, _stop) = open(&db);
+    let Appended::Kept(id) = inbox.append(webhook(source_id, "a")).await.unwrap() else { panic!("kept") };
+    let transaction = db.begin().await.unwrap();
+    let parked = [(id, None, Settlement::Parked("a reason".to_owned()))];
+    inbox::settle(&transaction, Moment(1), &parked).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(inbox::count_pending(&db, source_id).await.unwrap(), 0);
+
+    assert_eq!(inbox.append(webhook(source_id, "a")).await.unwrap(), Appended::Duplicate(id));
+
+    let row = delivery::Entity::find_by_id(id).one(db.reader()).await.unwrap().unwrap();
+    assert_eq!((row.state, row.attempts, row.copies), (DeliveryState::Pending, 0, 2));
+});
+
+both!(an_applied_delivery_that_is_sent_again_stays_applied, |database| {
+    let db = database.connect().await;
+    let source_id = add_source(&db, "crm").await;
+    let (inbox, _task, _stop) = open(&db);
+    let Appended::Kept(id) = inbox.append(webhook(source_id, "a")).await.unwrap() else { panic!("kept") };
+    let transaction = db.begin().await.unwrap();
+    inbox::settle(&transaction, Moment(1), &[(id, None, Settlement::Applied)]).await.unwrap();
+    transaction.commit().await.unwrap();
+
+    assert_eq!(inbox.append(webhook(source_id, "a")).await.unwrap(), Appended::Duplicate(id));
+
+    assert_eq!(inbox::count_pending(&db, source_id).await.unwrap(), 0);
+});
+
+both!(the_same_key_of_two_sources_is_two_deliveries, |database| {
+    let db = database.connect().await;
+    let (one, two) = (add_source(&db, "one").await, add_source(&db, "two").await);
+    let (inbox, _task, _stop) = open(&db);
+    let answers = tokio::join!(inbox.append(webhook(one, "a")), inbox.append(webhook(two, "a")));
+    assert!(matches!(answers, (Ok(Appended::Kept(_)), Ok(Appended::Kept(_)))), "{answers:?}");
+});
+
+both!(a_reader_that_has_seen_the_head_has_missed_nothing_below_it, |database| {
+    let db = database.connect().await;
+    let sources = [add_source(&db, "one").await, add_source(&db, "two").await];
+    let is_over = Arc::new(AtomicBool::new(false));
+    let reader = tokio::spawn(watch_heads(db.clone(), sources, is_over.clone()));
+
+    let inboxes: Vec<_> = (0..4).map(|_| open(&db)).collect();
+    let writers = inboxes.iter().enumerate().map(|(writer, (inbox, ..))| async move {
+        for number in 0..60 {
+            let source_id = sources[number % 2];
+            inbox.append(webhook(source_id, &format!("{writer}/{number}"))).await.expect("kept");
+        }
+    });
+    join_all(writers).await;
+    is_over.store(true, Ordering::SeqCst);
+
+    let seen = reader.await.unwrap();
+    assert_eq!(seen.len(), 240, "everything was seen, without a look back");
+});
+
+/// Follows both sources by position, as tails do: never looks below what it has seen.
+async fn watch_heads(db: Database, sources: [i32; 2], is_over: Arc<AtomicBool>) -> BTreeSet<i64> {
+    let mut seen = BTreeSet::new();
+    let mut after = [0; 2];
+    loop {
+        let was_over = is_over.load(Ordering::SeqCst);
+        for (source_id, after) in sources.into_iter().zip(&mut after) {
+            let ids: Vec<i64> = delivery::Entity::find()
+                .filter(delivery::Column::SourceId.eq(source_id))
+                .filter(delivery::Column::Id.gt(*after))
+                .order_by_asc(delivery::Column::Id)
+                .select_only()
+                .column(delivery::Column::Id)
+                .into_tuple()
+                .all(db.reader())
+                .await
+                .unwrap();
+            *after = ids.last().copied().unwrap_or(*after);
+            seen.extend(ids);
+        }
+        if was_over {
+            return seen;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+both!(what_waits_when_the_service_stops_is_still_kept, |database| {
+    let db = database.connect().await;
+    let source_id = add_source(&db, "crm").await;
+    let (inbox, task, stop) = open(&db);
+    let keys: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+    let waiting = join_all(keys.iter().map(|key| inbox.append(webhook(source_id, key))));
+    let (answers, ()) = tokio::join!(waiting, async { stop.cancel() });
+    task.await.unwrap();
+    let acknowledged = answers.iter().filter(|answer| answer.is_ok()).count() as u64;
+    let stored = delivery::Entity::find().count(db.reader()).await.unwrap();
+    assert_eq!(stored, acknowledged, "what was answered is stored, what was refused is not");
+});
+
+both!(a_lease_is_held_once_and_fences_the_one_before, |database| {
+    let db = database.connect().await;
+    let source_id = add_source(&db, "crm").await;
+    let first = inbox::renew(&db, source_id, "one", Moment(1_000)).await.unwrap().expect("free");
+    assert_eq!(inbox::renew(&db, source_id, "two", Moment(2_000)).await.unwrap(), None, "held");
+    assert!(inbox::renew(&db, source_id, "one", Moment(2_000)).await.unwrap().is_some(), "renewed");
+
+    let late = first.until.plus_ms(60_000);
+    let second = inbox::renew(&db, source_id, "two", late).await.unwrap().expect("it ran out");
+    assert!(second.epoch > first.epoch);
+    let transaction = db.begin().await.unwrap();
+    assert_eq!(first.fence(&transaction, late).await.unwrap(), None, "the old holder commits nothing");
+    assert_eq!(second.fence(&transaction, late).await.unwrap(), Some(0));
+    transaction.rollback().await.unwrap();
+});

@@ -1,0 +1,4 @@
+//! What both databases must do alike.
+
+mod inbox;
+mod migrations;

@@ -1,0 +1,270 @@
+//! The service under test, in this process, with a simulated world upstream.
+
+use super::clock::MovableClock;
+use super::database::TestDatabase;
+use super::graphql::Client;
+use super::picture::Picture;
+use super::socket::Subscription;
+use super::world::{self, PublishedKeys, SOURCES, Terms};
+use super::{answers, rows};
+use profile_mirror::app::{self, AppOptions, Running};
+use profile_mirror::config::{Access, AccessKey, Config, Role, Secret};
+use profile_mirror::db::Database;
+use serde_json::Value;
+use simulator::{ProviderKind, SignedWebhook, Simulator};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The key of the role *admin*.
+pub const ADMIN: &str = "admin-key-for-tests-0123456789abcdef";
+/// The key of the role *reader*.
+pub const READER: &str = "reader-key-for-tests-0123456789abcdef";
+
+/// Longest wait until nothing is left to do.
+const DRAIN: Duration = Duration::from_secs(60);
+/// How far the clock is moved at a time while something waits for its moment.
+const STEP_MS: i64 = 500;
+
+/// What an application under test starts with.
+pub struct Builder {
+    database: TestDatabase,
+    seed: u64,
+    profiles: usize,
+    tolerance_seconds: Option<u32>,
+    configure: Vec<Box<dyn FnOnce(&mut Config) + Send>>,
+}
+
+impl Builder {
+    /// About so many profiles upstream; 60 unless told otherwise.
+    pub fn profiles(mut self, profiles: usize) -> Self {
+        self.profiles = profiles;
+        self
+    }
+
+    /// The seed of the world.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Leaves the age window of webhooks at each provider's own default. Otherwise it is a day, because waiting for
+    /// pauses moves the clock ahead of the one that signs.
+    pub fn default_age_window(mut self) -> Self {
+        self.tolerance_seconds = None;
+        self
+    }
+
+    /// Changes the configuration.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config) + Send + 'static) -> Self {
+        self.configure.push(Box::new(change));
+        self
+    }
+
+    /// Starts the world and the service, with an empty mirror.
+    pub async fn start(self) -> TestApp {
+        let simulator = Arc::new(world::start(self.seed, self.profiles).await);
+        let mut config = configuration(&simulator, &self.database, self.tolerance_seconds);
+        for change in self.configure {
+            change(&mut config);
+        }
+        let clock = MovableClock::new();
+        let keys = PublishedKeys::of(&simulator);
+        let running = run(&config, &clock, &simulator, "one").await;
+        let app = TestApp { simulator, clock, config, keys, running: Some(running), is_over: false };
+        app.register_webhooks();
+        app
+    }
+}
+
+/// The configuration of the three sources, one admin key and one reader key.
+pub fn configuration(simulator: &Simulator, database: &TestDatabase, tolerance_seconds: Option<u32>) -> Config {
+    let mut config = Config::default();
+    config.server.listen = "127.0.0.1:0".to_owned();
+    config.database.url = database.url.clone();
+    config.sources = SOURCES.iter().map(|(provider, _)| world::source(simulator, *provider)).collect();
+    for source in &mut config.sources {
+        source.webhook.tolerance_seconds = tolerance_seconds;
+    }
+    let key = |name: &str, role, key: &str| AccessKey { name: name.to_owned(), role, key: Secret::Value(key.to_owned()) };
+    config.access = Access { keys: vec![key("ops", Role::Admin, ADMIN), key("frontend", Role::Reader, READER)] };
+    config
+}
+
+async fn run(config: &Config, clock: &Arc<MovableClock>, simulator: &Simulator, instance: &str) -> Running {
+    let options = AppOptions {
+        clock: clock.clone(),
+        key_lookup: PublishedKeys::of(simulator),
+        instance: instance.to_owned(),
+    };
+    app::start(config.clone(), options).await.unwrap_or_else(|error| panic!("start the service: {error:#}"))
+}
+
+/// A running service. It must be ended with [`TestApp::finish`].
+pub struct TestApp {
+    /// The world upstream.
+    pub simulator: Arc<Simulator>,
+    /// The service's clock.
+    pub clock: Arc<MovableClock>,
+    /// The service's configuration.
+    pub config: Config,
+    running: Option<Running>,
+    is_over: bool,
+}
+
+impl TestApp {
+    /// A builder with the world of seed 7.
+    pub fn builder(database: &TestDatabase) -> Builder {
+        Builder {
+            database: database.clone(),
+            seed: 7,
+            profiles: 60,
+            tolerance_seconds: Some(86_400),
+            configure: Vec::new(),
+        }
+    }
+
+    /// A service whose mirror holds the world already.
+    pub async fn imported(database: &TestDatabase) -> Self {
+        let app = Self::builder(database).start().await;
+        app.import_all().await;
+        app
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("the service runs")
+    }
+
+    /// Where the service listens.
+    pub fn address(&self) -> SocketAddr {
+        self.running().address()
+    }
+
+    /// The service's database.
+    pub fn database(&self) -> &Database {
+        self.running().database()
+    }
+
+    /// A client with the admin's key.
+    pub fn client(&self) -> Client {
+        Client::new(self.address(), Some(ADMIN))
+    }
+
+    /// The address at which a source's webhooks are registered.
+    pub fn webhook_url(&self, source: &str) -> String {
+        format!("http://{}/webhooks/{source}", self.address())
+    }
+
+    fn register_webhooks(&self) {
+        for (provider, source) in SOURCES {
+            self.simulator.point_webhooks(provider, &self.webhook_url(source));
+        }
+    }
+
+    /// Sends every webhook that the world has queued; each must be answered 200.
+    pub async fn send(&self) {
+        while self.simulator.queued_webhooks() > 0 {
+            for status in self.simulator.send_all().await {
+                assert_eq!(status, 200, "a genuine webhook is accepted");
+            }
+        }
+    }
+
+    /// Posts one webhook and returns the status of the answer.
+    pub async fn post(&self, webhook: &SignedWebhook) -> u16 {
+        self.simulator.send(webhook).await.expect("an answer")
+    }
+
+    /// Waits until every delivery is settled and every fetch is answered. Where something waits for its
+    /// moment, the clock is moved.
+    pub async fn drain(&self) {
+        let drained = async {
+            let waiting = self.running().drain();
+            tokio::pin!(waiting);
+            while tokio::time::timeout(Duration::from_millis(100), &mut waiting).await.is_err() {
+                self.clock.advance_ms(STEP_MS);
+            }
+        };
+        tokio::time::timeout(DRAIN, drained).await.expect("the inbox drains in time");
+    }
+
+    /// Sends what is queued and waits until all of it is in the mirror.
+    pub async fn settle(&self) {
+        self.send().await;
+        self.drain().await;
+    }
+
+    /// Runs a full import of a source and waits for its end.
+    pub async fn import(&self, source: &str) {
+        self.running().import(source).await.unwrap_or_else(|error| panic!("import {source}: {error:#}"));
+        self.drain().await;
+    }
+
+    /// Imports all three sources.
+    pub async fn import_all(&self) {
+        for (_, source) in SOURCES {
+            self.import(source).await;
+        }
+    }
+
+    /// Stops the service and starts it again on the same database.
+    pub async fn restart(&mut self) {
+        self.running.take().expect("the service runs").stop().await;
+        self.running = Some(run(&self.config, &self.clock, &self.simulator, "one").await);
+        self.register_webhooks();
+    }
+
+    /// Subscribes with the reader's key.
+    pub async fn subscribe(&self, document: &str, variables: Value) -> Subscription {
+        Subscription::open(self.address(), READER, document, variables).await
+    }
+
+    /// Holds the tables of every source against the world.
+    pub async fn assert_rows_equal_world(&self) {
+        for (provider, source) in SOURCES {
+            let picture = rows::picture(self.database(), source).await;
+            picture.assert_equals(&self.truth(provider), source);
+        }
+    }
+
+    /// Holds what the API answers, all pages of every source, against the world.
+    pub async fn assert_answers_equal_world(&self) {
+        let client = self.client();
+        for (provider, source) in SOURCES {
+            let picture = answers::picture(&client, source).await;
+            picture.assert_equals(&self.truth(provider), source);
+        }
+    }
+
+    /// The picture of a perfect mirror of a provider.
+    pub fn truth(&self, provider: ProviderKind) -> Picture {
+        Picture::of_truth(&self.simulator.truth(provider), &Terms::of(&self.simulator, provider))
+    }
+
+    /// Ends the test: everything sent, nothing left to do, and the mirror equal to the world.
+    pub async fn finish(mut self) {
+        self.settle().await;
+        self.assert_rows_equal_world().await;
+        self.assert_answers_equal_world().await;
+        self.stop().await;
+    }
+
+    /// Ends a test whose world the mirror cannot know, with nothing left to do.
+    pub async fn finish_apart_from_world(mut self) {
+        self.drain().await;
+        self.stop().await;
+    }
+
+    async fn stop(&mut self) {
+        self.is_over = true;
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        assert!(self.is_over || std::thread::panicking(), "end the test with finish()");
+    }
+}

@@ -1,0 +1,37 @@
+//! The harness: databases for tests, the application under test, clients, and the comparison of
+//! the mirror with the world.
+//!
+//! Tests do not sleep. They `drain()` the application, or wait for a condition with a deadline.
+
+pub mod clock;
+pub mod cluster;
+pub mod database;
+pub mod graphql;
+pub mod picture;
+mod programs;
+pub mod rows;
+pub mod socket;
+pub mod world;
+
+/// Writes one test for both databases: `name::sqlite` and `name::postgres`.
+///
+/// The body gets a [`database::TestDatabase`] and runs on a runtime of its own.
+macro_rules! both {
+    ($name:ident, |$database:ident| $body:expr) => {
+        mod $name {
+            #[allow(unused_imports, reason = "a body may need none of them")]
+            use super::*;
+
+            #[test]
+            fn sqlite() {
+                $crate::support::database::run_on(profile_mirror::db::Dialect::Sqlite, async |$database| $body);
+            }
+
+            #[test]
+            fn postgres() {
+                $crate::support::database::run_on(profile_mirror::db::Dialect::Postgres, async |$database| $body);
+            }
+        }
+    };
+}
+pub(crate) use both;

@@ -164,6 +164,7 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         access: Access::from_config(&config.access)?,
         server: config.server.clone(),
         stop: stop_serving.clone(),
+        sockets: workers.clone(),
     }));
     let graceful = stop_serving.clone();
     let server = tokio::spawn(

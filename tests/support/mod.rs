@@ -3,6 +3,8 @@
 //!
 //! Tests do not sleep. They `drain()` the application, or wait for a condition with a deadline.
 
+pub mod answers;
+pub mod app;
 pub mod clock;
 pub mod cluster;
 pub mod database;

@@ -1,0 +1,3 @@
+//! Every event of the three providers, from the signed webhook to the GraphQL answer.
+
+mod imports;

@@ -182,6 +182,11 @@ impl TestApp {
         panic!("something is put off again and again");
     }
 
+    /// Waits until nothing is due; what is put off stays put off.
+    pub async fn drain_what_is_due(&self) {
+        self.running().drain(DRAIN).await.expect("nothing is due in time");
+    }
+
     /// Sends what is queued and waits until all of it is in the mirror.
     pub async fn settle(&self) {
         self.send().await;

@@ -13,6 +13,7 @@ pub mod picture;
 mod programs;
 pub mod rows;
 pub mod socket;
+pub mod webhook;
 pub mod world;
 
 /// Writes one test for both databases: `name::sqlite` and `name::postgres`.

@@ -18,12 +18,18 @@
 //!
 //! Only [`app`] knows every stage. `ARCHITECTURE.md` walks a delivery from the socket to the subscriber.
 
+pub mod app;
 pub mod apply;
 mod backoff;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod demo;
 pub mod failpoint;
 pub mod inbox;
 pub mod ingest;
 pub mod mirror;
+pub mod publish;
+pub mod serve;
+pub mod telemetry;

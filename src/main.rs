@@ -1,2 +1,11 @@
 //! The command line entry point.
-fn main() {}
+
+use mimalloc::MiMalloc;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    profile_mirror::cli::main()
+}

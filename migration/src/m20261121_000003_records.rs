@@ -9,7 +9,7 @@ pub struct Migration;
 /// Written out because partial indexes read the same on both databases and the builder has none.
 const INDEXES: &[&str] = &[
     "CREATE UNIQUE INDEX profile_external_id ON profile (source_id, external_id)",
-    "CREATE INDEX profile_type ON profile (profile_type_id, id)",
+    "CREATE INDEX profile_of_type ON profile (profile_type_id, id)",
     "CREATE INDEX profile_email ON profile (email)",
     "CREATE INDEX profile_display_name ON profile (display_name, id)",
     "CREATE INDEX profile_modified_at ON profile (modified_at, id)",

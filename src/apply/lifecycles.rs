@@ -130,7 +130,7 @@ fn anonymize(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
     for id in batch.subprofiles_of(profile) {
         subprofiles::remove(batch, origin, &id, Version::at(Rung::RequestStarted, i64::MAX));
     }
-    relationships::remove_derived(batch, origin, profile);
+    relationships::remove_all(batch, origin, profile);
     wipe(batch, profile);
     let row = &mut batch.get_mut(profile).row;
     row.is_known = true;

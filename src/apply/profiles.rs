@@ -157,8 +157,8 @@ fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: 
         let to = seen.status.map_or(Status::Open, Status::from);
         set_status(batch, origin, profile, to, seen.scheduled_for.map(Moment::from));
         changed.push(attribute("status", from, to));
-        derive(batch, origin, profile);
         batch.change(profile, ChangeKind::Created, (RecordKind::Profile, &id), changed, origin);
+        derive(batch, origin, profile);
         return;
     }
     if !was_known {
@@ -175,10 +175,10 @@ fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: 
         announce_waiting(batch, origin, profile);
         return;
     }
-    derive(batch, origin, profile);
     if !changed.is_empty() {
         batch.change(profile, ChangeKind::Updated, (RecordKind::Profile, &id), changed, origin);
     }
+    derive(batch, origin, profile);
 }
 
 /// Subprofiles that came before their profile are told now.

@@ -195,19 +195,11 @@ pub(super) fn observe_gone(batch: &mut Batch<'_>, origin: &Origin, id: &str) {
 
 /// Removes what hangs on a profile that is gone. A reference field of another profile still names it.
 pub(super) fn remove_all(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
-    remove_where(batch, origin, |work| work.from == profile || (work.to == profile && !work.row.is_derived));
-}
-
-/// Removes the relationships that a profile's own fields made.
-pub(super) fn remove_derived(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
-    remove_where(batch, origin, |work| work.row.is_derived && work.from == profile);
-}
-
-fn remove_where(batch: &mut Batch<'_>, origin: &Origin, is_going: impl Fn(&RelationshipWork) -> bool) {
     let going: Vec<String> = batch
         .relationships
         .values()
-        .filter(|work| work.row.removed_at.is_none() && is_going(work))
+        .filter(|work| work.row.removed_at.is_none())
+        .filter(|work| work.from == profile || (work.to == profile && !work.row.is_derived))
         .map(|work| work.row.external_id.clone())
         .collect();
     for id in going {

@@ -47,25 +47,41 @@ pub async fn order_inbox(transaction: &impl ConnectionTrait, dialect: Dialect, s
 }
 
 /// Held while migrations run.
-pub struct MigrationGuard(Option<sea_orm::DatabaseTransaction>);
+pub enum MigrationGuard {
+    /// A lock on a file beside the database, let go when it is closed.
+    Sqlite(std::fs::File),
+    /// A transaction that holds an advisory lock.
+    Postgres(sea_orm::DatabaseTransaction),
+}
 
 impl MigrationGuard {
     /// Lets the next process migrate.
     pub async fn release(self) -> Result<(), DbErr> {
-        match self.0 {
-            Some(transaction) => transaction.commit().await,
-            None => Ok(()),
+        match self {
+            Self::Sqlite(file) => file.unlock().map_err(|error| lock_failed(&error)),
+            Self::Postgres(transaction) => transaction.commit().await,
         }
     }
 }
 
+fn lock_failed(error: &dyn std::fmt::Display) -> DbErr {
+    DbErr::Custom(format!("lock the file beside the database that keeps two migrations apart: {error}"))
+}
+
 /// Waits until no other process migrates this database.
 ///
-/// On SQLite each migration is an immediate transaction on the one writing connection, and two
-/// processes on one file are kept apart by the file's own lock and the busy timeout.
+/// Migrations are applied one by one: SQLite's own lock keeps two statements apart, not two migrators.
 pub async fn lock_migrations(db: &Database) -> Result<MigrationGuard, DbErr> {
-    if db.dialect() == Dialect::Sqlite {
-        return Ok(MigrationGuard(None));
+    if let Some(file) = db.file() {
+        let mut path = file.clone().into_os_string();
+        path.push(".migrating");
+        let lock = move || {
+            let file = std::fs::File::create(path)?;
+            file.lock()?;
+            std::io::Result::Ok(file)
+        };
+        let locked = tokio::task::spawn_blocking(lock).await.map_err(|error| lock_failed(&error))?;
+        return locked.map(MigrationGuard::Sqlite).map_err(|error| lock_failed(&error));
     }
     let transaction = db.writer().begin().await?;
     let statement = Statement::from_sql_and_values(
@@ -74,7 +90,7 @@ pub async fn lock_migrations(db: &Database) -> Result<MigrationGuard, DbErr> {
         [MIGRATION_LOCK.into()],
     );
     transaction.execute_raw(statement).await?;
-    Ok(MigrationGuard(Some(transaction)))
+    Ok(MigrationGuard::Postgres(transaction))
 }
 
 /// The text of one field inside a JSON column: strings without quotes, null where it is absent.
@@ -85,5 +101,30 @@ pub fn json_field_text(dialect: Dialect, column: &str, name: &str) -> SimpleExpr
             [format!("$.\"{}\"", name.replace('"', "\\\""))],
         ),
         Dialect::Postgres => Expr::cust_with_values(format!("({column} ->> $1)"), [name.to_owned()]),
+    }
+}
+
+/// The text of one field inside a JSON column, and where the field is an object with a `value` (a scored value),
+/// the text of that; null where it is absent. `true` and `false` read so on both.
+pub fn json_field_plain(dialect: Dialect, column: &str, name: &str) -> SimpleExpr {
+    match dialect {
+        Dialect::Sqlite => {
+            let path = format!("$.\"{}\"", name.replace('"', "\\\""));
+            let inner = format!("{path}.value");
+            let text = |place: &str| {
+                format!(
+                    "CASE json_type({column}, {place}) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' \
+                     ELSE CAST(json_extract({column}, {place}) AS TEXT) END"
+                )
+            };
+            Expr::cust_with_values(
+                format!("COALESCE({}, {})", text("?"), text("?")),
+                [inner.clone(), inner, path.clone(), path],
+            )
+        }
+        Dialect::Postgres => Expr::cust_with_values(
+            format!("COALESCE({column} -> $1 ->> 'value', {column} ->> $2)"),
+            [name.to_owned(), name.to_owned()],
+        ),
     }
 }

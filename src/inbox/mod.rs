@@ -7,11 +7,13 @@
 //! reading of what the bytes say.
 
 mod append;
+mod backlog;
 mod context;
 mod lease;
 mod take;
 
 pub use append::{Along, AppendError, Appended, Inbox, NewDelivery};
+pub use backlog::{Backlog, backlog};
 pub use context::Context;
 pub use lease::{Lease, renew};
 pub use take::{Settlement, Taken, count_pending, head, settle, take};

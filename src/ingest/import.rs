@@ -79,19 +79,30 @@ pub enum ImportError {
     /// Another instance carries the run out.
     #[error("another instance carries this run out")]
     HeldElsewhere,
+    /// The source has no token.
+    #[error("source {source_name:?} has no token: set token in its configuration")]
+    NoToken {
+        /// The source.
+        source_name: String,
+    },
     /// The service stops; the run resumes at its checkpoint.
     #[error("stopped at its checkpoint")]
     Stopped,
 }
 
 impl Importer {
-    /// Whether a complete pass has ever ended for this source.
+    /// Whether a pass should run at once: none has ever ended, or one was interrupted.
     ///
     /// # Errors
     /// The database's own error.
-    pub async fn has_completed(&self) -> Result<bool, DbErr> {
+    pub async fn is_due_at_start(&self) -> Result<bool, DbErr> {
         let state = source_state::Entity::find_by_id(self.source_id).one(self.db.reader()).await?;
-        Ok(state.is_some_and(|state| state.last_complete_sync_at.is_some()))
+        let interrupted = sync_run::Entity::find()
+            .filter(sync_run::Column::SourceId.eq(self.source_id))
+            .filter(sync_run::Column::State.eq(RunState::Running))
+            .one(self.db.reader())
+            .await?;
+        Ok(interrupted.is_some() || state.is_none_or(|state| state.last_complete_sync_at.is_none()))
     }
 
     /// Runs a pass to its end, resuming one that was interrupted; `cause` says why for a new one.

@@ -1,6 +1,7 @@
-//! The mirror: the statements on records and on the change log.
+//! The mirror: the statements over its records.
 //!
-//! `write` is called by apply only, inside apply's transaction; `read` is called by serve and publish
-//! only, and never writes. Deliberately absent: decisions. What wins is settled in `apply::freshness`.
+//! `read` is for serve and publish and never writes; `write` is for apply only, inside its transaction.
+//! Deliberately absent: decisions, which belong to apply, and the shape of answers, which belongs to serve.
 
-pub mod write;
+pub mod read;
+pub(crate) mod write;

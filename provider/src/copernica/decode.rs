@@ -9,7 +9,7 @@ use super::local_time::{self, EventTime};
 use super::{brackets, interests, rest, wire};
 use crate::text::shorten;
 use crate::{
-    DecodeError, Decoded, Delivery, DeliveryKind, LifecycleSeen, Observation, ProfileSeen, Rung, Status,
+    DecodeError, Decoded, Delivery, DeliveryKind, InterestSeen, LifecycleSeen, Observation, ProfileSeen, Rung, Status,
     SubprofileSeen, json, moment,
 };
 use chrono_tz::Tz;
@@ -119,7 +119,7 @@ fn read_profile(event: &Event<'_>, profile: String) -> Result<Observation, Strin
         unsure.push("the webhook has no fields");
     }
     let interests = match event.body.get("interests").map(interests::read) {
-        Some(Ok(interests)) => Some(interests),
+        Some(Ok(interests)) => Some(without_groups(interests)),
         Some(Err(reason)) => {
             unsure.push(reason);
             None
@@ -145,6 +145,12 @@ fn read_profile(event: &Event<'_>, profile: String) -> Result<Observation, Strin
         modified_at: modified.map(|span| span.from),
         refetch: (!unsure.is_empty()).then(|| unsure.join("; ")),
     })))
+}
+
+/// REST names no groups and webhooks may: a group is read from the database's interests alone, or the same
+/// profile would differ by the way it came.
+fn without_groups(interests: Vec<InterestSeen>) -> Vec<InterestSeen> {
+    interests.into_iter().map(|interest| InterestSeen { group: None, ..interest }).collect()
 }
 
 fn read_removal(event: &Event<'_>, profile: String) -> Observation {

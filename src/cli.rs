@@ -1,0 +1,143 @@
+//! The command line: `serve`, `demo`, `migrate`, `schema`.
+//!
+//! Output for people goes to standard output, messages and errors to standard error. Exit codes: 0, 1
+//! for a failure with what to do about it, 2 for wrong usage.
+
+use crate::app::{self, AppOptions};
+use crate::config::{self, Config};
+use crate::{db, demo, telemetry};
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Keeps a relational mirror of customer profiles equal to its providers, and serves it over GraphQL.
+#[derive(Parser)]
+#[command(name = "profile-mirror", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  profile-mirror demo                          see it work, with no configuration
+  profile-mirror serve --config mirror.toml    run the service
+  profile-mirror schema > schema.graphql       the GraphQL schema
+
+Environment variables override the file: PROFILE_MIRROR__DATABASE__URL=postgres://…";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service until SIGTERM or Ctrl-C.
+    #[command(after_help = "Example:\n  profile-mirror serve --config mirror.toml")]
+    Serve(ConfigFile),
+    /// Run everything on this machine with simulated providers.
+    #[command(after_help = "Example:\n  profile-mirror demo --profiles 5000 --live 5")]
+    Demo(demo::DemoArguments),
+    /// Bring the database schema up to date, or tell what is missing.
+    #[command(after_help = "Example:\n  profile-mirror migrate status --config mirror.toml")]
+    Migrate(Migrate),
+    /// Print the GraphQL schema.
+    #[command(after_help = "Example:\n  profile-mirror schema > schema.graphql")]
+    Schema,
+}
+
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", env = "PROFILE_MIRROR_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Migrate {
+    /// `up` or `status`.
+    #[arg(value_parser = ["up", "status"], default_value = "up")]
+    action: String,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+impl ConfigFile {
+    /// Without `--config`, `profile-mirror.toml` in the current folder is read if it is there.
+    fn load(&self) -> anyhow::Result<Config> {
+        let by_default = PathBuf::from("profile-mirror.toml");
+        let path = self.config.clone().or_else(|| by_default.exists().then_some(by_default));
+        Ok(config::load(path.as_deref(), std::env::vars())?)
+    }
+}
+
+/// Runs the command line and returns the process's exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(arguments.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(file) => serve(file).await,
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Migrate(arguments) => migrate(arguments).await,
+        Command::Schema => {
+            print!("{}", crate::serve::graphql::sdl());
+            Ok(())
+        }
+    }
+}
+
+async fn serve(file: ConfigFile) -> anyhow::Result<()> {
+    telemetry::init("info");
+    let config = file.load()?;
+    let running = app::start(config, AppOptions::default()).await?;
+    println!("listening on http://{}", running.address());
+    std::io::stdout().flush().context("write to standard output")?;
+    stop_signal().await?;
+    tracing::info!("stopping");
+    running.stop().await;
+    Ok(())
+}
+
+/// Returns on SIGTERM or Ctrl-C.
+pub(crate) async fn stop_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        outcome = tokio::signal::ctrl_c() => outcome.context("listen for Ctrl-C")?,
+    }
+    Ok(())
+}
+
+async fn migrate(arguments: Migrate) -> anyhow::Result<()> {
+    telemetry::init("warn");
+    let config = arguments.file.load()?;
+    let db = db::connect(&config.database.url, config.database.read_url.as_deref()).await?;
+    let pending = db.pending_migrations().await?;
+    if arguments.action == "up" {
+        db.migrate().await?;
+        println!("{} migrations applied, the schema is up to date", pending.len());
+    } else if pending.is_empty() {
+        println!("the schema is up to date");
+    } else {
+        println!("{} migrations are missing; run `profile-mirror migrate up`:", pending.len());
+        for name in pending {
+            println!("  {name}");
+        }
+    }
+    db.close().await?;
+    Ok(())
+}

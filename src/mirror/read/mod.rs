@@ -1,0 +1,29 @@
+//! Statements for readers.
+//!
+//! In: ids, filters, places in a sort order. Out: rows of the entity crate, a page at a time.
+//! Guaranteed: placeholders and tombstones of children never come out; every list has a hard maximum; each
+//! function is one statement, counted by [`Reader::statements`], and reads alike on SQLite and PostgreSQL.
+//! Deliberately absent: writes, raw bodies of deliveries, and anything about GraphQL.
+
+mod catalog;
+mod changes;
+mod children;
+mod inbox;
+mod keyset;
+mod predicate;
+mod profiles;
+mod reader;
+mod sources;
+
+pub use catalog::{CollectionWithType, TypeOrder};
+pub use changes::LogSlice;
+pub use children::{ChildPage, Direction, InterestRow, RelationshipRow, SubprofileRow};
+pub use inbox::{DeliveryFilter, DeliveryRow, RunFilter, Waiting};
+pub use keyset::{Key, Limit, Order, Page, Place, Slice, SortKey};
+pub use predicate::{Predicate, TextColumn, TextTest, TimeColumn};
+pub use profiles::ProfileKey;
+pub use reader::{ReadError, Reader};
+pub use sources::Sources;
+
+/// Rows that one page holds at most.
+pub const MAX_PAGE: u32 = 100;

@@ -1,0 +1,87 @@
+//! Profiles: pages, counts, by key, by id.
+
+use super::keyset::{self, Order, Page, Slice};
+use super::reader::{Reading, padded};
+use super::{Predicate, ReadError, Reader};
+use ::entity::{Status, profile};
+use sea_orm::sea_query::{Condition, ExprTrait};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, Select};
+
+/// A profile by its source and upstream id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ProfileKey {
+    /// Its source.
+    pub source_id: i32,
+    /// Its upstream id.
+    pub external_id: String,
+}
+
+impl Reader {
+    /// A page of the profiles that pass. Deleted ones are left out unless the predicate names a status.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn profiles(
+        &self,
+        predicate: Option<&Predicate>,
+        order: &[Order],
+        page: &Page,
+    ) -> Result<Slice<profile::Model>, ReadError> {
+        let query = self.passing(predicate).await?;
+        let rows = keyset::page(query, order, page).all(self.connection()).await.reading("a page of profiles")?;
+        Ok(Slice::cut(rows, page.limit, page.after.is_some(), page.before.is_some()))
+    }
+
+    /// How many profiles pass; counts as [`Reader::profiles`] lists.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn count_profiles(&self, predicate: Option<&Predicate>) -> Result<u64, ReadError> {
+        let query = self.passing(predicate).await?;
+        query.count(self.connection()).await.reading("the number of profiles")
+    }
+
+    async fn passing(&self, predicate: Option<&Predicate>) -> Result<Select<profile::Entity>, ReadError> {
+        let mut query = profile::known();
+        if !predicate.is_some_and(Predicate::names_status) {
+            query = query.filter(profile::Column::Status.ne(Status::Deleted));
+        }
+        if let Some(predicate) = predicate {
+            let sources = self.sources().await?;
+            query = query.filter(predicate.to_sql(self.dialect(), &sources));
+        }
+        Ok(query)
+    }
+
+    /// The known profiles with these keys, deleted ones too.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn profiles_by_keys(&self, keys: &[ProfileKey]) -> Result<Vec<profile::Model>, ReadError> {
+        let mut any = Condition::any();
+        for source_id in keys.iter().map(|key| key.source_id).collect::<std::collections::BTreeSet<_>>() {
+            let of_source = keys.iter().filter(|key| key.source_id == source_id);
+            let ids: Vec<String> = of_source.map(|key| key.external_id.clone()).collect();
+            any = any.add(profile::Column::SourceId.eq(source_id).and(profile::Column::ExternalId.is_in(padded(&ids))));
+        }
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        profile::known().filter(any).all(self.connection()).await.reading("profiles by key")
+    }
+
+    /// The profiles with these ids, placeholders too: they are what an end of a relationship may be.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn profiles_by_ids(&self, ids: &[i64]) -> Result<Vec<profile::Model>, ReadError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        profile::Entity::find()
+            .filter(profile::Column::Id.is_in(padded(ids)))
+            .all(self.connection())
+            .await
+            .reading("profiles by id")
+    }
+}

@@ -1,0 +1,83 @@
+//! The handle that every statement for readers goes through.
+
+use super::Sources;
+use crate::db::{Database, Dialect};
+use sea_orm::{DatabaseConnection, DbErr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+
+/// Reads the mirror. Cheap to clone; clones share the count of statements and the names of sources.
+#[derive(Clone)]
+pub struct Reader {
+    db: Database,
+    statements: Arc<AtomicU64>,
+    pub(super) sources: Arc<RwLock<Arc<Sources>>>,
+}
+
+/// A statement that the database did not answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("read {what}")]
+pub struct ReadError {
+    what: &'static str,
+    #[source]
+    source: Arc<DbErr>,
+}
+
+impl ReadError {
+    /// Whether the database could not be reached at all, so that trying again later may help.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(*self.source, DbErr::ConnectionAcquire(_) | DbErr::Conn(_))
+    }
+}
+
+/// Names what was read in an error.
+pub(super) trait Reading<T> {
+    fn reading(self, what: &'static str) -> Result<T, ReadError>;
+}
+
+impl<T> Reading<T> for Result<T, DbErr> {
+    fn reading(self, what: &'static str) -> Result<T, ReadError> {
+        self.map_err(|source| ReadError { what, source: Arc::new(source) })
+    }
+}
+
+impl Reader {
+    /// A reader of this database.
+    pub fn new(db: Database) -> Self {
+        Self { db, statements: Arc::default(), sources: Arc::default() }
+    }
+
+    /// Statements sent so far.
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`ReadError`] where it does not.
+    pub async fn ping(&self) -> Result<(), ReadError> {
+        self.db.ping().await.reading("a sign of life")
+    }
+
+    /// The connection for the next statement, which is counted.
+    pub(super) fn connection(&self) -> &DatabaseConnection {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.db.reader()
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.db.dialect()
+    }
+}
+
+/// Lists of a few lengths only, so that the database keeps few prepared statements: padded with their own last
+/// value to the next power of two.
+pub(super) fn padded<T: Clone>(values: &[T]) -> Vec<T> {
+    let mut values = values.to_vec();
+    if let Some(last) = values.last().cloned() {
+        let length = values.len().next_power_of_two();
+        values.resize(length, last);
+    }
+    values
+}

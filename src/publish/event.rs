@@ -1,0 +1,52 @@
+//! A change together with what its subscribers want to see of it, read once for all of them.
+
+use crate::mirror::read::{ReadError, Reader};
+use ::entity::{ChangeKind, change, profile, profile_type};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// A change and the profile as it was when the change was read.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The change.
+    pub change: Arc<change::Model>,
+    /// The profile as it is now; none where it is no longer kept.
+    pub profile: Option<Arc<profile::Model>>,
+    /// The profile's type, where known.
+    pub profile_type: Option<Arc<profile_type::Model>>,
+}
+
+impl Event {
+    /// Whether readers must not see it, because its profile is only a placeholder.
+    pub fn is_hidden(&self) -> bool {
+        self.profile.as_ref().is_some_and(|profile| !profile.is_known)
+    }
+
+    /// Whether it took personal data away, so that older events of the process must not be shown any more.
+    pub(super) fn wipes(&self) -> bool {
+        matches!(self.change.kind, ChangeKind::Anonymized | ChangeKind::Erased)
+    }
+}
+
+/// Reads changes of one source in commit order, with their profiles: three statements at most.
+pub(super) async fn read_log(
+    reader: &Reader,
+    source_id: i32,
+    after: i64,
+    limit: u64,
+) -> Result<Vec<Arc<Event>>, ReadError> {
+    let changes = reader.log(source_id, after, limit).await?;
+    let ids: BTreeSet<i64> = changes.iter().map(|change| change.profile_id).collect();
+    let profiles = reader.profiles_by_ids(&ids.into_iter().collect::<Vec<_>>()).await?;
+    let types: BTreeSet<i32> = profiles.iter().filter_map(|profile| profile.profile_type_id).collect();
+    let types = reader.profile_types_by_ids(&types.into_iter().collect::<Vec<_>>()).await?;
+    let types: HashMap<i32, _> = types.into_iter().map(|row| (row.id, Arc::new(row))).collect();
+    let profiles: HashMap<i64, _> = profiles.into_iter().map(|row| (row.id, Arc::new(row))).collect();
+    let event = |change: change::Model| {
+        let profile = profiles.get(&change.profile_id).cloned();
+        let of_type = profile.as_ref().and_then(|profile| profile.profile_type_id);
+        let profile_type = of_type.and_then(|id| types.get(&id).cloned());
+        Arc::new(Event { change: Arc::new(change), profile, profile_type })
+    };
+    Ok(changes.into_iter().map(event).collect())
+}

@@ -1,0 +1,260 @@
+//! One subscriber's view of the log: what is after its cursor from the log, then live, without a seam.
+
+use super::Cursor;
+use super::event::{Event, read_log};
+use super::hub::{Hub, Taken, Ticket};
+use crate::mirror::read::{ReadError, Reader};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Changes that catching up reads at once.
+const CATCH_UP: u64 = 200;
+const MAX_RETRIES: u32 = 5;
+
+/// What a feed brings.
+#[derive(Clone, Debug)]
+pub enum FeedItem {
+    /// A change, and the cursor behind it.
+    Change {
+        /// The change.
+        event: Arc<Event>,
+        /// Where to go on after it.
+        cursor: Cursor,
+    },
+    /// Everything up to here has been brought; what follows is live.
+    CaughtUp {
+        /// Where to go on.
+        cursor: Cursor,
+    },
+    /// The log no longer holds what comes after the cursor. The last item.
+    Expired {
+        /// The oldest place from which the log can still be read.
+        oldest: Cursor,
+    },
+    /// The log could not be read, several times over. The last item.
+    Failed(ReadError),
+}
+
+/// Why there is no feed.
+#[derive(Debug, thiserror::Error)]
+pub enum SubscribeError {
+    /// The cursor is newer than the log: it is of another mirror.
+    #[error("subscribe: the cursor is ahead of the log of source {source_name}")]
+    CursorAhead {
+        /// Which source.
+        source_name: String,
+    },
+    /// The log cannot be read.
+    #[error("subscribe: the change log cannot be read")]
+    Unreadable(#[source] ReadError),
+    /// The service is stopping.
+    #[error("subscribe: the service is stopping")]
+    Stopping,
+}
+
+/// Changes one after the other.
+pub struct Feed {
+    reader: Reader,
+    hub: Arc<Hub>,
+    stopped: CancellationToken,
+    watch: watch::Receiver<u64>,
+    _ticket: Ticket,
+    /// Number of the next event in the ring.
+    next: u64,
+    /// How far each source has been brought.
+    seen: HashMap<i32, i64>,
+    /// Read from the log up to here before looking at the ring.
+    goal: HashMap<i32, i64>,
+    cursor: Cursor,
+    waiting: VecDeque<Arc<Event>>,
+    has_told_caught_up: bool,
+    is_over: bool,
+}
+
+pub(super) async fn open(
+    reader: Reader,
+    hub: Arc<Hub>,
+    stopped: CancellationToken,
+    after: Option<Cursor>,
+) -> Result<Feed, SubscribeError> {
+    // Counted before the place is taken, so that from that place on every event goes through the ring.
+    let ticket = hub.enter();
+    let mut watch = hub.watch();
+    let joined = loop {
+        if let Some(joined) = hub.join() {
+            break joined;
+        }
+        tokio::select! {
+            () = stopped.cancelled() => return Err(SubscribeError::Stopping),
+            _ = watch.changed() => {}
+        }
+    };
+    let sources = reader.sources().await.map_err(SubscribeError::Unreadable)?;
+    let mut goal = joined.revisions.clone();
+    let mut seen = joined.revisions;
+    if let Some(after) = after {
+        for (source_id, revision) in &mut seen {
+            let Some(source) = reader.source_by_id(*source_id).await.map_err(SubscribeError::Unreadable)? else {
+                continue;
+            };
+            let wanted = after.revision(&source.name);
+            if wanted > *revision {
+                // The process may be a moment behind the log: only the log itself can refuse.
+                let newest = reader.revisions().await.map_err(SubscribeError::Unreadable)?;
+                if !newest.iter().any(|(id, newest)| id == source_id && *newest >= wanted) {
+                    return Err(SubscribeError::CursorAhead { source_name: source.name.clone() });
+                }
+                goal.insert(*source_id, wanted);
+            }
+            *revision = wanted;
+        }
+        for (name, revision) in after.iter() {
+            let ahead = sources.by_name(name).is_some_and(|source| !seen.contains_key(&source.id) && revision > 0);
+            if ahead {
+                return Err(SubscribeError::CursorAhead { source_name: name.to_owned() });
+            }
+        }
+    }
+    let mut cursor = Cursor::default();
+    for (source_id, revision) in &seen {
+        if let Some(source) = reader.source_by_id(*source_id).await.map_err(SubscribeError::Unreadable)? {
+            cursor.set(&source.name, *revision);
+        }
+    }
+    Ok(Feed {
+        reader,
+        hub,
+        stopped,
+        watch,
+        _ticket: ticket,
+        next: joined.next,
+        seen,
+        goal,
+        cursor,
+        waiting: VecDeque::new(),
+        has_told_caught_up: false,
+        is_over: false,
+    })
+}
+
+impl Feed {
+    /// The place behind everything brought so far.
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// The next item; waits for it. None once the service stops, or behind a last item.
+    pub async fn next(&mut self) -> Option<FeedItem> {
+        let mut failures = 0;
+        loop {
+            if self.is_over || self.stopped.is_cancelled() {
+                return None;
+            }
+            match self.step().await {
+                Ok(Some(item)) => return Some(item),
+                Ok(None) => failures = 0,
+                Err(error) if failures >= MAX_RETRIES => {
+                    self.is_over = true;
+                    return Some(FeedItem::Failed(error));
+                }
+                Err(_) => {
+                    failures += 1;
+                    let pause = Duration::from_millis(100) * 2_u32.pow(failures);
+                    tokio::select! {
+                        () = self.stopped.cancelled() => return None,
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<Option<FeedItem>, ReadError> {
+        if let Some(event) = self.waiting.pop_front() {
+            return self.bring(event).await;
+        }
+        let behind = self.goal.iter().find(|(source_id, goal)| self.seen.get(source_id).copied().unwrap_or(0) < **goal);
+        if let Some((&source_id, &goal)) = behind {
+            return self.catch_up(source_id, goal).await;
+        }
+        if !self.has_told_caught_up {
+            self.has_told_caught_up = true;
+            return Ok(Some(FeedItem::CaughtUp { cursor: self.cursor.clone() }));
+        }
+        self.watch.mark_unchanged();
+        match self.hub.take(self.next) {
+            Taken::Events(events, next) if events.is_empty() => {
+                self.next = next;
+                tokio::select! {
+                    () = self.stopped.cancelled() => self.is_over = true,
+                    changed = self.watch.changed() => self.is_over = changed.is_err(),
+                }
+            }
+            Taken::Events(events, next) => {
+                self.next = next;
+                self.waiting.extend(events);
+            }
+            Taken::Behind => {
+                if let Some(joined) = self.hub.join() {
+                    self.next = joined.next;
+                    self.goal = joined.revisions;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Hands an event on where it is the next of its source, skips one that was brought already, and has the log
+    /// read where something is missing before it.
+    async fn bring(&mut self, event: Arc<Event>) -> Result<Option<FeedItem>, ReadError> {
+        let (source_id, revision) = (event.change.source_id, event.change.revision);
+        let seen = self.seen.get(&source_id).copied().unwrap_or(0);
+        if revision <= seen {
+            return Ok(None);
+        }
+        if revision > seen + 1 {
+            self.goal.insert(source_id, revision - 1);
+            self.waiting.push_front(event);
+            return self.catch_up(source_id, revision - 1).await;
+        }
+        match self.reader.source_by_id(source_id).await {
+            Ok(Some(source)) => self.cursor.set(&source.name, revision),
+            Ok(None) => {}
+            Err(error) => {
+                self.waiting.push_front(event);
+                return Err(error);
+            }
+        }
+        self.seen.insert(source_id, revision);
+        Ok((!event.is_hidden()).then(|| FeedItem::Change { event, cursor: self.cursor.clone() }))
+    }
+
+    async fn catch_up(&mut self, source_id: i32, goal: i64) -> Result<Option<FeedItem>, ReadError> {
+        let seen = self.seen.get(&source_id).copied().unwrap_or(0);
+        let wanted = u64::try_from(goal - seen).unwrap_or(0).min(CATCH_UP);
+        let events = read_log(&self.reader, source_id, seen, wanted).await?;
+        if events.first().is_none_or(|event| event.change.revision != seen + 1) {
+            self.is_over = true;
+            return Ok(Some(FeedItem::Expired { oldest: self.oldest().await? }));
+        }
+        for event in events.into_iter().rev() {
+            self.waiting.push_front(event);
+        }
+        Ok(None)
+    }
+
+    /// The place just before the oldest change that the log holds of each source.
+    async fn oldest(&self) -> Result<Cursor, ReadError> {
+        let mut oldest = Cursor::default();
+        let kept: HashMap<_, _> = self.reader.oldest_revisions().await?.into_iter().collect();
+        for (source_id, newest) in self.reader.revisions().await? {
+            if let Some(source) = self.reader.source_by_id(source_id).await? {
+                oldest.set(&source.name, kept.get(&source_id).map_or(newest, |revision| revision - 1));
+            }
+        }
+        Ok(oldest)
+    }
+}

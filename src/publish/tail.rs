@@ -1,0 +1,120 @@
+//! Follows the change log: on each ring, and by polling where a ring was lost or another instance committed.
+
+use super::Cursor;
+use super::event::read_log;
+use super::feed::{self, Feed, SubscribeError};
+use super::hub::Hub;
+use crate::clock::SharedClock;
+use crate::db::Database;
+use crate::mirror::read::{ReadError, Reader};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+const POLL: Duration = Duration::from_millis(500);
+/// Changes read at once; one commit may hold more, and the rest follows in the next reading.
+const CHUNK: u64 = 500;
+
+/// Reads each committed change once, and hands it to every feed.
+pub struct Publisher {
+    reader: Reader,
+    clock: SharedClock,
+    hub: Arc<Hub>,
+    bell: Notify,
+    stopped: CancellationToken,
+}
+
+impl Publisher {
+    /// A publisher over this database. Feeds begin to move once it runs.
+    pub fn new(db: Database, clock: SharedClock) -> Arc<Self> {
+        Arc::new(Self {
+            reader: Reader::new(db),
+            clock,
+            hub: Arc::new(Hub::new()),
+            bell: Notify::new(),
+            stopped: CancellationToken::new(),
+        })
+    }
+
+    /// Tells that something was committed. Never waits.
+    pub fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Follows the log until cancelled; then every feed ends.
+    pub async fn run(&self, token: CancellationToken) {
+        let mut is_failing = false;
+        loop {
+            match self.read_on(&token).await {
+                Ok(()) if is_failing => {
+                    is_failing = false;
+                    tracing::info!("the change log is read again");
+                }
+                Ok(()) => {}
+                Err(error) if !is_failing => {
+                    is_failing = true;
+                    tracing::error!(error = &error as &dyn std::error::Error, "follow the change log; trying again");
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = token.cancelled() => break,
+                () = self.bell.notified() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+        self.stopped.cancel();
+    }
+
+    async fn read_on(&self, token: &CancellationToken) -> Result<(), ReadError> {
+        let newest = self.reader.revisions().await?;
+        let mut behind = self.hub.advance(&newest);
+        while !behind.is_empty() && !token.is_cancelled() {
+            for (source_id, known) in behind {
+                let events = read_log(&self.reader, source_id, known, CHUNK).await?;
+                let expected = known + 1;
+                match events.first().map(|event| event.change.revision) {
+                    Some(first) if first == expected => {}
+                    found => {
+                        // Feeds notice the gap and ask the log, which tells them that their cursor has expired.
+                        tracing::error!(source_id, expected, found, "the change log has a gap");
+                    }
+                }
+                self.observe_lag(&events);
+                if events.is_empty() {
+                    return Ok(());
+                }
+                self.hub.publish(source_id, events);
+            }
+            behind = self.hub.advance(&newest);
+        }
+        Ok(())
+    }
+
+    fn observe_lag(&self, events: &[Arc<super::Event>]) {
+        let now = self.clock.now();
+        for event in events {
+            let lag_ms = u32::try_from(now.0.saturating_sub(event.change.at.0)).unwrap_or_default();
+            metrics::histogram!("profile_mirror_change_to_subscriber_seconds").record(f64::from(lag_ms) / 1000.0);
+        }
+    }
+
+    /// A feed of changes from `after` on, or from now on.
+    ///
+    /// # Errors
+    /// [`SubscribeError`] where the cursor is not of this log, or the log cannot be read.
+    pub async fn subscribe(&self, after: Option<Cursor>) -> Result<Feed, SubscribeError> {
+        feed::open(self.reader.clone(), Arc::clone(&self.hub), self.stopped.clone(), after).await
+    }
+
+    /// Feeds that are open.
+    pub fn subscribers(&self) -> usize {
+        self.hub.subscribers()
+    }
+
+    /// Statements that this publisher and its feeds have sent.
+    pub fn statements(&self) -> u64 {
+        self.reader.statements()
+    }
+}

@@ -1,0 +1,110 @@
+//! Deliveries, for operators. Bodies hold personal data and are not shown.
+
+use super::global_id::{self, Kind};
+use super::paging::connection;
+use super::scalar::{DateTime, Json};
+use super::source::Source;
+use super::word::{DeliveryKind, DeliveryState};
+use crate::mirror::read::DeliveryRow;
+use ::entity::source;
+use async_graphql::{ID, InputObject, Object};
+use std::sync::Arc;
+
+/// Bytes from a provider, kept as they came. The body itself is not shown.
+pub struct Delivery {
+    pub(super) row: Arc<DeliveryRow>,
+    pub(super) source: Arc<source::Model>,
+}
+
+/// Bytes from a provider, kept as they came. The body itself is not shown.
+#[Object]
+impl Delivery {
+    /// Opaque.
+    pub async fn id(&self) -> ID {
+        global_id::encode(Kind::Delivery, &self.source.name, &self.row.id.to_string())
+    }
+
+    /// Where it comes from.
+    async fn source(&self) -> Source {
+        Source::new(Arc::clone(&self.source))
+    }
+
+    /// How it came.
+    async fn kind(&self) -> DeliveryKind {
+        self.row.kind.into()
+    }
+
+    /// Where it stands.
+    async fn state(&self) -> DeliveryState {
+        self.row.state.into()
+    }
+
+    /// Why it is parked or was ignored; null for others.
+    async fn reason(&self) -> Option<&str> {
+        self.row.reason.as_deref()
+    }
+
+    /// The provider's word for the event, once it has been read.
+    async fn event(&self) -> Option<&str> {
+        self.row.event.as_deref()
+    }
+
+    /// When it arrived.
+    async fn received_at(&self) -> DateTime {
+        DateTime(self.row.received_at)
+    }
+
+    /// Media type of the body.
+    async fn media_type(&self) -> &str {
+        &self.row.media_type
+    }
+
+    /// The headers that say something; credentials are not kept.
+    async fn headers(&self) -> Json {
+        Json(self.row.headers.clone())
+    }
+
+    /// Size of the body in bytes.
+    async fn body_bytes(&self) -> i32 {
+        self.row.body_bytes
+    }
+
+    /// Applies that failed so far.
+    async fn attempts(&self) -> i32 {
+        self.row.attempts
+    }
+
+    /// When it is tried next; null once it is settled.
+    async fn next_attempt_at(&self) -> Option<DateTime> {
+        (self.row.state == ::entity::DeliveryState::Pending).then_some(DateTime(self.row.next_attempt_at))
+    }
+
+    /// How often it came, the first time included.
+    async fn copies(&self) -> i32 {
+        self.row.copies
+    }
+
+    /// When it was applied, parked, ignored or discarded; null before.
+    async fn settled_at(&self) -> Option<DateTime> {
+        self.row.settled_at.map(DateTime)
+    }
+}
+
+connection!(
+    /// A page of deliveries.
+    DeliveryConnection,
+    /// A delivery with its cursor.
+    DeliveryEdge,
+    Delivery
+);
+
+/// Which deliveries. Everything that is given must hold.
+#[derive(Clone, Debug, Default, InputObject)]
+pub struct DeliveryFilter {
+    /// Only of the source of this name.
+    pub(super) source: Option<String>,
+    /// Only in one of these states.
+    pub(super) states: Option<Vec<DeliveryState>>,
+    /// Only that came in one of these ways.
+    pub(super) kinds: Option<Vec<DeliveryKind>>,
+}

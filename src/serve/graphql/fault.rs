@@ -1,0 +1,131 @@
+//! What clients are told when something goes wrong: a code, and a short text that holds nothing internal.
+
+use crate::mirror::read::ReadError;
+use crate::publish::SubscribeError;
+use async_graphql::{Error, ErrorExtensions};
+
+/// The codes that clients know by name; each is a heading of the runbook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The document is not GraphQL.
+    ParseFailed,
+    /// The document does not fit the schema.
+    ValidationFailed,
+    /// A value that cannot be used.
+    BadUserInput,
+    /// No key, or one that is not known.
+    Unauthenticated,
+    /// The key's role does not reach.
+    Forbidden,
+    /// A fault of ours.
+    Internal,
+    /// The document asks for too much.
+    QueryTooComplex,
+    /// The document is nested too deep.
+    QueryTooDeep,
+    /// A page of more rows than are given at once.
+    PageTooLarge,
+    /// A cursor that this service did not make, or that belongs elsewhere.
+    CursorInvalid,
+    /// A cursor older than the log.
+    CursorExpired,
+    /// Not now; later.
+    Unavailable,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 12] = [
+        Self::ParseFailed,
+        Self::ValidationFailed,
+        Self::BadUserInput,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::Internal,
+        Self::QueryTooComplex,
+        Self::QueryTooDeep,
+        Self::PageTooLarge,
+        Self::CursorInvalid,
+        Self::CursorExpired,
+        Self::Unavailable,
+    ];
+
+    /// As clients read it in `extensions.code`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ParseFailed => "GRAPHQL_PARSE_FAILED",
+            Self::ValidationFailed => "GRAPHQL_VALIDATION_FAILED",
+            Self::BadUserInput => "BAD_USER_INPUT",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::Forbidden => "FORBIDDEN",
+            Self::Internal => "INTERNAL_SERVER_ERROR",
+            Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
+            Self::QueryTooDeep => "QUERY_TOO_DEEP",
+            Self::PageTooLarge => "PAGE_TOO_LARGE",
+            Self::CursorInvalid => "CURSOR_INVALID",
+            Self::CursorExpired => "CURSOR_EXPIRED",
+            Self::Unavailable => "UNAVAILABLE",
+        }
+    }
+}
+
+/// What a resolver or the edge answers instead of data.
+///
+/// Deliberately without `Display`: only the conversion below makes it an error of the schema, and it carries a code.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// Its code.
+    pub code: Code,
+    /// What a person reads.
+    pub message: String,
+}
+
+/// What resolvers return.
+pub(super) type Answer<T> = Result<T, Fault>;
+
+impl Fault {
+    /// A fault with this code and text.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    pub(super) fn bad_input(message: impl Into<String>) -> Self {
+        Self::new(Code::BadUserInput, message)
+    }
+
+    /// A fault of ours: the cause goes to the log under a number, the number to the client.
+    pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        let id = format!("{:08x}", rand::random::<u32>());
+        tracing::error!(id, error, "internal error while answering a client");
+        Self::new(Code::Internal, format!("internal error {id}"))
+    }
+}
+
+impl From<ReadError> for Fault {
+    fn from(error: ReadError) -> Self {
+        let fault = Self::internal(&error);
+        if error.is_unreachable() {
+            return Self::new(Code::Unavailable, "the database does not answer; try again in a moment");
+        }
+        fault
+    }
+}
+
+impl From<SubscribeError> for Fault {
+    fn from(error: SubscribeError) -> Self {
+        match error {
+            SubscribeError::CursorAhead { source_name } => Self::new(
+                Code::CursorInvalid,
+                format!("after is ahead of the change log of source {source_name}; it was made by another mirror"),
+            ),
+            SubscribeError::Unreadable(error) => error.into(),
+            SubscribeError::Stopping => Self::new(Code::Unavailable, "the service is stopping; subscribe again"),
+        }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.message).extend_with(|_, extensions| extensions.set("code", fault.code.as_str()))
+    }
+}

@@ -1,0 +1,264 @@
+//! Fields: raw upstream values, typed and readable.
+
+use super::scalar::Json;
+use ::entity::field_definition;
+use async_graphql::{Enum, Object};
+use serde_json::{Map, Number, Value};
+use std::sync::Arc;
+
+/// What a field's values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum FieldType {
+    /// Text.
+    Text,
+    /// A whole or decimal number.
+    Number,
+    /// A date without a time of day, `2026-01-31`.
+    Date,
+    /// A date with a time of day, as upstream writes it.
+    Datetime,
+    /// True or false.
+    Boolean,
+    /// One of several options.
+    Select,
+    /// Any of several options.
+    MultiSelect,
+    /// An e-mail address.
+    Email,
+    /// A telephone number.
+    Phone,
+    /// The external id of another profile of the source.
+    Reference,
+    /// A file's description.
+    File,
+    /// A user of the provider.
+    User,
+    /// Anything else, as upstream writes it.
+    Json,
+}
+
+/// A field of a profile or subprofile, with its value.
+pub struct Field {
+    /// Key of the value.
+    name: String,
+    raw: Value,
+    definition: Option<Arc<field_definition::Model>>,
+}
+
+/// A field of a profile or subprofile, with its value.
+#[Object]
+impl Field {
+    /// The key under which the provider keeps the value.
+    async fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Name for people, where it differs.
+    async fn label(&self) -> Option<&str> {
+        self.definition.as_ref()?.label.as_deref()
+    }
+
+    /// What its values are.
+    #[graphql(name = "type")]
+    async fn kind(&self) -> FieldType {
+        self.field_type()
+    }
+
+    /// The value, typed: a number where the type says so; null where upstream writes a placeholder such as `0000-00-00`.
+    async fn value(&self) -> Option<Json> {
+        typed(self.field_type(), &self.raw).map(Json)
+    }
+
+    /// The value as a person would read it; of a scored value its text.
+    async fn text(&self) -> Option<String> {
+        readable(&self.raw)
+    }
+
+    /// Its definition; null where the profile's type does not list it.
+    async fn definition(&self) -> Option<FieldDefinition> {
+        self.definition.clone().map(FieldDefinition)
+    }
+}
+
+impl Field {
+    fn field_type(&self) -> FieldType {
+        match &self.definition {
+            Some(definition) => type_of(definition),
+            None => guess(&self.raw),
+        }
+    }
+}
+
+/// The definition of a field.
+pub struct FieldDefinition(pub(super) Arc<field_definition::Model>);
+
+/// The definition of a field.
+#[Object]
+impl FieldDefinition {
+    /// The key under which values stand.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The provider's own id of the field, where it has one.
+    async fn external_id(&self) -> Option<&str> {
+        self.0.external_id.as_deref()
+    }
+
+    /// Name for people, where it differs.
+    async fn label(&self) -> Option<&str> {
+        self.0.label.as_deref()
+    }
+
+    /// What its values are.
+    #[graphql(name = "type")]
+    async fn kind(&self) -> FieldType {
+        type_of(&self.0)
+    }
+
+    /// The provider's own word for the type.
+    async fn upstream_type(&self) -> &str {
+        &self.0.upstream_type
+    }
+
+    /// Place among its siblings, from 0.
+    async fn position(&self) -> i32 {
+        self.0.position
+    }
+}
+
+/// The fields of a record: those defined in their order, then the others by name. Only what the record holds;
+/// `names` picks some of them.
+pub(super) fn list(raw: &Value, definitions: &[field_definition::Model], names: Option<&[String]>) -> Vec<Field> {
+    let empty = Map::new();
+    let values = raw.as_object().unwrap_or(&empty);
+    let is_wanted = |name: &str| names.is_none_or(|names| names.iter().any(|one| one == name));
+    let defined = definitions.iter().filter_map(|definition| {
+        let raw = values.get(&definition.name)?.clone();
+        Some(Field { name: definition.name.clone(), raw, definition: Some(Arc::new(definition.clone())) })
+    });
+    let mut others: Vec<_> =
+        values.keys().filter(|name| !definitions.iter().any(|definition| definition.name == **name)).collect();
+    others.sort();
+    let others =
+        others.into_iter().map(|name| Field { name: name.clone(), raw: values[name].clone(), definition: None });
+    defined.chain(others).filter(|field| is_wanted(&field.name)).collect()
+}
+
+fn type_of(definition: &field_definition::Model) -> FieldType {
+    if definition.is_reference {
+        return FieldType::Reference;
+    }
+    match definition.upstream_type.to_ascii_lowercase().as_str() {
+        "text" | "short_text" | "big" | "string" | "country_code" => FieldType::Text,
+        "integer" | "float" | "number" | "decimal" => FieldType::Number,
+        "date" | "empty_date" => FieldType::Date,
+        "datetime" | "empty_datetime" => FieldType::Datetime,
+        "boolean" | "bool" => FieldType::Boolean,
+        "select" => FieldType::Select,
+        "checkbox" => FieldType::MultiSelect,
+        "email" => FieldType::Email,
+        "phone" | "phone_fax" | "phone_gsm" => FieldType::Phone,
+        "foreign_key" => FieldType::Reference,
+        "file" => FieldType::File,
+        "user_assignment" => FieldType::User,
+        _ => FieldType::Json,
+    }
+}
+
+fn guess(raw: &Value) -> FieldType {
+    match raw {
+        Value::String(_) => FieldType::Text,
+        Value::Number(_) => FieldType::Number,
+        Value::Bool(_) => FieldType::Boolean,
+        Value::Object(object) => match object.get("value") {
+            Some(inner) if !inner.is_object() => guess(inner),
+            _ => FieldType::Json,
+        },
+        Value::Null | Value::Array(_) => FieldType::Json,
+    }
+}
+
+fn typed(kind: FieldType, raw: &Value) -> Option<Value> {
+    let text = match raw {
+        Value::Null => return None,
+        Value::String(text) => text.as_str(),
+        other => return Some(other.clone()),
+    };
+    match kind {
+        FieldType::Number if text.trim().is_empty() => None,
+        FieldType::Number => Some(number(text.trim()).unwrap_or_else(|| raw.clone())),
+        FieldType::Date | FieldType::Datetime if is_no_date(text) => None,
+        FieldType::Reference if text.is_empty() || text == "0" => None,
+        FieldType::Boolean => match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "1" => Some(Value::Bool(true)),
+            "false" | "no" | "0" => Some(Value::Bool(false)),
+            "" => None,
+            _ => Some(raw.clone()),
+        },
+        _ => Some(raw.clone()),
+    }
+}
+
+/// Whole numbers that a double cannot hold stay text, so that no client rounds them.
+fn number(text: &str) -> Option<Value> {
+    const EXACT: i64 = 1 << 53;
+    match text.parse::<i64>() {
+        Ok(whole) if (-EXACT..=EXACT).contains(&whole) => Some(Value::from(whole)),
+        Ok(_) => None,
+        Err(_) if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') => None,
+        Err(_) => text.parse::<f64>().ok().and_then(Number::from_f64).map(Value::Number),
+    }
+}
+
+fn is_no_date(text: &str) -> bool {
+    matches!(text.trim(), "" | "0000-00-00" | "0000-00-00 00:00:00")
+}
+
+fn readable(raw: &Value) -> Option<String> {
+    match raw {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(raw.to_string()),
+        Value::Array(list) => Some(list.iter().filter_map(readable).collect::<Vec<_>>().join(", ")),
+        Value::Object(object) => match object.get("value") {
+            Some(inner) => readable(inner),
+            None => Some(raw.to_string()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn upstream_strings_are_typed_by_their_definition() {
+        let cases = [
+            (FieldType::Number, json!("12"), Some(json!(12))),
+            (FieldType::Number, json!("-1"), Some(json!(-1))),
+            (FieldType::Number, json!("12.50"), Some(json!(12.5))),
+            (FieldType::Number, json!(""), None),
+            (FieldType::Number, json!("9007199254740993"), Some(json!("9007199254740993"))),
+            (FieldType::Number, json!("99999999999999999999"), Some(json!("99999999999999999999"))),
+            (FieldType::Date, json!("0000-00-00"), None),
+            (FieldType::Date, json!("1980-02-29"), Some(json!("1980-02-29"))),
+            (FieldType::Datetime, json!("0000-00-00 00:00:00"), None),
+            (FieldType::Reference, json!("0"), None),
+            (FieldType::Reference, json!("77"), Some(json!("77"))),
+            (FieldType::Text, json!(""), Some(json!(""))),
+            (FieldType::Json, json!({"a": 1}), Some(json!({"a": 1}))),
+        ];
+        for (kind, raw, expected) in cases {
+            assert_eq!(typed(kind, &raw), expected, "{kind:?} {raw}");
+        }
+    }
+
+    #[test]
+    fn scored_values_read_as_their_value() {
+        assert_eq!(readable(&json!({"value": "Alex", "confidence": 0.9})).unwrap(), "Alex");
+        assert_eq!(readable(&json!([{"value": "a"}, {"value": "b"}])).unwrap(), "a, b");
+        assert_eq!(guess(&json!({"value": "Alex", "confidence": 0.9})), FieldType::Text);
+    }
+}

@@ -1,0 +1,247 @@
+//! One loader for the process: what resolvers ask for in the same moment is read in one statement.
+//!
+//! Nothing is cached, so that nothing can be stale in a stream that lives for days.
+
+use crate::mirror::read::{
+    ChildPage, DeliveryRow, Direction, InterestRow, ReadError, Reader, RelationshipRow, Slice, SubprofileRow, Waiting,
+};
+use ::entity::{
+    change, collection, field_definition, interest, lifecycle_transition, profile, profile_type, source_state,
+};
+use async_graphql::dataloader::DataLoader;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The loader as resolvers take it from the context.
+pub(super) type Loader = DataLoader<Batch>;
+
+/// Reads by keys.
+pub(super) struct Batch(Reader);
+
+/// Keys bound in one statement.
+const MAX_KEYS: usize = 500;
+/// Lets every resolver of a level put its key in before the statement is sent. A timer would cost a millisecond a
+/// level, and no pause at all breaks a level into many statements.
+const YIELDS: usize = 4;
+
+pub(super) fn new(reader: Reader) -> Loader {
+    let spawn = |load: futures::future::BoxFuture<'static, ()>| {
+        tokio::spawn(async move {
+            for _ in 0..YIELDS {
+                tokio::task::yield_now().await;
+            }
+            load.await;
+        })
+    };
+    DataLoader::new(Batch(reader), spawn).delay(Duration::ZERO).max_batch_size(MAX_KEYS)
+}
+
+/// A profile by its key in the database, placeholders too.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ProfileById(pub i64);
+/// A profile type.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct TypeById(pub i32);
+/// The fields of a profile type.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FieldsOfType(pub i32);
+/// The fields of a collection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FieldsOfCollection(pub i32);
+/// The collections of a profile type.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct CollectionsOfType(pub i32);
+/// The interests that a profile type offers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct InterestsOfType(pub i32);
+/// The interests that are on for a profile.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct InterestsOf(pub i64);
+/// The lifecycle of a profile.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct TransitionsOf(pub i64);
+/// A delivery.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct DeliveryById(pub i64);
+
+/// The moving state of a source.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct StateOf(pub i32);
+/// The pending deliveries of a source.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct PendingOf(pub i32);
+/// The parked deliveries of a source.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ParkedOf(pub i32);
+
+/// A page of children of one profile: pages of the same arguments are read together.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct ChildrenOf<A> {
+    pub profile_id: i64,
+    pub arguments: A,
+    pub page: ChildPage,
+}
+
+/// Arguments of a list of subprofiles.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct SubprofileArguments {
+    pub collection: Option<String>,
+}
+
+/// Arguments of a list of relationships.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct RelationshipArguments {
+    pub kind: Option<String>,
+    pub direction: Option<Direction>,
+    pub with_removed: bool,
+}
+
+/// Arguments of a history: none yet.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct HistoryArguments;
+
+type Loaded<K, V> = Result<HashMap<K, V>, ReadError>;
+
+fn grouped<K: Eq + Hash, R>(keys: &[K], rows: Vec<R>, key_of: impl Fn(&R) -> K) -> HashMap<K, Arc<Vec<R>>>
+where
+    K: Clone,
+{
+    let mut groups: HashMap<K, Vec<R>> = keys.iter().map(|key| (key.clone(), Vec::new())).collect();
+    for row in rows {
+        if let Some(group) = groups.get_mut(&key_of(&row)) {
+            group.push(row);
+        }
+    }
+    groups.into_iter().map(|(key, rows)| (key, Arc::new(rows))).collect()
+}
+
+macro_rules! by_id {
+    ($key:ident, $value:ty, $read:ident) => {
+        impl async_graphql::dataloader::Loader<$key> for Batch {
+            type Value = Arc<$value>;
+            type Error = ReadError;
+
+            async fn load(&self, keys: &[$key]) -> Loaded<$key, Self::Value> {
+                let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+                Ok(self.0.$read(&ids).await?.into_iter().map(|row| ($key(row.id), Arc::new(row))).collect())
+            }
+        }
+    };
+}
+
+macro_rules! by_parent {
+    ($key:ident, $value:ty, $read:ident, $parent:expr) => {
+        impl async_graphql::dataloader::Loader<$key> for Batch {
+            type Value = Arc<Vec<$value>>;
+            type Error = ReadError;
+
+            async fn load(&self, keys: &[$key]) -> Loaded<$key, Self::Value> {
+                let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+                Ok(grouped(keys, self.0.$read(&ids).await?, |row: &$value| $key(($parent)(row))))
+            }
+        }
+    };
+}
+
+/// Sources are few: whichever is asked for, all are read.
+macro_rules! by_source {
+    ($key:ident, $value:ty, $read:ident) => {
+        impl async_graphql::dataloader::Loader<$key> for Batch {
+            type Value = Arc<$value>;
+            type Error = ReadError;
+
+            async fn load(&self, _keys: &[$key]) -> Loaded<$key, Self::Value> {
+                Ok(self.0.$read().await?.into_iter().map(|row| ($key(row.source_id), Arc::new(row))).collect())
+            }
+        }
+    };
+}
+
+by_source!(StateOf, source_state::Model, source_states);
+by_source!(PendingOf, Waiting, pending);
+by_source!(ParkedOf, Waiting, parked);
+by_id!(ProfileById, profile::Model, profiles_by_ids);
+by_id!(TypeById, profile_type::Model, profile_types_by_ids);
+by_id!(DeliveryById, DeliveryRow, deliveries_by_ids);
+by_parent!(FieldsOfType, field_definition::Model, fields_of_types, |row: &field_definition::Model| row
+    .profile_type_id
+    .unwrap_or_default());
+by_parent!(FieldsOfCollection, field_definition::Model, fields_of_collections, |row: &field_definition::Model| row
+    .collection_id
+    .unwrap_or_default());
+by_parent!(CollectionsOfType, collection::Model, collections_of_types, |row: &collection::Model| row
+    .profile_type_id
+    .unwrap_or_default());
+by_parent!(InterestsOfType, interest::Model, interests_of_types, |row: &interest::Model| row.profile_type_id);
+by_parent!(InterestsOf, InterestRow, interests, |row: &InterestRow| row.profile_id);
+by_parent!(TransitionsOf, lifecycle_transition::Model, transitions, |row: &lifecycle_transition::Model| row.profile_id);
+
+/// Reads pages of children, one statement for each set of arguments.
+async fn children<A: Clone + Eq + Hash, R, F: Future<Output = Result<Vec<R>, ReadError>>>(
+    keys: &[ChildrenOf<A>],
+    read: impl Fn(Vec<i64>, A, ChildPage) -> F,
+    owner: impl Fn(&R) -> i64,
+) -> Loaded<ChildrenOf<A>, Arc<Slice<R>>> {
+    let mut groups: HashMap<(A, ChildPage), Vec<i64>> = HashMap::new();
+    for key in keys {
+        groups.entry((key.arguments.clone(), key.page.clone())).or_default().push(key.profile_id);
+    }
+    let mut loaded = HashMap::with_capacity(keys.len());
+    for ((arguments, page), ids) in groups {
+        let mut of: HashMap<i64, Vec<R>> = ids.iter().map(|id| (*id, Vec::new())).collect();
+        for row in read(ids, arguments.clone(), page.clone()).await? {
+            if let Some(rows) = of.get_mut(&owner(&row)) {
+                rows.push(row);
+            }
+        }
+        for (profile_id, rows) in of {
+            let key = ChildrenOf { profile_id, arguments: arguments.clone(), page: page.clone() };
+            loaded.insert(key, Arc::new(page.cut(rows)));
+        }
+    }
+    Ok(loaded)
+}
+
+impl async_graphql::dataloader::Loader<ChildrenOf<SubprofileArguments>> for Batch {
+    type Value = Arc<Slice<SubprofileRow>>;
+    type Error = ReadError;
+
+    async fn load(
+        &self,
+        keys: &[ChildrenOf<SubprofileArguments>],
+    ) -> Loaded<ChildrenOf<SubprofileArguments>, Self::Value> {
+        let read = |ids: Vec<i64>, arguments: SubprofileArguments, page: ChildPage| async move {
+            self.0.subprofiles(&ids, arguments.collection.as_deref(), &page).await
+        };
+        children(keys, read, |row: &SubprofileRow| row.subprofile.profile_id).await
+    }
+}
+
+impl async_graphql::dataloader::Loader<ChildrenOf<RelationshipArguments>> for Batch {
+    type Value = Arc<Slice<RelationshipRow>>;
+    type Error = ReadError;
+
+    async fn load(
+        &self,
+        keys: &[ChildrenOf<RelationshipArguments>],
+    ) -> Loaded<ChildrenOf<RelationshipArguments>, Self::Value> {
+        let read = |ids: Vec<i64>, arguments: RelationshipArguments, page: ChildPage| async move {
+            let RelationshipArguments { kind, direction, with_removed } = arguments;
+            self.0.relationships(&ids, kind.as_deref(), direction, with_removed, &page).await
+        };
+        children(keys, read, |row: &RelationshipRow| row.owner_id).await
+    }
+}
+
+impl async_graphql::dataloader::Loader<ChildrenOf<HistoryArguments>> for Batch {
+    type Value = Arc<Slice<change::Model>>;
+    type Error = ReadError;
+
+    async fn load(&self, keys: &[ChildrenOf<HistoryArguments>]) -> Loaded<ChildrenOf<HistoryArguments>, Self::Value> {
+        let read =
+            |ids: Vec<i64>, _: HistoryArguments, page: ChildPage| async move { self.0.history(&ids, &page).await };
+        children(keys, read, |row: &change::Model| row.profile_id).await
+    }
+}

@@ -1,0 +1,346 @@
+//! Profiles and what hangs on them.
+
+use super::change::{Change, ChangeConnection};
+use super::fault::Answer;
+use super::field::{self, Field};
+use super::global_id::{self, Kind};
+use super::loader::{
+    ChildrenOf, FieldsOfType, HistoryArguments, InterestsOf, Loader, RelationshipArguments, SubprofileArguments,
+    TransitionsOf, TypeById,
+};
+use super::paging;
+use super::profile_type::{Interest, ProfileType};
+use super::relationship::{Relationship, RelationshipConnection};
+use super::scalar::DateTime;
+use super::source::{Source, source_of};
+use super::subprofile::{Subprofile, SubprofileConnection};
+use super::word::{LifecycleStatus, ProfileKind, RelationshipDirection};
+use crate::clock::SharedClock;
+use crate::mirror::read::{Order, Place, Predicate, Reader};
+use ::entity::{Status, field_definition, lifecycle_transition, profile, source};
+use async_graphql::connection::PageInfo;
+use async_graphql::{ComplexObject, Context, ID, Object, SimpleObject};
+use std::sync::Arc;
+
+/// A profile as upstream has it.
+#[derive(Clone)]
+pub struct Profile {
+    pub(super) row: Arc<profile::Model>,
+    pub(super) source: Arc<source::Model>,
+}
+
+impl Profile {
+    /// A profile with its source; none for a placeholder, which readers never see.
+    pub(super) async fn new(ctx: &Context<'_>, row: Arc<profile::Model>) -> Answer<Option<Self>> {
+        if !row.is_known {
+            return Ok(None);
+        }
+        let source = source_of(ctx, row.source_id).await?;
+        Ok(Some(Self { row, source }))
+    }
+
+    pub(super) fn global_id(&self) -> ID {
+        global_id::encode(Kind::Profile, &self.source.name, &self.row.external_id)
+    }
+
+    async fn definitions(&self, ctx: &Context<'_>) -> Answer<Arc<Vec<field_definition::Model>>> {
+        let Some(type_id) = self.row.profile_type_id else { return Ok(Arc::default()) };
+        Ok(ctx.data_unchecked::<Loader>().load_one(FieldsOfType(type_id)).await?.unwrap_or_default())
+    }
+}
+
+/// A profile as upstream has it.
+#[Object]
+impl Profile {
+    /// Opaque; stays the same when the mirror is built anew.
+    pub async fn id(&self) -> ID {
+        self.global_id()
+    }
+
+    /// Where it comes from.
+    async fn source(&self) -> Source {
+        Source::new(Arc::clone(&self.source))
+    }
+
+    /// Its id upstream, unique within the source.
+    async fn external_id(&self) -> &str {
+        &self.row.external_id
+    }
+
+    /// A Copernica database, a Parallel profile type, a GetProfile tenant; null where upstream has not told it.
+    #[graphql(name = "type")]
+    async fn profile_type(&self, ctx: &Context<'_>) -> Answer<Option<ProfileType>> {
+        let Some(type_id) = self.row.profile_type_id else { return Ok(None) };
+        let row = ctx.data_unchecked::<Loader>().load_one(TypeById(type_id)).await?;
+        Ok(row.map(|row| ProfileType { row, source: Arc::clone(&self.source) }))
+    }
+
+    /// What it is about.
+    async fn kind(&self) -> ProfileKind {
+        self.row.kind.into()
+    }
+
+    /// Its name for people, where there is one.
+    async fn display_name(&self) -> Option<&str> {
+        self.row.display_name.as_deref()
+    }
+
+    /// Its e-mail address, where there is one.
+    async fn email(&self) -> Option<&str> {
+        self.row.email.as_deref()
+    }
+
+    /// Where it stands in its life.
+    async fn status(&self) -> LifecycleStatus {
+        self.row.status.into()
+    }
+
+    /// When it came to its status, and how.
+    async fn lifecycle(&self) -> Lifecycle {
+        Lifecycle { row: Arc::clone(&self.row) }
+    }
+
+    /// The provider's own word for its status, where it has one.
+    async fn upstream_status(&self) -> Option<&str> {
+        self.row.upstream_status.as_deref()
+    }
+
+    /// Its fields in the order of its type: all that the profile holds, or the named ones of them.
+    async fn fields(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only fields of these names.")] names: Option<Vec<String>>,
+    ) -> Answer<Vec<Field>> {
+        Ok(field::list(&self.row.fields, &self.definitions(ctx).await?, names.as_deref()))
+    }
+
+    /// One field; null where the profile does not hold it.
+    async fn field(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The field's name.")] name: String,
+    ) -> Answer<Option<Field>> {
+        Ok(field::list(&self.row.fields, &self.definitions(ctx).await?, Some(&[name])).into_iter().next())
+    }
+
+    /// The interests that are on, by group and name.
+    async fn interests(&self, ctx: &Context<'_>) -> Answer<Vec<Interest>> {
+        let rows = ctx.data_unchecked::<Loader>().load_one(InterestsOf(self.row.id)).await?.unwrap_or_default();
+        Ok(rows.iter().map(|row| Interest::new(&row.group_name, &row.name)).collect())
+    }
+
+    /// Its subprofiles, in the order in which the mirror met them.
+    #[allow(clippy::too_many_arguments, reason = "the arguments of the schema")]
+    async fn subprofiles(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only of the collection of this name or external id.")] collection: Option<String>,
+        #[graphql(desc = "That many from the start; at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "That many from the end; at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Only before this cursor.")] before: Option<String>,
+    ) -> Answer<SubprofileConnection> {
+        let page = paging::child_page("subprofile", (first, last), (after.as_deref(), before.as_deref()))?;
+        let key = ChildrenOf { profile_id: self.row.id, arguments: SubprofileArguments { collection }, page };
+        let Some(slice) = ctx.data_unchecked::<Loader>().load_one(key).await? else {
+            return Ok(SubprofileConnection::new(Vec::new(), false, false));
+        };
+        let node = |row: &crate::mirror::read::SubprofileRow| {
+            let cursor = paging::encode("subprofile", &row.subprofile.id);
+            (cursor, Subprofile { row: row.clone(), source: Arc::clone(&self.source) })
+        };
+        Ok(SubprofileConnection::new(slice.rows.iter().map(node).collect(), slice.has_previous, slice.has_next))
+    }
+
+    /// Its relationships from either end, in the order in which the mirror met them.
+    #[allow(clippy::too_many_arguments, reason = "the arguments of the schema")]
+    async fn relationships(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(name = "type", desc = "Only of the type of this name, inverse name or external id.")] of_type: Option<
+            String,
+        >,
+        #[graphql(desc = "Only where this profile is that end.")] direction: Option<RelationshipDirection>,
+        #[graphql(desc = "Also those that are gone.", default)] include_removed: bool,
+        #[graphql(desc = "That many from the start; at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "That many from the end; at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Only before this cursor.")] before: Option<String>,
+    ) -> Answer<RelationshipConnection> {
+        let page = paging::child_page("relationship", (first, last), (after.as_deref(), before.as_deref()))?;
+        let direction = direction.map(Into::into);
+        let arguments = RelationshipArguments { kind: of_type, direction, with_removed: include_removed };
+        let key = ChildrenOf { profile_id: self.row.id, arguments, page };
+        let Some(slice) = ctx.data_unchecked::<Loader>().load_one(key).await? else {
+            return Ok(RelationshipConnection::new(Vec::new(), false, false));
+        };
+        let node = |row: &crate::mirror::read::RelationshipRow| {
+            let cursor = paging::encode("relationship", &row.relationship.id);
+            let (row, kind) = (row.relationship.clone(), row.kind.clone());
+            (cursor, Relationship { row, kind, source: Arc::clone(&self.source) })
+        };
+        Ok(RelationshipConnection::new(slice.rows.iter().map(node).collect(), slice.has_previous, slice.has_next))
+    }
+
+    /// What happened to it and to what hangs on it, oldest first; `last` brings the newest.
+    async fn history(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "That many from the start; at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "That many from the end; at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Only before this cursor.")] before: Option<String>,
+    ) -> Answer<ChangeConnection> {
+        let page = paging::child_page("history", (first, last), (after.as_deref(), before.as_deref()))?;
+        let key = ChildrenOf { profile_id: self.row.id, arguments: HistoryArguments, page };
+        let Some(slice) = ctx.data_unchecked::<Loader>().load_one(key).await? else {
+            return Ok(ChangeConnection::new(Vec::new(), false, false));
+        };
+        let node = |row: &::entity::change::Model| {
+            let cursor = paging::encode("history", &row.revision);
+            (cursor, Change::of_profile(Arc::new(row.clone()), self.clone()))
+        };
+        Ok(ChangeConnection::new(slice.rows.iter().map(node).collect(), slice.has_previous, slice.has_next))
+    }
+
+    /// When it was created upstream, where told.
+    async fn created_at(&self) -> Option<DateTime> {
+        self.row.created_at.map(DateTime)
+    }
+
+    /// When it was last modified upstream, where told.
+    async fn modified_at(&self) -> Option<DateTime> {
+        self.row.modified_at.map(DateTime)
+    }
+
+    /// When the mirror last confirmed it.
+    async fn mirrored_at(&self) -> DateTime {
+        DateTime(self.row.mirrored_at)
+    }
+}
+
+/// When a profile came to its status, and how.
+pub struct Lifecycle {
+    row: Arc<profile::Model>,
+}
+
+/// When a profile came to its status, and how.
+#[Object]
+impl Lifecycle {
+    /// Upstream time of the last transition, where told.
+    async fn since(&self) -> Option<DateTime> {
+        self.row.status_since.map(DateTime)
+    }
+
+    /// Date of the scheduled deletion, where told.
+    async fn scheduled_for(&self) -> Option<DateTime> {
+        self.row.scheduled_for.map(DateTime)
+    }
+
+    /// Whether the scheduled deletion is past its date and upstream has not carried it out.
+    async fn is_overdue(&self, ctx: &Context<'_>) -> bool {
+        let now = ctx.data_unchecked::<SharedClock>().now();
+        self.row.status == Status::ScheduledForDeletion && self.row.scheduled_for.is_some_and(|due| due < now)
+    }
+
+    /// Its transitions, oldest first; the latest 100 at most.
+    async fn history(&self, ctx: &Context<'_>) -> Answer<Vec<LifecycleTransition>> {
+        let rows = ctx.data_unchecked::<Loader>().load_one(TransitionsOf(self.row.id)).await?.unwrap_or_default();
+        Ok(rows.iter().map(LifecycleTransition::read).collect())
+    }
+}
+
+/// One step in the life of a profile.
+#[derive(SimpleObject)]
+pub struct LifecycleTransition {
+    /// Status before; null for the first.
+    from: Option<LifecycleStatus>,
+    /// Status after.
+    to: LifecycleStatus,
+    /// Upstream time of the step; our own where upstream told none.
+    at: DateTime,
+    /// When the mirror recorded it.
+    recorded_at: DateTime,
+    /// Date of the scheduled deletion, where told.
+    scheduled_for: Option<DateTime>,
+    /// The provider's word for what caused it.
+    cause: String,
+    /// False for a step that came late or was not possible: it is kept, and did not change the status.
+    is_effective: bool,
+}
+
+impl LifecycleTransition {
+    fn read(row: &lifecycle_transition::Model) -> Self {
+        Self {
+            from: row.from_status.map(Into::into),
+            to: row.to_status.into(),
+            at: DateTime(row.at),
+            recorded_at: DateTime(row.recorded_at),
+            scheduled_for: row.scheduled_for.map(DateTime),
+            cause: row.cause.clone(),
+            is_effective: row.is_effective,
+        }
+    }
+}
+
+/// A page of profiles.
+#[derive(SimpleObject)]
+#[graphql(complex)]
+pub struct ProfileConnection {
+    /// The profiles with their cursors, in order.
+    edges: Vec<ProfileEdge>,
+    /// What is before and behind this page.
+    page_info: PageInfo,
+    #[graphql(skip)]
+    predicate: Option<Predicate>,
+}
+
+/// A profile with its cursor.
+#[derive(SimpleObject)]
+pub struct ProfileEdge {
+    /// Hand it back as `after` or `before` to go on from here; it holds after a restart too.
+    cursor: String,
+    /// The profile.
+    node: Profile,
+}
+
+#[ComplexObject]
+impl ProfileConnection {
+    /// The profiles without their cursors, in order.
+    async fn nodes(&self) -> Vec<&Profile> {
+        self.edges.iter().map(|edge| &edge.node).collect()
+    }
+
+    /// How many profiles pass the filter in all. Counted only where it is asked for.
+    async fn total_count(&self, ctx: &Context<'_>) -> Answer<i64> {
+        let count = ctx.data_unchecked::<Reader>().count_profiles(self.predicate.as_ref()).await?;
+        Ok(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+}
+
+/// The cursor of a profile in an order holds the order too, so that it cannot be used in another.
+pub(super) type ProfilePlace = (Vec<Order>, Place);
+
+impl ProfileConnection {
+    pub(super) async fn new(
+        ctx: &Context<'_>,
+        slice: crate::mirror::read::Slice<profile::Model>,
+        order: &[Order],
+        predicate: Option<Predicate>,
+    ) -> Answer<Self> {
+        let mut edges = Vec::with_capacity(slice.rows.len());
+        for row in slice.rows {
+            let cursor = paging::encode("profile", &(order, Place::of(&row, order)));
+            if let Some(node) = Profile::new(ctx, Arc::new(row)).await? {
+                edges.push(ProfileEdge { cursor, node });
+            }
+        }
+        let page_info = PageInfo {
+            has_previous_page: slice.has_previous,
+            has_next_page: slice.has_next,
+            start_cursor: edges.first().map(|edge| edge.cursor.clone()),
+            end_cursor: edges.last().map(|edge| edge.cursor.clone()),
+        };
+        Ok(Self { edges, page_info, predicate })
+    }
+}

@@ -1,0 +1,121 @@
+//! Profile types and what they are made of.
+
+use super::fault::Answer;
+use super::field::FieldDefinition;
+use super::global_id::{self, Kind};
+use super::loader::{CollectionsOfType, FieldsOfCollection, FieldsOfType, InterestsOfType, Loader};
+use super::paging::connection;
+use super::scalar::DateTime;
+use super::source::Source;
+use super::word::ProfileKind;
+use ::entity::{collection, field_definition, profile_type, source};
+use async_graphql::{Context, ID, Object, SimpleObject};
+use std::sync::Arc;
+
+/// A Copernica database, a Parallel profile type, a GetProfile tenant.
+pub struct ProfileType {
+    pub(super) row: Arc<profile_type::Model>,
+    pub(super) source: Arc<source::Model>,
+}
+
+/// A Copernica database, a Parallel profile type, a GetProfile tenant.
+#[Object]
+impl ProfileType {
+    /// Opaque; stays the same when the mirror is built anew.
+    pub async fn id(&self) -> ID {
+        global_id::encode(Kind::Type, &self.source.name, &self.row.external_id)
+    }
+
+    /// Where it comes from.
+    async fn source(&self) -> Source {
+        Source::new(Arc::clone(&self.source))
+    }
+
+    /// Its id upstream, unique within the source.
+    async fn external_id(&self) -> &str {
+        &self.row.external_id
+    }
+
+    /// Its name for people.
+    async fn name(&self) -> &str {
+        &self.row.name
+    }
+
+    /// What its profiles are about.
+    async fn kind(&self) -> ProfileKind {
+        self.row.kind.into()
+    }
+
+    /// The fields that its profiles may have, in order.
+    async fn fields(&self, ctx: &Context<'_>) -> Answer<Vec<FieldDefinition>> {
+        let rows = ctx.data_unchecked::<Loader>().load_one(FieldsOfType(self.row.id)).await?;
+        Ok(definitions(rows))
+    }
+
+    /// Its collections of subprofiles, by name.
+    async fn collections(&self, ctx: &Context<'_>) -> Answer<Vec<Collection>> {
+        let rows = ctx.data_unchecked::<Loader>().load_one(CollectionsOfType(self.row.id)).await?.unwrap_or_default();
+        Ok(rows.iter().cloned().map(Collection).collect())
+    }
+
+    /// The interests that it offers, by group and name.
+    async fn interests(&self, ctx: &Context<'_>) -> Answer<Vec<Interest>> {
+        let rows = ctx.data_unchecked::<Loader>().load_one(InterestsOfType(self.row.id)).await?.unwrap_or_default();
+        Ok(rows.iter().map(|row| Interest::new(&row.group_name, &row.name)).collect())
+    }
+
+    /// When the mirror last confirmed it.
+    async fn mirrored_at(&self) -> DateTime {
+        DateTime(self.row.mirrored_at)
+    }
+}
+
+connection!(
+    /// A page of profile types.
+    ProfileTypeConnection,
+    /// A profile type with its cursor.
+    ProfileTypeEdge,
+    ProfileType
+);
+
+/// A collection of subprofiles.
+pub struct Collection(pub(super) collection::Model);
+
+/// A collection of subprofiles.
+#[Object]
+impl Collection {
+    /// Its id upstream, unique within the source.
+    async fn external_id(&self) -> &str {
+        &self.0.external_id
+    }
+
+    /// Its name for people.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The fields that its subprofiles may have, in order.
+    async fn fields(&self, ctx: &Context<'_>) -> Answer<Vec<FieldDefinition>> {
+        let rows = ctx.data_unchecked::<Loader>().load_one(FieldsOfCollection(self.0.id)).await?;
+        Ok(definitions(rows))
+    }
+}
+
+/// An interest.
+#[derive(SimpleObject)]
+pub struct Interest {
+    /// Its name.
+    name: String,
+    /// The group it belongs to, where it has one.
+    group: Option<String>,
+}
+
+impl Interest {
+    pub(super) fn new(group: &str, name: &str) -> Self {
+        Self { name: name.to_owned(), group: (!group.is_empty()).then(|| group.to_owned()) }
+    }
+}
+
+fn definitions(rows: Option<Arc<Vec<field_definition::Model>>>) -> Vec<FieldDefinition> {
+    rows.unwrap_or_default().iter().map(|row| FieldDefinition(Arc::new(row.clone()))).collect()
+}

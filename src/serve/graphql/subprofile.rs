@@ -1,0 +1,97 @@
+//! Subprofiles.
+
+use super::fault::Answer;
+use super::field::{self, Field};
+use super::global_id::{self, Kind};
+use super::loader::{FieldsOfCollection, Loader, ProfileById};
+use super::paging::connection;
+use super::profile::Profile;
+use super::profile_type::Collection;
+use super::scalar::DateTime;
+use crate::mirror::read::SubprofileRow;
+use ::entity::{field_definition, source};
+use async_graphql::{Context, ID, Object};
+use std::sync::Arc;
+
+/// A record of a collection that belongs to a profile: an order, a pet, a subscription.
+pub struct Subprofile {
+    pub(super) row: SubprofileRow,
+    pub(super) source: Arc<source::Model>,
+}
+
+impl Subprofile {
+    async fn definitions(&self, ctx: &Context<'_>) -> Answer<Arc<Vec<field_definition::Model>>> {
+        let key = FieldsOfCollection(self.row.collection.id);
+        Ok(ctx.data_unchecked::<Loader>().load_one(key).await?.unwrap_or_default())
+    }
+}
+
+/// A record of a collection that belongs to a profile: an order, a pet, a subscription.
+#[Object]
+impl Subprofile {
+    /// Opaque; stays the same when the mirror is built anew.
+    pub async fn id(&self) -> ID {
+        global_id::encode(Kind::Subprofile, &self.source.name, &self.row.subprofile.external_id)
+    }
+
+    /// Its id upstream, unique within the source.
+    async fn external_id(&self) -> &str {
+        &self.row.subprofile.external_id
+    }
+
+    /// The collection it is in.
+    async fn collection(&self) -> Collection {
+        Collection(self.row.collection.clone())
+    }
+
+    /// The profile it belongs to.
+    async fn profile(&self, ctx: &Context<'_>) -> Answer<Option<Profile>> {
+        let row = ctx.data_unchecked::<Loader>().load_one(ProfileById(self.row.subprofile.profile_id)).await?;
+        match row {
+            Some(row) => Profile::new(ctx, row).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Its fields in the order of its collection: all that it holds, or the named ones of them.
+    async fn fields(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only fields of these names.")] names: Option<Vec<String>>,
+    ) -> Answer<Vec<Field>> {
+        Ok(field::list(&self.row.subprofile.fields, &self.definitions(ctx).await?, names.as_deref()))
+    }
+
+    /// One field; null where it does not hold it.
+    async fn field(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The field's name.")] name: String,
+    ) -> Answer<Option<Field>> {
+        let fields = field::list(&self.row.subprofile.fields, &self.definitions(ctx).await?, Some(&[name]));
+        Ok(fields.into_iter().next())
+    }
+
+    /// When it was created upstream, where told.
+    async fn created_at(&self) -> Option<DateTime> {
+        self.row.subprofile.created_at.map(DateTime)
+    }
+
+    /// When it was last modified upstream, where told.
+    async fn modified_at(&self) -> Option<DateTime> {
+        self.row.subprofile.modified_at.map(DateTime)
+    }
+
+    /// When the mirror last confirmed it.
+    async fn mirrored_at(&self) -> DateTime {
+        DateTime(self.row.subprofile.mirrored_at)
+    }
+}
+
+connection!(
+    /// A page of subprofiles.
+    SubprofileConnection,
+    /// A subprofile with its cursor.
+    SubprofileEdge,
+    Subprofile
+);

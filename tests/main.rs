@@ -2,6 +2,7 @@
 //!
 //! - `adapters`: each provider against the simulator.
 //! - `convergence`: random histories through the inbox and apply.
+//! - `events`: every event of the providers, from the webhook to the GraphQL answer.
 //! - `rules`: what the code and the documents must keep to.
 //! - `storage`: what both databases must do alike before any stage is involved.
 //!
@@ -10,6 +11,7 @@
 
 mod adapters;
 mod convergence;
+mod events;
 mod rules;
 mod storage;
 mod support;

@@ -3,6 +3,8 @@
 //!
 //! Tests do not sleep. They `drain()` the application, or wait for a condition with a deadline.
 
+pub mod answers;
+pub mod app;
 pub mod clock;
 pub mod cluster;
 pub mod database;
@@ -11,6 +13,7 @@ pub mod picture;
 mod programs;
 pub mod rows;
 pub mod socket;
+pub mod webhook;
 pub mod world;
 
 /// Writes one test for both databases: `name::sqlite` and `name::postgres`.

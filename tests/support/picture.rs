@@ -56,6 +56,21 @@ impl Picture {
         }
     }
 
+    /// The same with plain values as the API writes them as text; lists and objects stay.
+    #[must_use]
+    pub fn readable(mut self) -> Self {
+        let content = self.profiles.values_mut().filter_map(|shown| shown.content.as_mut());
+        for content in content {
+            let children = content.subprofiles.values_mut().map(|(_, fields)| fields);
+            for value in children.chain([&mut content.fields]).flat_map(BTreeMap::values_mut) {
+                if value.is_number() || value.is_boolean() {
+                    *value = Value::String(value.to_string());
+                }
+            }
+        }
+        self
+    }
+
     /// Takes profiles out, and the relationships that they have.
     pub fn forget(&mut self, ids: &BTreeSet<String>) {
         self.profiles.retain(|id, _| !ids.contains(id));

@@ -1,0 +1,6 @@
+//! Every event of the three providers, from the signed webhook to the GraphQL answer.
+
+mod copernica;
+mod getprofile;
+mod imports;
+mod parallel;

@@ -10,7 +10,7 @@ use crate::inbox::{self, Lease, Settlement, Taken};
 use provider::Provider;
 use sea_orm::DbErr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,11 @@ const MAX_BATCH: u64 = 200;
 const MAX_BATCH_BYTES: i64 = 1 << 20;
 /// Looks for work at least this often: retries that are due, work of an instance that died.
 const POLL: Duration = Duration::from_millis(500);
+/// While senders wait, apply rests this many times as long as its last transaction took: it has a fifth of the
+/// writer then, and takes larger batches.
+const REST: u32 = 4;
+/// Longest rest.
+const MAX_REST: Duration = Duration::from_millis(100);
 
 /// Why a batch was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,7 @@ pub struct Applier {
     on_commit: Box<dyn Fn() + Send + Sync>,
     lease: Option<Lease>,
     catalog: Option<Catalog>,
+    rest: Duration,
 }
 
 impl Applier {
@@ -61,7 +67,8 @@ impl Applier {
         on_commit: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         let on_commit = Box::new(on_commit);
-        Self { db, clock, source_id, source_name, provider, instance, wake, on_commit, lease: None, catalog: None }
+        let (lease, catalog, rest) = (None, None, Duration::ZERO);
+        Self { db, clock, source_id, source_name, provider, instance, wake, on_commit, lease, catalog, rest }
     }
 
     /// Applies until told to stop, then gives the lease back.
@@ -101,6 +108,7 @@ impl Applier {
     /// Applies everything that is due, if this instance holds the lease.
     async fn apply_pending(&mut self, stop: &CancellationToken) -> Result<(), ApplyError> {
         loop {
+            self.db.precedence().let_senders_go_first(self.rest).await;
             if stop.is_cancelled() || !self.hold_lease().await? {
                 return Ok(());
             }
@@ -109,7 +117,9 @@ impl Applier {
                 return Ok(());
             }
             Failpoint::Taken.pass();
+            let started = Instant::now();
             self.apply_taken(taken).await?;
+            self.rest = (started.elapsed() * REST).min(MAX_REST);
         }
     }
 

@@ -1,14 +1,16 @@
 //! Appends deliveries: everything that waits rides in one commit.
 
+use super::insert::{MAX_ROWS, insert_at_once, insert_within};
 use crate::clock::SharedClock;
-use crate::db::{Database, dialect};
+use crate::db::{Database, Dialect, Precedence, dialect};
 use crate::failpoint::Failpoint;
 use bytes::Bytes;
-use entity::{DeliveryKind, DeliveryState, FetchState, Moment, delivery, fetch_request, sync_run};
-use sea_orm::sea_query::{Expr, OnConflict, Query};
+use entity::{DeliveryKind, FetchState, Moment, fetch_request, sync_run};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -96,6 +98,7 @@ type Waiting = (NewDelivery, oneshot::Sender<Result<Appended, AppendError>>);
 #[derive(Clone)]
 pub struct Inbox {
     queue: mpsc::Sender<Waiting>,
+    precedence: Arc<Precedence>,
 }
 
 impl Inbox {
@@ -107,8 +110,9 @@ impl Inbox {
         on_append: impl Fn(&BTreeSet<i32>) + Send + 'static,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
+        let precedence = db.precedence().clone();
         let task = tokio::spawn(commit_groups(db, clock, stop, waiting, on_append));
-        (Self { queue }, task)
+        (Self { queue, precedence }, task)
     }
 
     /// Appends a delivery and returns once it is flushed to disk.
@@ -119,6 +123,7 @@ impl Inbox {
     /// # Errors
     /// [`AppendError`]: it may or may not be kept; the sender must send it again.
     pub async fn append(&self, delivery: NewDelivery) -> Result<Appended, AppendError> {
+        let _waiting = self.precedence.wait_for_answer();
         let (answer, answered) = oneshot::channel();
         self.queue.try_send((delivery, answer)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => AppendError::Busy,
@@ -188,96 +193,50 @@ async fn commit_group(
     deliveries: Vec<NewDelivery>,
     sources: &BTreeSet<i32>,
 ) -> Result<Vec<Appended>, DbErr> {
-    let transaction = db.begin().await?;
-    for source_id in sources {
-        dialect::order_inbox(&transaction, db.dialect(), *source_id).await?;
-    }
-    let keys: Vec<(i32, String)> = deliveries.iter().map(|d| (d.source_id, d.dedupe_key.clone())).collect();
-    let mut rows = Vec::with_capacity(deliveries.len());
-    let mut seen = BTreeMap::new();
-    for (index, delivery) in deliveries.into_iter().enumerate() {
-        write_along(&transaction, &delivery.along).await?;
-        // Copies that wait side by side would touch one row twice in one statement.
-        if seen.insert((delivery.source_id, delivery.dedupe_key.clone()), index).is_none() {
-            rows.push(delivery);
+    let is_bare = deliveries.iter().all(|delivery| matches!(delivery.along, Along::Nothing));
+    let alongs: Vec<Along> =
+        if is_bare { Vec::new() } else { deliveries.iter().map(|delivery| delivery.along.clone()).collect() };
+    let (rows, places) = distinct(deliveries);
+    let placed = if is_bare && rows.len() <= MAX_ROWS && db.dialect() == Dialect::Sqlite {
+        insert_at_once(db.writer(), now, &rows).await?
+    } else {
+        let transaction = db.begin().await?;
+        for source_id in sources {
+            dialect::order_inbox(&transaction, db.dialect(), *source_id).await?;
         }
-    }
-    let mut placed = HashMap::with_capacity(rows.len());
-    for chunk in rows.chunks(128) {
-        insert(&transaction, now, chunk, &mut placed).await?;
-    }
-    Failpoint::Append.pass();
-    transaction.commit().await?;
-    let mut answered = BTreeSet::new();
-    Ok(keys
-        .into_iter()
-        .map(|key| {
-            let (position, copies) = placed.get(&key).copied().unwrap_or_default();
-            if copies == 1 && answered.insert(key) { Appended::Kept(position) } else { Appended::Duplicate(position) }
-        })
-        .collect())
+        for along in &alongs {
+            write_along(&transaction, along).await?;
+        }
+        let mut placed = Vec::with_capacity(rows.len());
+        for chunk in rows.chunks(128) {
+            placed.extend(insert_within(&transaction, now, chunk).await?);
+        }
+        Failpoint::Append.pass();
+        transaction.commit().await?;
+        placed
+    };
+    let mut is_first = vec![true; placed.len()];
+    let answer = |place: usize| match placed[place] {
+        Appended::Kept(id) if !std::mem::take(&mut is_first[place]) => Appended::Duplicate(id),
+        appended => appended,
+    };
+    Ok(places.into_iter().map(answer).collect())
 }
 
-type Placed = HashMap<(i32, String), (i64, i32)>;
-
-async fn insert(
-    transaction: &impl ConnectionTrait,
-    now: Moment,
-    rows: &[NewDelivery],
-    placed: &mut Placed,
-) -> Result<(), DbErr> {
-    use delivery::Column;
-    let mut statement = Query::insert();
-    statement.into_table(delivery::Entity).columns([
-        Column::SourceId,
-        Column::Kind,
-        Column::DedupeKey,
-        Column::ReceivedAt,
-        Column::MediaType,
-        Column::Headers,
-        Column::Body,
-        Column::BodyBytes,
-        Column::Context,
-        Column::State,
-        Column::Attempts,
-        Column::NextAttemptAt,
-        Column::Copies,
-    ]);
-    for row in rows {
-        statement.values_panic([
-            row.source_id.into(),
-            row.kind.to_value().into(),
-            row.dedupe_key.clone().into(),
-            now.into(),
-            row.media_type.clone().into(),
-            row.headers.clone().into(),
-            row.body.to_vec().into(),
-            i32::try_from(row.body.len()).unwrap_or(i32::MAX).into(),
-            row.context.clone().into(),
-            DeliveryState::Pending.to_value().into(),
-            0.into(),
-            now.into(),
-            1.into(),
-        ]);
+/// Each key once, and for every delivery which of them is its own: copies that wait side by side would
+/// touch one row twice in one statement.
+fn distinct(deliveries: Vec<NewDelivery>) -> (Vec<NewDelivery>, Vec<usize>) {
+    let mut rows: Vec<NewDelivery> = Vec::with_capacity(deliveries.len());
+    let mut places = Vec::with_capacity(deliveries.len());
+    let mut known: HashMap<(i32, String), usize> = HashMap::with_capacity(deliveries.len());
+    for delivery in deliveries {
+        let place = *known.entry((delivery.source_id, delivery.dedupe_key.clone())).or_insert(rows.len());
+        if place == rows.len() {
+            rows.push(delivery);
+        }
+        places.push(place);
     }
-    let stored = |column: Column| Expr::col((delivery::Entity, column));
-    let again = |fresh: Expr, column: Column| {
-        Expr::case(stored(Column::State).eq(DeliveryState::Parked.to_value()), fresh).finally(stored(column))
-    };
-    statement.on_conflict(
-        OnConflict::columns([Column::SourceId, Column::DedupeKey])
-            .value(Column::Copies, stored(Column::Copies).add(1))
-            .value(Column::Attempts, again(Expr::value(0), Column::Attempts))
-            .value(Column::NextAttemptAt, again(Expr::value(now), Column::NextAttemptAt))
-            .value(Column::State, again(Expr::value(DeliveryState::Pending.to_value()), Column::State))
-            .to_owned(),
-    );
-    statement.returning(Query::returning().columns([Column::Id, Column::SourceId, Column::DedupeKey, Column::Copies]));
-    for row in transaction.query_all(&statement).await? {
-        let key = (row.try_get("", "source_id")?, row.try_get("", "dedupe_key")?);
-        placed.insert(key, (row.try_get("", "id")?, row.try_get("", "copies")?));
-    }
-    Ok(())
+    (rows, places)
 }
 
 async fn write_along(transaction: &impl ConnectionTrait, along: &Along) -> Result<(), DbErr> {

@@ -20,9 +20,6 @@ const MAX_BATCH: u64 = 200;
 const MAX_BATCH_BYTES: i64 = 1 << 20;
 /// Looks for work at least this often: retries that are due, work of an instance that died.
 const POLL: Duration = Duration::from_millis(500);
-/// While senders wait, apply rests this many times as long as its last transaction took: it has a fifth of the
-/// writer then, and takes larger batches.
-const REST: u32 = 4;
 /// Longest rest.
 const MAX_REST: Duration = Duration::from_millis(100);
 
@@ -117,9 +114,10 @@ impl Applier {
                 return Ok(());
             }
             Failpoint::Taken.pass();
+            let waited_ms = taken.first().map_or(0, |oldest| self.clock.now().0 - oldest.received_at.0);
             let started = Instant::now();
             self.apply_taken(taken).await?;
-            self.rest = (started.elapsed() * REST).min(MAX_REST);
+            self.rest = (started.elapsed() * policy::rest(waited_ms)).min(MAX_REST);
         }
     }
 

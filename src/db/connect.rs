@@ -174,7 +174,7 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
             .pragma("secure_delete", "ON")
             .pragma("temp_store", "MEMORY")
             .pragma("cache_size", "-16000")
-            .pragma("wal_autocheckpoint", "4000")
+            .pragma("wal_autocheckpoint", "16000")
             .pragma("journal_size_limit", "67108864")
             .statement_cache_capacity(128)
     });

@@ -107,11 +107,15 @@ impl Inbox {
         db: Database,
         clock: SharedClock,
         stop: CancellationToken,
-        on_append: impl Fn(&BTreeSet<i32>) + Send + 'static,
+        on_append: impl Fn(&BTreeSet<i32>) + Send + Sync + 'static,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let precedence = db.precedence().clone();
-        let task = tokio::spawn(commit_groups(db, clock, stop, waiting, on_append));
+        let groups = commit_groups(db, clock, stop, waiting, on_append);
+        // A thread of its own: behind a full queue of requests on a runtime's thread the database would wait for its
+        // next group, and all senders with it.
+        let runtime = tokio::runtime::Handle::current();
+        let task = tokio::task::spawn_blocking(move || runtime.block_on(groups));
         (Self { queue, precedence }, task)
     }
 
@@ -142,43 +146,84 @@ async fn commit_groups(
     clock: SharedClock,
     stop: CancellationToken,
     mut waiting: mpsc::Receiver<Waiting>,
-    on_append: impl Fn(&BTreeSet<i32>) + Send + 'static,
+    on_append: impl Fn(&BTreeSet<i32>) + Send + Sync + 'static,
 ) {
+    let mut committed: Option<Committed> = None;
     loop {
-        let first = tokio::select! {
-            first = waiting.recv() => first,
-            () = stop.cancelled() => {
-                // What is queued already is still kept: the sender waits for its answer.
-                waiting.close();
-                waiting.recv().await
-            }
+        let first = match committed {
+            Some(_) => waiting.try_recv().ok(),
+            None => next_waiting(&mut waiting, &stop).await,
         };
-        let Some(first) = first else { return };
-        let mut bytes = first.0.body.len();
-        let mut group = vec![first];
-        while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
-            let Ok(next) = waiting.try_recv() else { break };
-            bytes += next.0.body.len();
-            group.push(next);
-        }
-        // Senders that have given up are not worth a commit.
-        group.retain(|(_, answer)| !answer.is_closed());
+        let Some(first) = first else {
+            match committed.take() {
+                Some(committed) => committed.answer(&on_append),
+                None => return,
+            }
+            continue;
+        };
+        let group = gather(first, &mut waiting);
         if group.is_empty() {
             continue;
         }
         let (deliveries, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         let sources: BTreeSet<i32> = deliveries.iter().map(|delivery| delivery.source_id).collect();
-        match commit_group(&db, clock.now(), deliveries, &sources).await {
+        // The database works on this group while the senders of the one before are answered.
+        let answer = async {
+            if let Some(committed) = committed.take() {
+                committed.answer(&on_append);
+            }
+        };
+        let (outcome, ()) = tokio::join!(commit_group(&db, clock.now(), deliveries, &sources), answer);
+        committed = Some(Committed { outcome, answers, sources });
+    }
+}
+
+/// Waits for a delivery; none once the service stops and all are committed.
+async fn next_waiting(waiting: &mut mpsc::Receiver<Waiting>, stop: &CancellationToken) -> Option<Waiting> {
+    tokio::select! {
+        next = waiting.recv() => next,
+        () = stop.cancelled() => {
+            // What is queued already is still kept: the sender waits for its answer.
+            waiting.close();
+            waiting.recv().await
+        }
+    }
+}
+
+/// What waits behind `first` and may ride in one commit with it.
+fn gather(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting> {
+    let mut bytes = first.0.body.len();
+    let mut group = vec![first];
+    while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
+        let Ok(next) = waiting.try_recv() else { break };
+        bytes += next.0.body.len();
+        group.push(next);
+    }
+    // Senders that have given up are not worth a commit.
+    group.retain(|(_, answer)| !answer.is_closed());
+    group
+}
+
+/// A group whose commit has ended, one way or the other.
+struct Committed {
+    outcome: Result<Vec<Appended>, DbErr>,
+    answers: Vec<oneshot::Sender<Result<Appended, AppendError>>>,
+    sources: BTreeSet<i32>,
+}
+
+impl Committed {
+    fn answer(self, on_append: impl Fn(&BTreeSet<i32>)) {
+        match self.outcome {
             Ok(outcomes) => {
                 Failpoint::Appended.pass();
-                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                for (answer, outcome) in self.answers.into_iter().zip(outcomes) {
                     drop(answer.send(Ok(outcome)));
                 }
-                on_append(&sources);
+                on_append(&self.sources);
             }
             Err(error) => {
-                tracing::error!(%error, deliveries = answers.len(), "append to the inbox");
-                for answer in answers {
+                tracing::error!(%error, deliveries = self.answers.len(), "append to the inbox");
+                for answer in self.answers {
                     drop(answer.send(Err(AppendError::Database(error.to_string()))));
                 }
             }

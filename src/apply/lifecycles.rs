@@ -137,6 +137,7 @@ fn anonymize(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
     row.position = origin.position;
     row.delivery_id = Some(origin.position);
     let id = row.external_id.clone();
+    batch.cancel_wishes(&id);
     batch.change(profile, ChangeKind::Anonymized, (RecordKind::Profile, &id), Vec::new(), origin);
 }
 

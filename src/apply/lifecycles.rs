@@ -73,6 +73,8 @@ fn take_effect(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &L
     row.status_since = Some(Moment::from(seen.at));
     row.status_position = origin.position;
     row.scheduled_for = None;
+    // The provider's own word for it comes with the fetch.
+    row.upstream_status = None;
     note_date(batch, profile, seen);
     match to {
         Status::Deleted => bury(batch, origin, profile, version),

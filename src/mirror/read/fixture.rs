@@ -152,7 +152,7 @@ impl Fixture {
             source_id: Set(source_id),
             external_id: Set(external_id.to_owned()),
             profile_id: Set(profile_id),
-            collection_id: Set(collection_id),
+            collection_id: Set(Some(collection_id)),
             fields: Set(json!({ "number": external_id })),
             created_at: Set(None),
             modified_at: Set(None),

@@ -104,7 +104,6 @@ async fn every_root_field_refuses_an_anonymous_viewer() {
 
 mod over_a_mirror {
     use super::*;
-    use std::pin::pin;
     use crate::config::Role;
     use crate::mirror::read::fixture::{Fixture, NEW_YEAR};
     use crate::publish::Publisher;
@@ -112,6 +111,7 @@ mod over_a_mirror {
     use ::entity::{ChangeKind, DeliveryState, ProfileKind, Status};
     use sea_orm::ActiveValue::Set;
     use serde_json::{Value as Json, json};
+    use std::pin::pin;
     use tokio_util::sync::CancellationToken;
 
     struct Served {
@@ -368,7 +368,8 @@ mod over_a_mirror {
         let other = served.fixture.profile(marketing, "m", |_| {}).await;
         served.fixture.changes(crm, 1, ChangeKind::Updated, 3).await;
         served.fixture.changes(marketing, other, ChangeKind::Created, 3).await;
-        let read = "nodes { id } edges { cursor node { id source { name } profile { externalId } } } pageInfo { hasNextPage }";
+        let read =
+            "nodes { id } edges { cursor node { id source { name } profile { externalId } } } pageInfo { hasNextPage }";
         let whole = served.ask(&format!("{{ changes(first: 10) {{ {read} }} }}")).await;
         let edges = whole["changes"]["edges"].as_array().unwrap();
         assert_eq!(edges.len(), 6);

@@ -3,6 +3,8 @@
 //! - `adapters`: each provider against the simulator.
 //! - `convergence`: random histories through the inbox and apply.
 //! - `events`: every event of the providers, from the webhook to the GraphQL answer.
+//! - `door`: what senders of webhooks are answered.
+//! - `order`: which news wins.
 //! - `rules`: what the code and the documents must keep to.
 //! - `storage`: what both databases must do alike before any stage is involved.
 //!
@@ -11,7 +13,9 @@
 
 mod adapters;
 mod convergence;
+mod door;
 mod events;
+mod order;
 mod rules;
 mod storage;
 mod support;

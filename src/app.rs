@@ -105,6 +105,7 @@ pub struct Running {
     stop_working: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
     inbox_task: JoinHandle<()>,
+    sockets: TaskTracker,
     workers: TaskTracker,
 }
 
@@ -157,6 +158,7 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         inbox,
         clock: clock.clone(),
     });
+    let sockets = TaskTracker::new();
     let router = ingest::router(doors).merge(serve::router(ServeState {
         db: db.clone(),
         publisher: publisher.clone(),
@@ -164,6 +166,7 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         access: Access::from_config(&config.access)?,
         server: config.server.clone(),
         stop: stop_serving.clone(),
+        sockets: workers.clone(),
     }));
     let graceful = stop_serving.clone();
     let server = tokio::spawn(
@@ -181,6 +184,7 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         stop_working,
         server,
         inbox_task,
+        sockets,
         workers,
     })
 }
@@ -253,6 +257,8 @@ impl Running {
             if let Ok(Err(error)) = self.server.await {
                 tracing::warn!(%error, "stop the server");
             }
+            self.sockets.close();
+            self.sockets.wait().await;
             self.schedule.stop().await;
             self.stop_working.cancel();
             self.workers.close();

@@ -14,7 +14,7 @@ use clap::Args;
 use entity::{profile, relationship, subprofile};
 use futures::future::join_all;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use sea_orm::{EntityTrait, PaginatorTrait};
+use sea_orm::PaginatorTrait;
 use simulator::{ProviderKind, Simulator, SimulatorOptions, live};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -7,7 +7,7 @@ use entity::{
     relationship, subprofile, verdict,
 };
 use provider::{DeliveryKind, InterestSeen, Provider, Target, Version};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ActiveEnum, ConnectionTrait, DbErr};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -443,6 +443,12 @@ pub(super) fn differences(before: &Value, after: &Map<String, Value>) -> Vec<Val
 /// A difference in something that is not a field.
 pub(super) fn attribute(name: &str, before: impl serde::Serialize, after: impl serde::Serialize) -> Value {
     json!({"name": name, "before": before, "after": after, "attribute": true})
+}
+
+/// A change of status, in the words of the schema.
+pub(super) fn status_attribute(before: Option<Status>, after: Status) -> Value {
+    let word = |status: Status| status.to_value().to_ascii_uppercase();
+    attribute("status", before.map(word), word(after))
 }
 
 /// A 64-bit hash of content: the first bytes of SHA-256 over its canonical JSON.

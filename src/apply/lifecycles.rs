@@ -1,6 +1,6 @@
 //! Takes lifecycle transitions that events tell, and buries what is gone.
 
-use super::batch::{Batch, Handle, Judged, Origin, Versioned, attribute, content_hash};
+use super::batch::{Batch, Handle, Judged, Origin, Versioned, content_hash, status_attribute};
 use super::lifecycle::{Transition, judge_event};
 use super::profiles::kind_of;
 use super::{freshness, relationships, subprofiles};
@@ -78,7 +78,7 @@ fn take_effect(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &L
         Status::Deleted => bury(batch, origin, profile, version),
         Status::Anonymized => anonymize(batch, origin, profile),
         Status::Open | Status::Closed | Status::ScheduledForDeletion => {
-            let changed = vec![attribute("status", from, to)];
+            let changed = vec![status_attribute(Some(from), to)];
             batch.change(profile, kind_of(to), (RecordKind::Profile, &seen.profile), changed, origin);
         }
     }

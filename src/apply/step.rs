@@ -9,7 +9,7 @@ use crate::failpoint::Failpoint;
 use crate::inbox::{self, Context, Lease, Settlement, Taken};
 use crate::mirror::write::{self, Again};
 use entity::{Decision, Moment, RecordKind, fetch_request};
-use provider::{DecodeError, Decoded, Delivery, Observation, Provider, Status, Target};
+use provider::{DecodeError, Decoded, Delivery, DeliveryKind, Observation, Provider, Status, Target};
 use sea_orm::DatabaseTransaction;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -36,9 +36,9 @@ pub(super) fn read(provider: &dyn Provider, taken: Taken) -> Read {
     let decoded = provider.decode(&delivery);
     let cause = match (&decoded, delivery.kind) {
         (Ok(Decoded { event: Some(event), .. }), _) => event.clone(),
-        (_, provider::DeliveryKind::Webhook) => "webhook".to_owned(),
-        (_, provider::DeliveryKind::Page) => "page".to_owned(),
-        (_, provider::DeliveryKind::Fetch) => "fetch".to_owned(),
+        (_, DeliveryKind::Webhook) => "webhook".to_owned(),
+        (_, DeliveryKind::Page) => "page".to_owned(),
+        (_, DeliveryKind::Fetch) => "fetch".to_owned(),
     };
     let origin = Origin {
         position: taken.id,
@@ -61,7 +61,11 @@ pub(super) async fn apply(
     deliveries: &[Read],
 ) -> Result<bool, ApplyError> {
     let transaction = db.begin().await?;
-    let Some(revision) = lease.fence(&transaction, now).await? else { return Err(ApplyError::LeaseLost) };
+    let webhooks = deliveries.iter().filter(|delivery| delivery.origin.kind == DeliveryKind::Webhook);
+    let last_webhook_at = webhooks.map(|delivery| delivery.origin.received_at).max();
+    let Some(revision) = lease.fence(&transaction, now, last_webhook_at).await? else {
+        return Err(ApplyError::LeaseLost);
+    };
     let changed_types = learn(&transaction, lease.source_id, now, catalog, deliveries).await?;
     let unknown = ensure(&transaction, lease.source_id, now, catalog, deliveries).await?;
 

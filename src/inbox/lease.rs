@@ -28,10 +28,16 @@ impl Lease {
     }
 
     /// Locks the source for this transaction and returns its revision, or `None` where the lease is lost.
+    /// `last_webhook_at` is noted beside it.
     ///
     /// # Errors
     /// The database's own error.
-    pub async fn fence(&self, transaction: &impl ConnectionTrait, now: Moment) -> Result<Option<i64>, DbErr> {
+    pub async fn fence(
+        &self,
+        transaction: &impl ConnectionTrait,
+        now: Moment,
+        last_webhook_at: Option<Moment>,
+    ) -> Result<Option<i64>, DbErr> {
         use source_state::Column;
         let mut statement = Query::update();
         statement
@@ -41,6 +47,9 @@ impl Lease {
             .and_where(Column::LeaseHolder.eq(self.holder.as_str()))
             .and_where(Column::LeaseEpoch.eq(self.epoch))
             .returning(Query::returning().column(Column::Revision));
+        if let Some(at) = last_webhook_at {
+            statement.value(Column::LastWebhookAt, at);
+        }
         let row = transaction.query_one(&statement).await?;
         row.map(|row| row.try_get("", "revision")).transpose()
     }

@@ -1,15 +1,78 @@
-//! Router.
+//! Every path that clients reach, and what the handlers behind them share.
+
+use super::edge::{self, Engine};
+use super::ops::{self, Metrics};
+use super::{Access, graphiql, graphql};
+use crate::clock::SharedClock;
+use crate::config;
+use crate::db::Database;
+use crate::mirror::read::Reader;
+use crate::publish::Publisher;
+use axum::Router;
+use axum::routing::get;
 use std::sync::Arc;
-/// State.
+use std::sync::atomic::AtomicUsize;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What serving needs.
 pub struct ServeState {
-    pub db: crate::db::Database,
-    pub publisher: Arc<crate::publish::Publisher>,
-    pub clock: crate::clock::SharedClock,
-    pub access: super::Access,
-    pub server: crate::config::Server,
-    pub stop: tokio_util::sync::CancellationToken,
+    /// The mirror.
+    pub db: Database,
+    /// The change log, live.
+    pub publisher: Arc<Publisher>,
+    /// The keys.
+    pub access: Access,
+    /// The time.
+    pub clock: SharedClock,
+    /// Settings of the server.
+    pub server: config::Server,
+    /// Ends every stream.
+    pub stop: CancellationToken,
+    /// Tracks open sockets: wait for it after `stop`, for the server itself does not.
+    pub sockets: TaskTracker,
 }
-/// Router.
-pub fn router(_state: ServeState) -> axum::Router {
-    axum::Router::new()
+
+/// What the handlers share.
+pub(super) type Shared = Arc<Inner>;
+
+pub(super) struct Inner {
+    pub engine: Engine,
+    pub reader: Reader,
+    pub publisher: Arc<Publisher>,
+    pub access: Access,
+    pub clock: SharedClock,
+    pub shutdown: CancellationToken,
+    pub server: config::Server,
+    pub metrics: Metrics,
+    pub sockets: TaskTracker,
+    pub sockets_open: AtomicUsize,
+}
+
+/// The paths for clients, for health checks, and GraphiQL.
+pub fn router(state: ServeState) -> Router {
+    let reader = Reader::new(state.db);
+    let schema = graphql::schema(reader.clone(), Arc::clone(&state.publisher), Arc::clone(&state.clock));
+    let has_graphiql = state.server.graphiql;
+    let shared = Arc::new(Inner {
+        engine: Engine::new(schema),
+        reader,
+        publisher: state.publisher,
+        access: state.access,
+        clock: state.clock,
+        shutdown: state.stop,
+        server: state.server,
+        metrics: Metrics::install(),
+        sockets: state.sockets,
+        sockets_open: AtomicUsize::new(0),
+    });
+    let mut router = Router::new()
+        .route("/graphql", get(edge::get).post(edge::post).options(edge::options))
+        .route("/livez", get(ops::livez))
+        .route("/readyz", get(ops::readyz))
+        .route("/metrics", get(ops::metrics));
+    if has_graphiql {
+        router = router.route("/graphiql", get(graphiql::page)).route("/graphiql/{asset}", get(graphiql::asset));
+    }
+    router.with_state(shared)
 }

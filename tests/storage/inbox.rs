@@ -178,7 +178,7 @@ both!(a_lease_is_held_once_and_fences_the_one_before, |database| {
     let second = inbox::renew(&db, source_id, "two", late).await.unwrap().expect("it ran out");
     assert!(second.epoch > first.epoch);
     let transaction = db.begin().await.unwrap();
-    assert_eq!(first.fence(&transaction, late).await.unwrap(), None, "the old holder commits nothing");
-    assert_eq!(second.fence(&transaction, late).await.unwrap(), Some(0));
+    assert_eq!(first.fence(&transaction, late, None).await.unwrap(), None, "the old holder commits nothing");
+    assert_eq!(second.fence(&transaction, late, None).await.unwrap(), Some(0));
     transaction.rollback().await.unwrap();
 });

@@ -22,7 +22,8 @@ pub(crate) fn generate(seed: u64, profiles: usize, now: DateTime<Utc>) -> World 
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x9e7);
     let mut world = World::default();
     for number in 0..profiles {
-        let id = new_id(&mut rng, number);
+        // The first is the profile of the documented example event.
+        let id = if number == 0 { "12345".to_owned() } else { new_id(&mut rng, number) };
         let created_at = now.trunc_subsecs(0) - Duration::seconds(rng.random_range(86_400..2 * 365 * 86_400));
         let last_updated = created_at + Duration::seconds(rng.random_range(0..(now - created_at).num_seconds().max(1)));
         let older_shape = rng.random_bool(0.02);

@@ -111,6 +111,8 @@ fn add_profile(world: &mut World, rng: &mut ChaCha8Rng, number: usize, created: 
     // The second id is the first one with every letter's case flipped: ids are case-sensitive.
     let id = match world.profiles.get(&1) {
         Some(first) if number == 1 => first.id.chars().map(flip_case).collect(),
+        // The profile of the documented example event.
+        _ if number == 3 => "prof1".to_owned(),
         _ => new_id(rng),
     };
     let place = world.create(kind, id, created);

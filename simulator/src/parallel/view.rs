@@ -85,7 +85,7 @@ pub(crate) fn profile(world: &World, switches: &ParallelSwitches, profile: &Prof
             }
             let value = held.map(|held| {
                 json!({
-                    "id": format!("{}{at:02}", &profile.id[..12]), "content": {"value": held.value}, "expiresAt": held.expires_at,
+                    "id": format!("{:.12}{at:02}", profile.id), "content": {"value": held.value}, "expiresAt": held.expires_at,
                     "createdAt": iso_millis(held.created_at),
                 })
             });

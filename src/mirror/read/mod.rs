@@ -15,6 +15,11 @@ mod profiles;
 mod reader;
 mod sources;
 
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
+
 pub use catalog::{CollectionWithType, TypeOrder};
 pub use changes::LogSlice;
 pub use children::{ChildPage, Direction, InterestRow, RelationshipRow, SubprofileRow};

@@ -28,7 +28,6 @@ mod verdict;
 mod word;
 
 pub use fault::{Code, Fault};
-pub(super) use guard::Needs;
 
 use crate::clock::SharedClock;
 use crate::mirror::read::Reader;

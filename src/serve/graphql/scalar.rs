@@ -9,6 +9,7 @@ use chrono::{DateTime as ChronoDateTime, SecondsFormat, Utc};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateTime(pub Moment);
 
+/// A moment in time: RFC 3339, UTC, milliseconds; `2026-01-02T03:04:05.678Z`.
 #[Scalar(name = "DateTime", specified_by_url = "https://scalars.graphql.org/andimarek/date-time.html")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -30,6 +31,7 @@ impl ScalarType for DateTime {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cursor(pub String);
 
+/// An opaque place in the change log. Keep it, and hand it back as `after` to go on from there, after a restart too.
 #[Scalar(name = "Cursor")]
 impl ScalarType for Cursor {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -54,6 +56,7 @@ impl From<&publish::Cursor> for Cursor {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Json(pub serde_json::Value);
 
+/// Any JSON value.
 #[Scalar(name = "JSON")]
 impl ScalarType for Json {
     fn parse(value: Value) -> InputValueResult<Self> {

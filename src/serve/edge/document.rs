@@ -1,0 +1,327 @@
+//! What a document may cost, measured before the parser and again before the validator.
+//!
+//! The parser recurses without a limit of its own, and the validator walks every spread of every fragment: twenty
+//! fragments that spread the next one twice are a million fields. Here each fragment is measured once.
+
+use crate::mirror::read::MAX_PAGE;
+use crate::serve::graphql::{Code, Fault};
+use async_graphql::Variables;
+use async_graphql::parser::types::{ExecutableDocument, Field, FragmentDefinition, Selection, SelectionSet};
+use async_graphql::{Name, Positioned, Value};
+use std::collections::HashMap;
+
+pub(super) const MAX_BYTES: usize = 64 * 1024;
+const MAX_BRACKETS: usize = 64;
+const MAX_OPERATIONS: usize = 10;
+const MAX_FRAGMENTS: usize = 30;
+const MAX_FIELDS: u64 = 5_000;
+const MAX_DIRECTIVES: usize = 10;
+const MAX_DEPTH: u64 = 16;
+const MAX_COST: u64 = 50_000;
+const MAX_ALIASES: u64 = 30;
+const MAX_ROOT_FIELDS: u64 = 20;
+/// Lists inside lists of the schema's own description, as the usual introspection query nests them.
+const MAX_INTROSPECTION_LISTS: u64 = 3;
+
+/// Counts bytes and brackets. Cheap, and safe for any text.
+pub(crate) fn check_shape(document: &str) -> Result<(), Fault> {
+    if document.len() > MAX_BYTES {
+        let message = format!("the document has {} bytes; {MAX_BYTES} are allowed", document.len());
+        return Err(Fault::new(Code::QueryTooComplex, message));
+    }
+    if deepest(document.as_bytes()) > MAX_BRACKETS {
+        let message = format!("brackets are nested deeper than {MAX_BRACKETS}");
+        return Err(Fault::new(Code::QueryTooDeep, message));
+    }
+    Ok(())
+}
+
+/// The deepest nesting of brackets outside of comments and strings.
+fn deepest(bytes: &[u8]) -> usize {
+    let (mut level, mut deepest, mut at) = (0_usize, 0_usize, 0_usize);
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'{' | b'[' | b'(' => {
+                level += 1;
+                deepest = deepest.max(level);
+            }
+            b'}' | b']' | b')' => level = level.saturating_sub(1),
+            b'#' => {
+                while bytes.get(at + 1).is_some_and(|next| !matches!(next, b'\n' | b'\r')) {
+                    at += 1;
+                }
+            }
+            b'"' if bytes[at..].starts_with(b"\"\"\"") => {
+                at += 3;
+                while at < bytes.len() && !bytes[at..].starts_with(b"\"\"\"") {
+                    at += if bytes[at..].starts_with(b"\\\"\"\"") { 4 } else { 1 };
+                }
+                at += 2;
+            }
+            b'"' => {
+                at += 1;
+                while let Some(&inner) = bytes.get(at) {
+                    match inner {
+                        b'"' | b'\n' | b'\r' => break,
+                        b'\\' => at += 2,
+                        _ => at += 1,
+                    }
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    deepest
+}
+
+/// What a selection costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Measure {
+    /// Fields, each as often as it stands after spreading.
+    fields: u64,
+    /// Fields, each as often as pages can repeat it.
+    cost: u64,
+    depth: u64,
+    aliases: u64,
+    introspection_lists: u64,
+}
+
+impl Measure {
+    fn and(self, other: Self) -> Self {
+        Self {
+            fields: self.fields.saturating_add(other.fields),
+            cost: self.cost.saturating_add(other.cost),
+            depth: self.depth.max(other.depth),
+            aliases: self.aliases.saturating_add(other.aliases),
+            introspection_lists: self.introspection_lists.max(other.introspection_lists),
+        }
+    }
+}
+
+struct Meter<'a> {
+    fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
+    /// Measured fragments; none for one that is being measured.
+    known: HashMap<&'a str, Option<Measure>>,
+    variables: &'a Variables,
+    defaults: HashMap<&'a str, i64>,
+}
+
+/// Refuses a document that asks for too much.
+pub(super) fn check_cost(document: &ExecutableDocument, variables: &Variables) -> Result<(), Fault> {
+    let complex = |what: &str, found: u64, allowed: u64| {
+        Fault::new(Code::QueryTooComplex, format!("{found} {what}; {allowed} are allowed: ask for less at once"))
+    };
+    let operations = document.operations.iter().count();
+    if operations > MAX_OPERATIONS {
+        return Err(complex("operations", operations as u64, MAX_OPERATIONS as u64));
+    }
+    if document.fragments.len() > MAX_FRAGMENTS {
+        return Err(complex("fragments", document.fragments.len() as u64, MAX_FRAGMENTS as u64));
+    }
+    let defaults = document.operations.iter().flat_map(|(_, operation)| &operation.node.variable_definitions);
+    let defaults = defaults.filter_map(|definition| {
+        let default = definition.node.default_value.as_ref()?;
+        let async_graphql::Value::Number(number) = &default.node else { return None };
+        Some((definition.node.name.node.as_str(), number.as_i64()?))
+    });
+    let mut meter =
+        Meter { fragments: &document.fragments, known: HashMap::new(), variables, defaults: defaults.collect() };
+    let mut whole = Measure::default();
+    for (_, operation) in document.operations.iter() {
+        let root = &operation.node.selection_set.node;
+        whole = whole.and(meter.measure(root, 0)?);
+        let roots = meter.count_roots(root, 0);
+        if roots > MAX_ROOT_FIELDS {
+            return Err(complex("fields at the root", roots, MAX_ROOT_FIELDS));
+        }
+    }
+    // The validator walks fragments that nobody spreads as well.
+    for name in document.fragments.keys() {
+        whole = Measure { cost: whole.cost, ..whole.and(meter.measure_fragment(name.as_str(), 0)?) };
+    }
+    if whole.depth > MAX_DEPTH {
+        let message = format!("fields are nested {} deep; {MAX_DEPTH} are allowed", whole.depth);
+        return Err(Fault::new(Code::QueryTooDeep, message));
+    }
+    if whole.introspection_lists > MAX_INTROSPECTION_LISTS {
+        return Err(Fault::new(Code::QueryTooDeep, "the schema is asked for itself in itself: nest fewer lists"));
+    }
+    if whole.aliases > MAX_ALIASES {
+        return Err(complex("aliases", whole.aliases, MAX_ALIASES));
+    }
+    if whole.cost > MAX_COST {
+        return Err(complex("values that the pages may hold", whole.cost, MAX_COST));
+    }
+    Ok(())
+}
+
+impl<'a> Meter<'a> {
+    fn measure(&mut self, set: &'a SelectionSet, level: usize) -> Result<Measure, Fault> {
+        if level > MAX_BRACKETS {
+            let message = format!("fields and fragments are nested deeper than {MAX_BRACKETS}");
+            return Err(Fault::new(Code::QueryTooDeep, message));
+        }
+        let mut sum = Measure::default();
+        for item in &set.items {
+            if item.node.directives().len() > MAX_DIRECTIVES {
+                let message = format!("more than {MAX_DIRECTIVES} directives in one place");
+                return Err(Fault::new(Code::QueryTooComplex, message));
+            }
+            let one = match &item.node {
+                Selection::Field(field) => self.measure_field(&field.node, level)?,
+                Selection::InlineFragment(inline) => self.measure(&inline.node.selection_set.node, level + 1)?,
+                Selection::FragmentSpread(spread) => {
+                    self.measure_fragment(spread.node.fragment_name.node.as_str(), level)?
+                }
+            };
+            sum = sum.and(one);
+            if sum.fields > MAX_FIELDS {
+                let message = format!("more than {MAX_FIELDS} fields once fragments are spread: ask for less at once");
+                return Err(Fault::new(Code::QueryTooComplex, message));
+            }
+        }
+        Ok(sum)
+    }
+
+    fn measure_field(&mut self, field: &'a Field, level: usize) -> Result<Measure, Fault> {
+        let inner = self.measure(&field.selection_set.node, level + 1)?;
+        let name = field.name.node.as_str();
+        let is_meta_list = matches!(name, "fields" | "inputFields" | "interfaces" | "possibleTypes");
+        let aliases = inner.aliases.saturating_add(u64::from(field.alias.is_some()));
+        let fields = inner.fields.saturating_add(1);
+        if matches!(name, "__schema" | "__type") {
+            // The schema's own description has rules of its own: the usual query for it is deep.
+            let introspection_lists = inner.introspection_lists;
+            return Ok(Measure { fields, cost: fields, depth: 1, aliases, introspection_lists });
+        }
+        Ok(Measure {
+            fields,
+            cost: inner.cost.saturating_mul(self.rows(field)).saturating_add(1),
+            depth: inner.depth.saturating_add(1),
+            aliases,
+            introspection_lists: inner.introspection_lists + u64::from(is_meta_list),
+        })
+    }
+
+    fn measure_fragment(&mut self, name: &str, level: usize) -> Result<Measure, Fault> {
+        // A fragment that is not there is for the validator to tell.
+        let Some((name, fragment)) = self.fragments.get_key_value(name) else { return Ok(Measure::default()) };
+        match self.known.get(name.as_str()) {
+            Some(Some(measure)) => return Ok(*measure),
+            Some(None) => {
+                let message = format!("fragment {name} spreads itself");
+                return Err(Fault::new(Code::ValidationFailed, message));
+            }
+            None => {}
+        }
+        self.known.insert(name.as_str(), None);
+        let measure = self.measure(&fragment.node.selection_set.node, level + 1)?;
+        self.known.insert(name.as_str(), Some(measure));
+        Ok(measure)
+    }
+
+    /// Rows that a page may hold.
+    fn rows(&self, field: &Field) -> u64 {
+        let variable = |variable: Name| match self.variables.get(&variable) {
+            Some(value) => Ok(value.clone()),
+            None => self.defaults.get(variable.as_str()).map(|number| Value::from(*number)).ok_or(()),
+        };
+        let given = |name: &str| match field.get_argument(name)?.node.clone().into_const_with(variable) {
+            Ok(Value::Number(number)) => number.as_i64(),
+            _ => None,
+        };
+        let rows = given("first").or_else(|| given("last")).unwrap_or(1);
+        // More than a page is refused by the field itself, with a better text.
+        u64::try_from(rows).unwrap_or(0).clamp(1, u64::from(MAX_PAGE))
+    }
+
+    fn count_roots(&self, set: &SelectionSet, level: usize) -> u64 {
+        if level > MAX_FRAGMENTS {
+            return 0;
+        }
+        let count = |item: &Positioned<Selection>| match &item.node {
+            Selection::Field(_) => 1,
+            Selection::InlineFragment(inline) => self.count_roots(&inline.node.selection_set.node, level + 1),
+            Selection::FragmentSpread(spread) => {
+                let fragment = self.fragments.get(&spread.node.fragment_name.node);
+                fragment.map_or(0, |fragment| self.count_roots(&fragment.node.selection_set.node, level + 1))
+            }
+        };
+        set.items.iter().map(count).fold(0, u64::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn check(document: &str) -> Result<(), Code> {
+        check_shape(document).map_err(|fault| fault.code)?;
+        let parsed = async_graphql::parser::parse_query(document).map_err(|_| Code::ParseFailed)?;
+        check_cost(&parsed, &Variables::default()).map_err(|fault| fault.code)
+    }
+
+    #[test]
+    fn brackets_in_strings_and_comments_do_not_count() {
+        let many = "[".repeat(1000);
+        for text in [
+            format!("{{ a(b: \"{many}\") }}"),
+            format!("{{ a(b: \"\\\"{many}\") }}"),
+            format!("{{ a(b: \"\"\"{many} \\\"\"\" {many}\"\"\") }}"),
+            format!("# {many}\n{{ a }}"),
+        ] {
+            assert!(deepest(text.as_bytes()) <= 2, "{text}");
+        }
+        assert_eq!(deepest(format!("\"\" {many}").as_bytes()), 1000);
+        assert_eq!(deepest(format!("\"\"\"\"\"\" {many}").as_bytes()), 1000);
+        assert_eq!(deepest(b"\"\"\" unfinished ["), 0);
+    }
+
+    #[test]
+    fn bracket_bombs_are_refused_before_they_are_parsed() {
+        for depth in [100, 1_000, 20_000] {
+            for (open, close) in [("[", "]"), ("{a:", "}"), ("{", "}")] {
+                let bomb = format!("{{ a(b: {}1{}) }}", open.repeat(depth), close.repeat(depth));
+                let code = check(&bomb).unwrap_err();
+                assert!(matches!(code, Code::QueryTooDeep | Code::QueryTooComplex), "{depth} {open}");
+            }
+        }
+    }
+
+    #[test]
+    fn doubling_fragments_are_refused_in_linear_time() {
+        for fragments in [14, 26] {
+            let mut document = "query { ...f0 }".to_owned();
+            for one in 0..fragments {
+                let next = one + 1;
+                document += &format!(" fragment f{one} on Query {{ ...f{next} ...f{next} }}");
+            }
+            document += &format!(" fragment f{fragments} on Query {{ viewer {{ name }} }}");
+            let begun = Instant::now();
+            assert_eq!(check(&document), Err(Code::QueryTooComplex));
+            assert!(begun.elapsed().as_millis() < 200, "{:?}", begun.elapsed());
+        }
+    }
+
+    #[test]
+    fn a_fragment_that_spreads_itself_is_refused() {
+        assert_eq!(
+            check("{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }"),
+            Err(Code::ValidationFailed)
+        );
+    }
+
+    #[test]
+    fn depth_aliases_roots_and_cost_have_limits() {
+        let nested = |depth: usize| format!("{}a{}", "{ a ".repeat(depth), " }".repeat(depth));
+        assert_eq!(check(&nested(15)), Ok(()));
+        assert_eq!(check(&nested(17)), Err(Code::QueryTooDeep));
+        let aliases: String = (0..31).map(|n| format!(" a{n}: a")).collect();
+        assert_eq!(check(&format!("{{ x {{ {aliases} }} }}")), Err(Code::QueryTooComplex));
+        assert_eq!(check(&format!("{{ {} }}", "a ".repeat(21))), Err(Code::QueryTooComplex));
+        assert_eq!(check("{ a(first: 100) { b(first: 100) { c d } } }"), Ok(()));
+        assert_eq!(check("{ a(first: 100) { b(first: 100) { c(last: 100) { d } } } }"), Err(Code::QueryTooComplex));
+    }
+}

@@ -3,6 +3,7 @@
 //! - `adapters`: each provider against the simulator.
 //! - `convergence`: random histories through the inbox and apply.
 //! - `events`: every event of the providers, from the webhook to the GraphQL answer.
+//! - `crash`: the program killed at each durable step.
 //! - `door`: what senders of webhooks are answered.
 //! - `order`: which news wins.
 //! - `rules`: what the code and the documents must keep to.
@@ -13,6 +14,7 @@
 
 mod adapters;
 mod convergence;
+mod crash;
 mod door;
 mod events;
 mod order;

@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod app;
+pub mod binary;
 pub mod clock;
 pub mod cluster;
 pub mod database;

@@ -3,6 +3,9 @@
 //! - `adapters`: each provider against the simulator.
 //! - `convergence`: random histories through the inbox and apply.
 //! - `events`: every event of the providers, from the webhook to the GraphQL answer.
+//! - `crash`: the program killed at each durable step.
+//! - `door`: what senders of webhooks are answered.
+//! - `order`: which news wins.
 //! - `rules`: what the code and the documents must keep to.
 //! - `storage`: what both databases must do alike before any stage is involved.
 //!
@@ -11,7 +14,10 @@
 
 mod adapters;
 mod convergence;
+mod crash;
+mod door;
 mod events;
+mod order;
 mod rules;
 mod storage;
 mod support;

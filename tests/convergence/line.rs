@@ -2,7 +2,6 @@
 
 use crate::adapters::{Caller, adapter};
 use crate::support::clock::MovableClock;
-use crate::support::world;
 use bytes::Bytes;
 use entity::{DeliveryKind, FetchState, Moment, fetch_request, source, source_state};
 use http::{HeaderMap, HeaderName, HeaderValue};

@@ -7,12 +7,14 @@ use super::picture::Picture;
 use super::socket::Subscription;
 use super::world::{self, PublishedKeys, SOURCES, Terms};
 use super::{answers, rows};
+use entity::{DeliveryState, delivery};
 use profile_mirror::app::{self, AppOptions, Running};
 use profile_mirror::clock::Clock;
 use profile_mirror::config::{Access, AccessKey, Config, Role, Secret};
 use profile_mirror::db::Database;
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::Value;
-use simulator::{ProviderKind, SignedWebhook, Simulator};
+use simulator::{ProviderKind, SignedWebhook, Simulator, TruthStatus};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,6 +184,32 @@ impl TestApp {
         panic!("something is put off again and again");
     }
 
+    /// Posts one webhook and returns the whole answer.
+    pub async fn raw_post(&self, webhook: &SignedWebhook) -> reqwest::Response {
+        let client = reqwest::Client::builder().tls_certs_only([]).build().expect("build a client");
+        let mut request = client.post(&webhook.url).body(webhook.body.clone());
+        for (name, value) in &webhook.headers {
+            request = request.header(name, value);
+        }
+        request.send().await.expect("an answer")
+    }
+
+    /// How many deliveries the inbox holds, over all sources.
+    pub async fn deliveries_in_all(&self) -> u64 {
+        delivery::Entity::find().count(self.database().reader()).await.unwrap()
+    }
+
+    /// How many deliveries are still to be applied, due or not.
+    pub async fn unsettled_in_all(&self) -> u64 {
+        let pending = delivery::Entity::find().filter(delivery::Column::State.eq(DeliveryState::Pending));
+        pending.count(self.database().reader()).await.unwrap()
+    }
+
+    /// How much is due now.
+    pub async fn running_backlog(&self) -> u64 {
+        self.running().backlog().await.expect("the backlog").due
+    }
+
     /// Waits until nothing is due; what is put off stays put off.
     pub async fn drain_what_is_due(&self) {
         self.running().drain(DRAIN).await.expect("nothing is due in time");
@@ -224,6 +252,22 @@ impl TestApp {
         for (provider, source) in SOURCES {
             let picture = rows::picture(self.database(), source).await;
             picture.assert_equals(&self.truth(provider), source);
+        }
+    }
+
+    /// The same, but for profiles that ended upstream without a word: only a sweep finds those.
+    pub async fn assert_rows_equal_world_but_for_silent_ends(&self, seed: u64) {
+        for (provider, source) in SOURCES {
+            let mut wanted = self.truth(provider);
+            let mut found = rows::picture(self.database(), source).await;
+            if provider != ProviderKind::Copernica {
+                let truth = self.simulator.truth(provider);
+                let silent = truth.profiles.iter().filter(|(_, profile)| profile.status == TruthStatus::Deleted);
+                let silent = silent.map(|(id, _)| id.clone()).collect();
+                wanted.forget(&silent);
+                found.forget(&silent);
+            }
+            found.assert_equals(&wanted, &format!("{source} (PROFILE_MIRROR_TEST_SEED={seed})"));
         }
     }
 

@@ -1,0 +1,4 @@
+//! Which news wins, whatever the order in which it arrives. Acceptance 1 to 6.
+
+mod histories;
+mod precedence;

@@ -6,6 +6,7 @@ use super::feed::{self, Feed, SubscribeError};
 use super::hub::Hub;
 use crate::clock::SharedClock;
 use crate::db::Database;
+use crate::failpoint::Failpoint;
 use crate::mirror::read::{ReadError, Reader};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,8 +46,9 @@ impl Publisher {
     /// Follows the log until cancelled; then every feed ends.
     pub async fn run(&self, token: CancellationToken) {
         let mut is_failing = false;
+        let mut published = Vec::new();
         loop {
-            match self.read_on(&token).await {
+            match self.read_on(&token, &mut published).await {
                 Ok(()) if is_failing => {
                     is_failing = false;
                     tracing::info!("the change log is read again");
@@ -67,8 +69,10 @@ impl Publisher {
         self.stopped.cancel();
     }
 
-    async fn read_on(&self, token: &CancellationToken) -> Result<(), ReadError> {
-        let newest = self.reader.revisions().await?;
+    /// Reads up to the newest revisions, and leaves them in `published`.
+    async fn read_on(&self, token: &CancellationToken, published: &mut Vec<(i32, i64)>) -> Result<(), ReadError> {
+        let mut newest = self.reader.revisions().await?;
+        newest.sort_unstable();
         let mut behind = self.hub.advance(&newest);
         while !behind.is_empty() && !token.is_cancelled() {
             for (source_id, known) in behind {
@@ -88,6 +92,10 @@ impl Publisher {
                 self.hub.publish(source_id, events);
             }
             behind = self.hub.advance(&newest);
+        }
+        if newest.iter().any(|(_, revision)| *revision > 0) && newest != *published {
+            *published = newest;
+            Failpoint::Published.pass();
         }
         Ok(())
     }

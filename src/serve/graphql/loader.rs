@@ -96,10 +96,7 @@ pub(super) struct HistoryArguments;
 
 type Loaded<K, V> = Result<HashMap<K, V>, ReadError>;
 
-fn grouped<K: Eq + Hash, R>(keys: &[K], rows: Vec<R>, key_of: impl Fn(&R) -> K) -> HashMap<K, Arc<Vec<R>>>
-where
-    K: Clone,
-{
+fn grouped<K: Clone + Eq + Hash, R>(keys: &[K], rows: Vec<R>, key_of: impl Fn(&R) -> K) -> HashMap<K, Arc<Vec<R>>> {
     let mut groups: HashMap<K, Vec<R>> = keys.iter().map(|key| (key.clone(), Vec::new())).collect();
     for row in rows {
         if let Some(group) = groups.get_mut(&key_of(&row)) {

@@ -102,6 +102,21 @@ async fn every_root_field_refuses_an_anonymous_viewer() {
     }
 }
 
+#[tokio::test]
+async fn the_examples_of_the_explorer_fit_the_schema() {
+    let page = include_str!("../../../console/graphiql/page.js");
+    let examples: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+    assert_eq!(examples.len(), 5);
+    let schema = builder().finish();
+    for example in examples {
+        let answer = futures::StreamExt::next(&mut schema.execute_stream(example)).await.unwrap();
+        for error in answer.errors {
+            let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code").cloned());
+            assert_eq!(code, Some(Value::from("UNAUTHENTICATED")), "{example}: {}", error.message);
+        }
+    }
+}
+
 mod over_a_mirror {
     use super::*;
     use crate::config::Role;

@@ -8,6 +8,7 @@
 //! - `order`: which news wins.
 //! - `rules`: what the code and the documents must keep to.
 //! - `storage`: what both databases must do alike before any stage is involved.
+//! - `streams`: subscriptions and cursors.
 //!
 //! `support` holds the harness. A test that touches a database is written once, with `both!`, and
 //! runs on SQLite and on PostgreSQL.
@@ -20,4 +21,5 @@ mod events;
 mod order;
 mod rules;
 mod storage;
+mod streams;
 mod support;

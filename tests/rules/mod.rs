@@ -1,4 +1,5 @@
 //! Rules about the code and the documents, as tests.
 
 mod runbook;
+mod schema;
 mod stage_edges;

@@ -103,6 +103,7 @@ pub(super) struct Batch<'a> {
     wishes: BTreeMap<String, Wish>,
     pub again: BTreeMap<i64, Again>,
     pub done_requests: Vec<i64>,
+    cancelled: Vec<String>,
     revision: i64,
 }
 
@@ -130,6 +131,7 @@ impl<'a> Batch<'a> {
             wishes: BTreeMap::new(),
             again: BTreeMap::new(),
             done_requests: Vec::new(),
+            cancelled: Vec::new(),
             revision,
         }
     }
@@ -327,6 +329,13 @@ impl<'a> Batch<'a> {
         self.wish(Target::Profile { id: external_id.to_owned() }, origin, reason, 0, false);
     }
 
+    /// Drops what was wished for a profile: there is nothing to look up any more.
+    pub fn cancel_wishes(&mut self, external_id: &str) {
+        let key = write::target_key(&Target::Profile { id: external_id.to_owned() });
+        self.wishes.remove(&key);
+        self.cancelled.push(key);
+    }
+
     /// Writes everything that changed.
     pub async fn flush(mut self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
         let dirty = self.profiles.iter().filter(|work| work.is_dirty).map(|work| work.row.clone());
@@ -385,6 +394,7 @@ impl<'a> Batch<'a> {
         let done: Vec<i64> = self.done_requests.into_iter().filter(|id| !self.again.contains_key(id)).collect();
         let again: Vec<Again> = self.again.into_values().collect();
         write::settle_requests(transaction, self.now, &done, &again).await?;
+        write::cancel_requests(transaction, self.source_id, &self.cancelled).await?;
         write::write_wishes(transaction, self.source_id, self.now, self.wishes.into_values().collect()).await
     }
 }

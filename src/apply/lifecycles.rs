@@ -73,6 +73,8 @@ fn take_effect(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &L
     row.status_since = Some(Moment::from(seen.at));
     row.status_position = origin.position;
     row.scheduled_for = None;
+    // The provider's own word for it comes with the fetch.
+    row.upstream_status = None;
     note_date(batch, profile, seen);
     match to {
         Status::Deleted => bury(batch, origin, profile, version),
@@ -137,6 +139,7 @@ fn anonymize(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
     row.position = origin.position;
     row.delivery_id = Some(origin.position);
     let id = row.external_id.clone();
+    batch.cancel_wishes(&id);
     batch.change(profile, ChangeKind::Anonymized, (RecordKind::Profile, &id), Vec::new(), origin);
 }
 

@@ -230,9 +230,15 @@ fn show_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &P
         }
         return;
     }
-    let changed = vec![status_attribute(Some(from), to)];
+    let mut changed = vec![status_attribute(Some(from), to)];
     set_status(batch, origin, profile, to, scheduled_for);
     if from != to {
+        // The provider's own word for the new status is part of the same change.
+        let row = &mut batch.get_mut(profile).row;
+        if seen.upstream_status.is_some() && seen.upstream_status != row.upstream_status {
+            changed.push(attribute("upstreamStatus", &row.upstream_status, &seen.upstream_status));
+            row.upstream_status.clone_from(&seen.upstream_status);
+        }
         batch.change(profile, kind_of(to), (RecordKind::Profile, &id), changed, origin);
     }
 }

@@ -52,7 +52,7 @@ pub async fn take(db: &Database, source_id: i32, now: Moment, count: u64, max_by
         .columns([Column::Id, Column::BodyBytes])
         .limit(count)
         .into_model::<Size>()
-        .all(db.reader())
+        .all(db.primary())
         .await?;
     let mut bytes = 0;
     let fitting: Vec<i64> = sizes
@@ -77,7 +77,7 @@ pub async fn take(db: &Database, source_id: i32, now: Moment, count: u64, max_by
             Column::Attempts,
         ])
         .into_model::<Taken>()
-        .all(db.reader())
+        .all(db.primary())
         .await
 }
 
@@ -158,6 +158,6 @@ pub async fn count_pending(db: &Database, source_id: i32) -> Result<u64, DbErr> 
     delivery::Entity::find()
         .filter(delivery::Column::SourceId.eq(source_id))
         .filter(Expr::cust("state = 'pending'"))
-        .count(db.reader())
+        .count(db.primary())
         .await
 }

@@ -96,11 +96,11 @@ impl Importer {
     /// # Errors
     /// The database's own error.
     pub async fn is_due_at_start(&self) -> Result<bool, DbErr> {
-        let state = source_state::Entity::find_by_id(self.source_id).one(self.db.reader()).await?;
+        let state = source_state::Entity::find_by_id(self.source_id).one(self.db.primary()).await?;
         let interrupted = sync_run::Entity::find()
             .filter(sync_run::Column::SourceId.eq(self.source_id))
             .filter(sync_run::Column::State.eq(RunState::Running))
-            .one(self.db.reader())
+            .one(self.db.primary())
             .await?;
         Ok(interrupted.is_some() || state.is_none_or(|state| state.last_complete_sync_at.is_none()))
     }
@@ -200,7 +200,7 @@ impl Importer {
         stop: &CancellationToken,
     ) -> Result<(), ImportError> {
         self.wait_for_room(stop).await?;
-        let started_at = inbox::head(self.db.reader(), self.source_id).await?;
+        let started_at = inbox::head(self.db.primary(), self.source_id).await?;
         let answered = self.get(&page, stop).await?;
         let wrong = |problem: String| ImportError::Page { stream: page.stream.clone(), number: page.number, problem };
         let next = self.provider.next_pages(&page, &answered.body).map_err(|error| wrong(error.to_string()))?;

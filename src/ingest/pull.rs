@@ -89,7 +89,7 @@ impl Puller {
             .filter(is_due.clone())
             .order_by_asc(Column::NotBefore)
             .limit(u64::try_from(places).unwrap_or(1))
-            .all(self.db.reader())
+            .all(self.db.primary())
             .await?;
         let mut claimed = Vec::with_capacity(due.len());
         if due.is_empty() {

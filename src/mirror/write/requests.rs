@@ -98,6 +98,24 @@ pub(crate) async fn settle_requests(
     Ok(())
 }
 
+/// Drops requests that have become pointless. One that runs already ends by itself.
+pub(crate) async fn cancel_requests(
+    transaction: &impl ConnectionTrait,
+    source_id: i32,
+    keys: &[String],
+) -> Result<(), DbErr> {
+    use fetch_request::Column;
+    for chunk in keys.chunks(CHUNK) {
+        fetch_request::Entity::delete_many()
+            .filter(Column::SourceId.eq(source_id))
+            .filter(Column::TargetKey.is_in(chunk.iter().cloned()))
+            .filter(Column::State.is_in([FetchState::Pending, FetchState::Parked]))
+            .exec(transaction)
+            .await?;
+    }
+    Ok(())
+}
+
 /// Writes wishes. Many for one record are one request; one that runs already is asked for once more.
 pub(crate) async fn write_wishes(
     transaction: &impl ConnectionTrait,

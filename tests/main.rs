@@ -3,7 +3,6 @@
 //! - `adapters`: each provider against the simulator.
 //! - `convergence`: random histories through the inbox and apply.
 //! - `events`: every event of the providers, from the webhook to the GraphQL answer.
-//! - `cost`: statements that an answer takes.
 //! - `crash`: the program killed at each durable step.
 //! - `door`: what senders of webhooks are answered.
 //! - `order`: which news wins.
@@ -16,7 +15,6 @@
 
 mod adapters;
 mod convergence;
-mod cost;
 mod crash;
 mod door;
 mod events;

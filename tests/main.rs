@@ -13,6 +13,8 @@
 //! `support` holds the harness. A test that touches a database is written once, with `both!`, and
 //! runs on SQLite and on PostgreSQL.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod adapters;
 mod convergence;
 mod crash;

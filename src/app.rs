@@ -242,12 +242,20 @@ impl Running {
         &self,
         source: &str,
         cause: &str,
-        on_progress: impl Fn(&Progress) + Send,
+        on_progress: impl Fn(&Progress) + Send + Sync,
     ) -> Result<Progress, ImportError> {
         let Some(importer) = self.importers.get(source) else {
             return Err(ImportError::NoToken { source_name: source.to_owned() });
         };
-        importer.run(cause, &self.stop_working, on_progress).await
+        let mut waits = 0;
+        loop {
+            match importer.run(cause, &self.stop_working, &on_progress).await {
+                // Right after the start the lease is still on its way, or runs out with its last holder.
+                Err(ImportError::HeldElsewhere) if waits < 300 => waits += 1,
+                outcome => return outcome,
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Stops: no new requests, answers to those under way, the inbox flushed, the leases given back.
@@ -432,6 +440,7 @@ fn spawn_puller(
         clock: clock.clone(),
         source_id: source.id,
         source_name: source.config.name.clone(),
+        instance: instance.to_owned(),
         provider: source.provider.clone(),
         upstream: upstream.clone(),
         wake: source.pull_wake.clone(),
@@ -468,13 +477,20 @@ async fn schedule_imports(
         schedule.add(&source.config.name, expression, move || tick.notify_one()).await?;
         let stop = stop.clone();
         workers.spawn(async move {
-            if now.is_due_at_start().await.unwrap_or(false) {
-                import_and_log(&now, "first import", &stop).await;
+            while !stop.is_cancelled() && now.is_due_at_start().await.unwrap_or(true) {
+                if import_and_log(&now, "first import", &stop).await {
+                    break;
+                }
+                // Another instance holds the lease: if it goes, its pass is taken over here.
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                }
             }
             loop {
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = due.notified() => import_and_log(&now, "schedule", &stop).await,
+                    () = due.notified() => drop(import_and_log(&now, "schedule", &stop).await),
                 }
             }
         });
@@ -483,9 +499,12 @@ async fn schedule_imports(
     Ok(schedule)
 }
 
-async fn import_and_log(importer: &Importer, cause: &str, stop: &CancellationToken) {
-    match importer.run(cause, stop, |_| {}).await {
-        Ok(_) | Err(ImportError::Stopped | ImportError::HeldElsewhere) => {}
+/// Runs a pass; false where this instance does not hold the source's lease.
+async fn import_and_log(importer: &Importer, cause: &str, stop: &CancellationToken) -> bool {
+    match importer.run(cause, stop, &|_: &Progress| {}).await {
+        Err(ImportError::HeldElsewhere) => return false,
+        Ok(_) | Err(ImportError::Stopped) => {}
         Err(error) => tracing::warn!(source = importer.source_name, %error, "import"),
     }
+    true
 }

@@ -8,9 +8,12 @@
 //! - `order`: which news wins.
 //! - `rules`: what the code and the documents must keep to.
 //! - `storage`: what both databases must do alike before any stage is involved.
+//! - `streams`: subscriptions and cursors.
 //!
 //! `support` holds the harness. A test that touches a database is written once, with `both!`, and
 //! runs on SQLite and on PostgreSQL.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod adapters;
 mod convergence;
@@ -20,4 +23,5 @@ mod events;
 mod order;
 mod rules;
 mod storage;
+mod streams;
 mod support;

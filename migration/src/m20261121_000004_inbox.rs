@@ -92,7 +92,6 @@ impl MigrationTrait for Migration {
                     .col(big_integer_null("rows_expected"))
                     .col(text_null("error"))
                     .col(text_null("holder"))
-                    .col(big_integer("claimed_until"))
                     .foreign_key(
                         ForeignKey::create()
                             .name("sync_run_source_id")

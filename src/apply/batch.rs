@@ -462,7 +462,7 @@ pub(super) fn status_attribute(before: Option<Status>, after: Status) -> Value {
 }
 
 /// A 64-bit hash of content: the first bytes of SHA-256 over its canonical JSON.
-pub(super) fn content_hash(content: &Value) -> i64 {
+pub fn content_hash(content: &Value) -> i64 {
     let digest = ring::digest::digest(&ring::digest::SHA256, content.to_string().as_bytes());
     let mut first = [0_u8; 8];
     first.copy_from_slice(&digest.as_ref()[..8]);

@@ -24,4 +24,5 @@ mod step;
 mod subprofiles;
 mod worker;
 
+pub use batch::content_hash;
 pub use worker::{Applier, ApplyError};

@@ -126,8 +126,15 @@ impl Applier {
         let is_same = matches!((&self.lease, &renewed), (Some(old), Some(new)) if old.epoch == new.epoch);
         if !is_same {
             self.catalog = None;
+            if renewed.is_some() {
+                inbox::take_over_requests(&self.db, self.source_id).await?;
+            }
         }
         self.lease = renewed;
+        if !is_same && self.lease.is_some() {
+            // Pulls follow the lease.
+            (self.on_commit)();
+        }
         Ok(self.lease.is_some())
     }
 

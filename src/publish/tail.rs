@@ -46,8 +46,9 @@ impl Publisher {
     /// Follows the log until cancelled; then every feed ends.
     pub async fn run(&self, token: CancellationToken) {
         let mut is_failing = false;
+        let mut published = Vec::new();
         loop {
-            match self.read_on(&token).await {
+            match self.read_on(&token, &mut published).await {
                 Ok(()) if is_failing => {
                     is_failing = false;
                     tracing::info!("the change log is read again");
@@ -68,8 +69,10 @@ impl Publisher {
         self.stopped.cancel();
     }
 
-    async fn read_on(&self, token: &CancellationToken) -> Result<(), ReadError> {
-        let newest = self.reader.revisions().await?;
+    /// Reads up to the newest revisions, and leaves them in `published`.
+    async fn read_on(&self, token: &CancellationToken, published: &mut Vec<(i32, i64)>) -> Result<(), ReadError> {
+        let mut newest = self.reader.revisions().await?;
+        newest.sort_unstable();
         let mut behind = self.hub.advance(&newest);
         while !behind.is_empty() && !token.is_cancelled() {
             for (source_id, known) in behind {
@@ -90,6 +93,10 @@ impl Publisher {
                 Failpoint::Published.pass();
             }
             behind = self.hub.advance(&newest);
+        }
+        if newest.iter().any(|(_, revision)| *revision > 0) && newest != *published {
+            *published = newest;
+            Failpoint::Published.pass();
         }
         Ok(())
     }

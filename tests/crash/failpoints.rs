@@ -7,7 +7,7 @@ use crate::support::database::TestDatabase;
 use crate::support::socket::{Subscription, Told};
 use crate::support::{both, world};
 use serde_json::{Value, json};
-use simulator::{SignedWebhook, Simulator};
+use simulator::SignedWebhook;
 use std::collections::VecDeque;
 use std::time::Duration;
 

@@ -27,25 +27,20 @@ pub const READER: &str = "reader-key-for-tests-0123456789abcdef";
 /// Longest wait until nothing is left to do.
 const DRAIN: Duration = Duration::from_secs(60);
 
+type Reconfigure = Box<dyn FnOnce(&mut Config) + Send>;
+
 /// What an application under test starts with.
 pub struct Builder {
     database: TestDatabase,
-    seed: u64,
     profiles: usize,
     tolerance_seconds: Option<u32>,
-    configure: Vec<Box<dyn FnOnce(&mut Config) + Send>>,
+    configure: Vec<Reconfigure>,
 }
 
 impl Builder {
     /// About so many profiles upstream; 60 unless told otherwise.
     pub fn profiles(mut self, profiles: usize) -> Self {
         self.profiles = profiles;
-        self
-    }
-
-    /// The seed of the world.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
         self
     }
 
@@ -64,7 +59,7 @@ impl Builder {
 
     /// Starts the world and the service, with an empty mirror.
     pub async fn start(self) -> TestApp {
-        let simulator = Arc::new(world::start(self.seed, self.profiles).await);
+        let simulator = Arc::new(world::start(7, self.profiles).await);
         let mut config = configuration(&simulator, &self.database, self.tolerance_seconds);
         for change in self.configure {
             change(&mut config);
@@ -113,13 +108,7 @@ pub struct TestApp {
 impl TestApp {
     /// A builder with the world of seed 7.
     pub fn builder(database: &TestDatabase) -> Builder {
-        Builder {
-            database: database.clone(),
-            seed: 7,
-            profiles: 60,
-            tolerance_seconds: Some(86_400),
-            configure: Vec::new(),
-        }
+        Builder { database: database.clone(), profiles: 60, tolerance_seconds: Some(86_400), configure: Vec::new() }
     }
 
     /// A service whose mirror holds the world already.

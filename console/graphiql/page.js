@@ -1,12 +1,15 @@
 'use strict';
 
 // Put your access key into the Headers editor; each tab has one. It is sent with queries as a header and with
-// subscriptions in connection_init, and it is kept in this page only.
-const headers = JSON.stringify({ Authorization: 'Bearer KEY' }, null, 2);
+// subscriptions in connection_init, and it is kept in this page only. An address that ends in #key=… fills it in; what
+// stands behind the # never leaves the browser, and it is taken out of the address at once.
+const given = new URLSearchParams(location.hash.slice(1)).get('key');
+if (given) history.replaceState(null, '', location.pathname + location.search);
+const headers = JSON.stringify({ Authorization: `Bearer ${given ?? 'KEY'}` }, null, 2);
 
 const examples = [
-  `# Put your access key in place of KEY in the Headers editor below, then press the button with the two arrows
-# to load the documentation, and the triangle to ask.
+  `# The triangle asks. The access key stands in the Headers editor below;
+# after a new key, the two arrows load the documentation again.
 query Profiles($first: Int = 20, $after: String) {
   profiles(first: $first, after: $after, orderBy: [{ field: DISPLAY_NAME }]) {
     totalCount
@@ -73,10 +76,10 @@ socketUrl.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
 
 // A socket belongs to one key: another key in the Headers editor opens another socket.
 const sockets = new Map();
-function socketFor(given) {
-  const key = JSON.stringify(given ?? {});
+function socketFor(headers) {
+  const key = JSON.stringify(headers ?? {});
   if (!sockets.has(key)) {
-    sockets.set(key, graphqlWs.createClient({ url: socketUrl.href, connectionParams: given, lazy: true }));
+    sockets.set(key, graphqlWs.createClient({ url: socketUrl.href, connectionParams: headers, lazy: true }));
   }
   return sockets.get(key);
 }

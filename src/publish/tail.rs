@@ -87,6 +87,7 @@ impl Publisher {
                     return Ok(());
                 }
                 self.hub.publish(source_id, events);
+                Failpoint::Published.pass();
             }
             behind = self.hub.advance(&newest);
         }

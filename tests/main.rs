@@ -6,6 +6,7 @@
 //! - `crash`: the program killed at each durable step.
 //! - `door`: what senders of webhooks are answered.
 //! - `order`: which news wins.
+//! - `readme`: what the README tells people to try.
 //! - `rules`: what the code and the documents must keep to.
 //! - `storage`: what both databases must do alike before any stage is involved.
 //! - `streams`: subscriptions and cursors.
@@ -21,6 +22,7 @@ mod crash;
 mod door;
 mod events;
 mod order;
+mod readme;
 mod rules;
 mod storage;
 mod streams;

@@ -5,7 +5,7 @@
 // stands behind the # never leaves the browser, and it is taken out of the address at once.
 const given = new URLSearchParams(location.hash.slice(1)).get('key');
 if (given) history.replaceState(null, '', location.pathname + location.search);
-const headers = JSON.stringify({ Authorization: `Bearer ${given ?? 'KEY'}` }, null, 2);
+const headers = JSON.stringify({ Authorization: 'Bearer ' + (given ?? 'KEY') }, null, 2);
 
 const examples = [
   `# The triangle asks. The access key stands in the Headers editor below;

@@ -4,7 +4,8 @@ use crate::support::app::TestApp;
 use crate::support::both;
 use crate::support::webhook::{parallel_event, signed};
 use entity::{DeliveryKind, DeliveryState, delivery};
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
+use profile_mirror::db::Dialect;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 use simulator::FailureKind;
 use simulator::ProviderKind::Parallel;
@@ -73,5 +74,44 @@ both!(a_late_answer_does_not_end_a_request_that_news_has_renewed, |database| {
     second.release();
     app.drain().await;
     assert_eq!(score(&app, &person).await, 222, "the news is looked up all the same");
+    app.finish().await;
+});
+
+both!(a_profile_is_fetched_again_after_an_answer_that_could_not_be_applied, |database| {
+    let app = TestApp::imported(&database).await;
+    let person = a_person(&app);
+    let db = app.database().writer();
+    let (poison, antidote) = match database.dialect {
+        Dialect::Sqlite => (
+            format!(
+                "CREATE TRIGGER poison BEFORE UPDATE ON profile WHEN NEW.external_id = '{person}' \
+                 BEGIN SELECT RAISE(ABORT, 'poison'); END"
+            ),
+            "DROP TRIGGER poison",
+        ),
+        Dialect::Postgres => (
+            format!(
+                "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN RAISE EXCEPTION 'poison'; END $$; \
+                 CREATE TRIGGER poison BEFORE UPDATE ON profile FOR EACH ROW \
+                 WHEN (NEW.external_id = '{person}') EXECUTE FUNCTION poison()"
+            ),
+            "DROP TRIGGER poison ON profile",
+        ),
+    };
+    db.execute_unprepared(&poison).await.unwrap();
+    let before = fetches(&app).await;
+    set_score(&app, &person, 333).await;
+    until("the answer is parked", async || {
+        app.clock.advance_ms(2_000);
+        fetches(&app).await > before && newest(&app, DeliveryKind::Fetch).await == Some(DeliveryState::Parked)
+    })
+    .await;
+
+    db.execute_unprepared(antidote).await.unwrap();
+    set_score(&app, &person, 444).await;
+    until("it is fetched again", async || fetches(&app).await > before + 1).await;
+    app.drain().await;
+    assert_eq!(score(&app, &person).await, 444);
     app.finish().await;
 });

@@ -102,7 +102,8 @@ pub(super) struct Batch<'a> {
     verdicts: Vec<(Option<Handle>, verdict::Model)>,
     wishes: BTreeMap<String, Wish>,
     pub again: BTreeMap<i64, Again>,
-    pub done_requests: Vec<i64>,
+    /// Answered requests, each with the position at which its answer was asked for.
+    pub done_requests: Vec<(i64, i64)>,
     cancelled: Vec<String>,
     revision: i64,
 }
@@ -391,7 +392,7 @@ impl<'a> Batch<'a> {
     }
 
     async fn flush_requests(self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
-        let done: Vec<i64> = self.done_requests.into_iter().filter(|id| !self.again.contains_key(id)).collect();
+        let done: Vec<_> = self.done_requests.into_iter().filter(|(id, _)| !self.again.contains_key(id)).collect();
         let again: Vec<Again> = self.again.into_values().collect();
         write::settle_requests(transaction, self.now, &done, &again).await?;
         write::cancel_requests(transaction, self.source_id, &self.cancelled).await?;

@@ -243,7 +243,7 @@ async fn load_requests(transaction: &DatabaseTransaction, deliveries: &[Read]) -
 /// Takes one delivery and says how it ends.
 fn take_delivery(batch: &mut Batch<'_>, delivery: &Read, requests: &Requests) -> (i64, Option<String>, Settlement) {
     let request = delivery.origin.request_id.and_then(|id| requests.get(&id));
-    batch.done_requests.extend(delivery.origin.request_id);
+    batch.done_requests.extend(delivery.origin.request_id.zip(delivery.origin.started_at));
     let decoded = match &delivery.decoded {
         Ok(decoded) => decoded,
         Err(problem) => {

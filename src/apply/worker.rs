@@ -6,7 +6,8 @@ use super::step;
 use crate::clock::SharedClock;
 use crate::db::Database;
 use crate::failpoint::Failpoint;
-use crate::inbox::{self, Lease, Settlement, Taken};
+use crate::inbox::{self, Context, Lease, Settlement, Taken};
+use crate::mirror::write;
 use futures::FutureExt;
 use provider::Provider;
 use sea_orm::DbErr;
@@ -143,9 +144,10 @@ impl Applier {
         match self.try_batch(taken.clone()).await {
             Err(error) if is_of_the_delivery(&error) => {
                 for delivery in taken {
-                    let (id, attempts) = (delivery.id, delivery.attempts);
+                    let (id, attempts) = (delivery.id, delivery.attempts + 1);
+                    let context = Context::from_json(delivery.context.as_ref());
                     match self.try_batch(vec![delivery]).await {
-                        Err(error) if is_of_the_delivery(&error) => self.put_off(id, attempts + 1, &error).await?,
+                        Err(error) if is_of_the_delivery(&error) => self.put_off(id, context, attempts, &error).await?,
                         outcome => outcome?,
                     }
                 }
@@ -190,7 +192,15 @@ impl Applier {
         Ok(())
     }
 
-    async fn put_off(&self, id: i64, attempts: i32, error: &ApplyError) -> Result<(), ApplyError> {
+    /// Puts a delivery off or parks it. A fetch request whose answer is parked is over: news asks for another.
+    async fn put_off(
+        &self,
+        id: i64,
+        context: Option<Context>,
+        attempts: i32,
+        error: &ApplyError,
+    ) -> Result<(), ApplyError> {
+        let Some(lease) = &self.lease else { return Err(ApplyError::LeaseLost) };
         let now = self.clock.now();
         tracing::error!(source = self.source_name, delivery = id, attempts, error = %chain(error), "apply a delivery");
         let settlement = match policy::after_failed_apply(
@@ -202,6 +212,15 @@ impl Applier {
             Failed::Park(reason) => Settlement::Parked(reason),
         };
         let transaction = self.db.begin().await?;
+        // Whoever holds the lease now may have applied it already.
+        if lease.fence(&transaction, now, None).await?.is_none() {
+            return Err(ApplyError::LeaseLost);
+        }
+        if let (Settlement::Parked(_), Some(context)) = (&settlement, context)
+            && let Some(request_id) = context.request_id
+        {
+            write::settle_requests(&transaction, now, &[(request_id, context.started_at)], &[]).await?;
+        }
         inbox::settle(&transaction, now, &[(id, None, settlement)]).await?;
         transaction.commit().await?;
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::db::Database;
 use entity::{DeliveryKind, DeliveryState, Moment, delivery};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{
     ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect,
@@ -44,7 +44,8 @@ pub async fn take(db: &Database, source_id: i32, now: Moment, count: u64, max_by
     let due = delivery::Entity::find()
         .filter(Column::SourceId.eq(source_id))
         .filter(Expr::cust("state = 'pending'"))
-        .filter(Column::NextAttemptAt.lte(now))
+        // What is new is due whatever time the instance that kept it thinks it is.
+        .filter(Condition::any().add(Column::Attempts.eq(0)).add(Column::NextAttemptAt.lte(now)))
         .order_by_asc(Column::Id);
     let sizes = due
         .clone()

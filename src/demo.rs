@@ -14,7 +14,7 @@ use clap::Args;
 use entity::{profile, relationship, subprofile};
 use futures::future::join_all;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use sea_orm::PaginatorTrait;
+use sea_orm::{ActiveEnum, PaginatorTrait};
 use simulator::{ProviderKind, Simulator, SimulatorOptions, live};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -120,6 +120,7 @@ fn configuration(simulator: &Simulator, database_url: &str, port: u16, key: &str
 
 /// Imports the three sources side by side, with a bar for each.
 async fn import_all(running: &Running) -> anyhow::Result<()> {
+    println!("First import");
     let bars = MultiProgress::new();
     let style = ProgressStyle::with_template("  {prefix:<24} {bar:24} {pos:>7} rows  {elapsed:>4}  {msg}")
         .context("draw the bars")?;
@@ -145,7 +146,6 @@ async fn import_all(running: &Running) -> anyhow::Result<()> {
             anyhow::Ok(())
         }
     });
-    println!("First import");
     join_all(imports).await.into_iter().collect::<anyhow::Result<()>>()?;
     running.drain(Duration::from_secs(60)).await.context("apply what was imported")?;
     let reader = running.database().reader();
@@ -210,9 +210,9 @@ fn time_of_day() -> String {
 fn describe(event: &Event) -> String {
     let profile = event.profile.as_deref();
     let name = profile.and_then(|profile| profile.display_name.as_deref()).unwrap_or("somebody");
-    let status = profile.map(|profile| format!("{:?}", profile.status)).unwrap_or_default();
+    let status = profile.map(|profile| profile.status.to_value().to_uppercase()).unwrap_or_default();
     let fields = event.change.fields.as_array().map(Vec::as_slice).unwrap_or_default();
     let fields: Vec<&str> = fields.iter().filter_map(|field| field.get("name")?.as_str()).take(4).collect();
-    let fields = if fields.is_empty() { String::new() } else { format!("  [{}]", fields.join(", ")) };
-    format!("{:?}: {name}, {status}{fields}", event.change.kind)
+    let fields = if fields.is_empty() { String::new() } else { format!(": {}", fields.join(", ")) };
+    format!("{:<20} {name} ({status}){fields}", event.change.kind.to_value().to_uppercase())
 }

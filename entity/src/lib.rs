@@ -1,7 +1,7 @@
 //! The tables of the mirror as sea-orm models, one file a table, with scoped finders.
 //!
 //! Every table of one source carries `source_id`, and finders take it, so that a query that forgets
-//! the source looks wrong at once. Times are [`Moment`]s. Sets of words are enums in [`word`].
+//! the source looks wrong at once. Times are [`Moment`]s. Sets of words are enums in `word`.
 
 pub mod change;
 pub mod collection;

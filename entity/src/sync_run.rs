@@ -31,10 +31,8 @@ pub struct Model {
     pub rows_expected: Option<i64>,
     /// What stopped it.
     pub error: Option<String>,
-    /// Instance that carries it out.
+    /// Instance that carries it out: the holder of the source's lease.
     pub holder: Option<String>,
-    /// Another instance may take it over then.
-    pub claimed_until: Moment,
 }
 
 /// Joins are written where they are needed; none is declared here.

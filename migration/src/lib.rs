@@ -27,3 +27,19 @@ impl MigratorTrait for Migrator {
         ]
     }
 }
+
+/// Indexes are written as statements: partial ones read the same on both databases, and the builder has none.
+async fn create_indexes(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
+    for statement in statements {
+        manager.get_connection().execute_unprepared(statement).await?;
+    }
+    Ok(())
+}
+
+/// Drops tables in this order.
+async fn drop_tables(manager: &SchemaManager<'_>, names: &[&'static str]) -> Result<(), DbErr> {
+    for name in names {
+        manager.drop_table(Table::drop().table(*name).take()).await?;
+    }
+    Ok(())
+}

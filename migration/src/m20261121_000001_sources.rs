@@ -1,12 +1,12 @@
 //! Sources and their moving state.
 
+use crate::{create_indexes, drop_tables};
 use sea_orm_migration::{prelude::*, schema::*};
 
 /// Sources and their moving state.
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// Written out because partial indexes read the same on both databases and the builder has none.
 const INDEXES: &[&str] = &["CREATE UNIQUE INDEX source_name ON source (name)"];
 
 #[async_trait::async_trait]
@@ -53,15 +53,10 @@ impl MigrationTrait for Migration {
                     .take(),
             )
             .await?;
-        for statement in INDEXES {
-            manager.get_connection().execute_unprepared(statement).await?;
-        }
-        Ok(())
+        create_indexes(manager, INDEXES).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.drop_table(Table::drop().table("source_state").take()).await?;
-        manager.drop_table(Table::drop().table("source").take()).await?;
-        Ok(())
+        drop_tables(manager, &["source_state", "source"]).await
     }
 }

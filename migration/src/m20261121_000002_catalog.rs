@@ -1,12 +1,12 @@
 //! Profile types, collections, field definitions, interests, relationship types.
 
+use crate::{create_indexes, drop_tables};
 use sea_orm_migration::{prelude::*, schema::*};
 
 /// Profile types, collections, field definitions, interests, relationship types.
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// Written out because partial indexes read the same on both databases and the builder has none.
 const INDEXES: &[&str] = &[
     "CREATE UNIQUE INDEX profile_type_external_id ON profile_type (source_id, external_id)",
     "CREATE UNIQUE INDEX collection_external_id ON collection (source_id, external_id)",
@@ -145,18 +145,10 @@ impl MigrationTrait for Migration {
                     .take(),
             )
             .await?;
-        for statement in INDEXES {
-            manager.get_connection().execute_unprepared(statement).await?;
-        }
-        Ok(())
+        create_indexes(manager, INDEXES).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.drop_table(Table::drop().table("relationship_type").take()).await?;
-        manager.drop_table(Table::drop().table("interest").take()).await?;
-        manager.drop_table(Table::drop().table("field_definition").take()).await?;
-        manager.drop_table(Table::drop().table("collection").take()).await?;
-        manager.drop_table(Table::drop().table("profile_type").take()).await?;
-        Ok(())
+        drop_tables(manager, &["relationship_type", "interest", "field_definition", "collection", "profile_type"]).await
     }
 }

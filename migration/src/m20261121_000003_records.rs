@@ -1,12 +1,12 @@
 //! Profiles, their interests, subprofiles, relationships, lifecycle.
 
+use crate::{create_indexes, drop_tables};
 use sea_orm_migration::{prelude::*, schema::*};
 
 /// Profiles, their interests, subprofiles, relationships, lifecycle.
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// Written out because partial indexes read the same on both databases and the builder has none.
 const INDEXES: &[&str] = &[
     "CREATE UNIQUE INDEX profile_external_id ON profile (source_id, external_id)",
     "CREATE INDEX profile_of_type ON profile (profile_type_id, id)",
@@ -201,18 +201,11 @@ impl MigrationTrait for Migration {
                     .take(),
             )
             .await?;
-        for statement in INDEXES {
-            manager.get_connection().execute_unprepared(statement).await?;
-        }
-        Ok(())
+        create_indexes(manager, INDEXES).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.drop_table(Table::drop().table("lifecycle_transition").take()).await?;
-        manager.drop_table(Table::drop().table("relationship").take()).await?;
-        manager.drop_table(Table::drop().table("subprofile").take()).await?;
-        manager.drop_table(Table::drop().table("profile_interest").take()).await?;
-        manager.drop_table(Table::drop().table("profile").take()).await?;
-        Ok(())
+        drop_tables(manager, &["lifecycle_transition", "relationship", "subprofile", "profile_interest", "profile"])
+            .await
     }
 }

@@ -1,12 +1,12 @@
 //! Deliveries, fetch requests, runs.
 
+use crate::{create_indexes, drop_tables};
 use sea_orm_migration::{prelude::*, schema::*};
 
 /// Deliveries, fetch requests, runs.
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// Written out because partial indexes read the same on both databases and the builder has none.
 const INDEXES: &[&str] = &[
     "CREATE INDEX delivery_position ON delivery (source_id, id)",
     "CREATE UNIQUE INDEX delivery_dedupe_key ON delivery (source_id, dedupe_key)",
@@ -92,7 +92,6 @@ impl MigrationTrait for Migration {
                     .col(big_integer_null("rows_expected"))
                     .col(text_null("error"))
                     .col(text_null("holder"))
-                    .col(big_integer("claimed_until"))
                     .foreign_key(
                         ForeignKey::create()
                             .name("sync_run_source_id")
@@ -102,16 +101,10 @@ impl MigrationTrait for Migration {
                     .take(),
             )
             .await?;
-        for statement in INDEXES {
-            manager.get_connection().execute_unprepared(statement).await?;
-        }
-        Ok(())
+        create_indexes(manager, INDEXES).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.drop_table(Table::drop().table("sync_run").take()).await?;
-        manager.drop_table(Table::drop().table("fetch_request").take()).await?;
-        manager.drop_table(Table::drop().table("delivery").take()).await?;
-        Ok(())
+        drop_tables(manager, &["sync_run", "fetch_request", "delivery"]).await
     }
 }

@@ -1,12 +1,12 @@
 //! Verdicts and the change log.
 
+use crate::{create_indexes, drop_tables};
 use sea_orm_migration::{prelude::*, schema::*};
 
 /// Verdicts and the change log.
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// Written out because partial indexes read the same on both databases and the builder has none.
 const INDEXES: &[&str] = &[
     "CREATE INDEX verdict_profile ON verdict (profile_id, id)",
     "CREATE INDEX verdict_delivery ON verdict (delivery_id)",
@@ -58,15 +58,10 @@ impl MigrationTrait for Migration {
                     .take(),
             )
             .await?;
-        for statement in INDEXES {
-            manager.get_connection().execute_unprepared(statement).await?;
-        }
-        Ok(())
+        create_indexes(manager, INDEXES).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.drop_table(Table::drop().table("change").take()).await?;
-        manager.drop_table(Table::drop().table("verdict").take()).await?;
-        Ok(())
+        drop_tables(manager, &["change", "verdict"]).await
     }
 }

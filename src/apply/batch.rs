@@ -7,7 +7,7 @@ use entity::{
     relationship, subprofile, verdict,
 };
 use provider::{DeliveryKind, InterestSeen, Provider, Target, Version};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ActiveEnum, ConnectionTrait, DbErr};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -102,7 +102,9 @@ pub(super) struct Batch<'a> {
     verdicts: Vec<(Option<Handle>, verdict::Model)>,
     wishes: BTreeMap<String, Wish>,
     pub again: BTreeMap<i64, Again>,
-    pub done_requests: Vec<i64>,
+    /// Answered requests, each with the position at which its answer was asked for.
+    pub done_requests: Vec<(i64, i64)>,
+    cancelled: Vec<String>,
     revision: i64,
 }
 
@@ -130,6 +132,7 @@ impl<'a> Batch<'a> {
             wishes: BTreeMap::new(),
             again: BTreeMap::new(),
             done_requests: Vec::new(),
+            cancelled: Vec::new(),
             revision,
         }
     }
@@ -327,6 +330,13 @@ impl<'a> Batch<'a> {
         self.wish(Target::Profile { id: external_id.to_owned() }, origin, reason, 0, false);
     }
 
+    /// Drops what was wished for a profile: there is nothing to look up any more.
+    pub fn cancel_wishes(&mut self, external_id: &str) {
+        let key = write::target_key(&Target::Profile { id: external_id.to_owned() });
+        self.wishes.remove(&key);
+        self.cancelled.push(key);
+    }
+
     /// Writes everything that changed.
     pub async fn flush(mut self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
         let dirty = self.profiles.iter().filter(|work| work.is_dirty).map(|work| work.row.clone());
@@ -382,9 +392,10 @@ impl<'a> Batch<'a> {
     }
 
     async fn flush_requests(self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
-        let done: Vec<i64> = self.done_requests.into_iter().filter(|id| !self.again.contains_key(id)).collect();
+        let done: Vec<_> = self.done_requests.into_iter().filter(|(id, _)| !self.again.contains_key(id)).collect();
         let again: Vec<Again> = self.again.into_values().collect();
         write::settle_requests(transaction, self.now, &done, &again).await?;
+        write::cancel_requests(transaction, self.source_id, &self.cancelled).await?;
         write::write_wishes(transaction, self.source_id, self.now, self.wishes.into_values().collect()).await
     }
 }
@@ -443,6 +454,12 @@ pub(super) fn differences(before: &Value, after: &Map<String, Value>) -> Vec<Val
 /// A difference in something that is not a field.
 pub(super) fn attribute(name: &str, before: impl serde::Serialize, after: impl serde::Serialize) -> Value {
     json!({"name": name, "before": before, "after": after, "attribute": true})
+}
+
+/// A change of status, in the words of the schema.
+pub(super) fn status_attribute(before: Option<Status>, after: Status) -> Value {
+    let word = |status: Status| status.to_value().to_ascii_uppercase();
+    attribute("status", before.map(word), word(after))
 }
 
 /// A 64-bit hash of content: the first bytes of SHA-256 over its canonical JSON.

@@ -1,6 +1,6 @@
 //! Takes lifecycle transitions that events tell, and buries what is gone.
 
-use super::batch::{Batch, Handle, Judged, Origin, Versioned, attribute, content_hash};
+use super::batch::{Batch, Handle, Judged, Origin, Versioned, content_hash, status_attribute};
 use super::lifecycle::{Transition, judge_event};
 use super::profiles::kind_of;
 use super::{freshness, relationships, subprofiles};
@@ -73,12 +73,14 @@ fn take_effect(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &L
     row.status_since = Some(Moment::from(seen.at));
     row.status_position = origin.position;
     row.scheduled_for = None;
+    // The provider's own word for it comes with the fetch.
+    row.upstream_status = None;
     note_date(batch, profile, seen);
     match to {
         Status::Deleted => bury(batch, origin, profile, version),
         Status::Anonymized => anonymize(batch, origin, profile),
         Status::Open | Status::Closed | Status::ScheduledForDeletion => {
-            let changed = vec![attribute("status", from, to)];
+            let changed = vec![status_attribute(Some(from), to)];
             batch.change(profile, kind_of(to), (RecordKind::Profile, &seen.profile), changed, origin);
         }
     }
@@ -137,6 +139,7 @@ fn anonymize(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
     row.position = origin.position;
     row.delivery_id = Some(origin.position);
     let id = row.external_id.clone();
+    batch.cancel_wishes(&id);
     batch.change(profile, ChangeKind::Anonymized, (RecordKind::Profile, &id), Vec::new(), origin);
 }
 

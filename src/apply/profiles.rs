@@ -1,6 +1,8 @@
 //! Takes the whole state of a profile, as a webhook, page or fetch shows it.
 
-use super::batch::{Batch, Handle, Judged, Origin, Versioned, attribute, content_hash, differences, sorted};
+use super::batch::{
+    Batch, Handle, Judged, Origin, Versioned, attribute, content_hash, differences, sorted, status_attribute,
+};
 use super::freshness::{self, Judgement, Observed, Stored};
 use super::lifecycle;
 use super::relationships;
@@ -153,10 +155,9 @@ fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: 
     let id = work.row.external_id.clone();
 
     if was_deleted {
-        let from = Status::Deleted;
         let to = seen.status.map_or(Status::Open, Status::from);
         set_status(batch, origin, profile, to, seen.scheduled_for.map(Moment::from));
-        changed.push(attribute("status", from, to));
+        changed.push(status_attribute(Some(Status::Deleted), to));
         batch.change(profile, ChangeKind::Created, (RecordKind::Profile, &id), changed, origin);
         derive(batch, origin, profile);
         return;
@@ -169,7 +170,7 @@ fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: 
         if !told_before {
             set_status(batch, origin, profile, status, seen.scheduled_for.map(Moment::from));
         }
-        changed.push(attribute("status", Value::Null, status));
+        changed.push(status_attribute(None, status));
         batch.change(profile, ChangeKind::Created, (RecordKind::Profile, &id), changed, origin);
         derive(batch, origin, profile);
         announce_waiting(batch, origin, profile);
@@ -229,9 +230,15 @@ fn show_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &P
         }
         return;
     }
-    let changed = vec![attribute("status", from, to)];
+    let mut changed = vec![status_attribute(Some(from), to)];
     set_status(batch, origin, profile, to, scheduled_for);
     if from != to {
+        // The provider's own word for the new status is part of the same change.
+        let row = &mut batch.get_mut(profile).row;
+        if seen.upstream_status.is_some() && seen.upstream_status != row.upstream_status {
+            changed.push(attribute("upstreamStatus", &row.upstream_status, &seen.upstream_status));
+            row.upstream_status.clone_from(&seen.upstream_status);
+        }
         batch.change(profile, kind_of(to), (RecordKind::Profile, &id), changed, origin);
     }
 }

@@ -12,6 +12,7 @@ use entity::{Decision, Moment, RecordKind, fetch_request};
 use provider::{DecodeError, Decoded, Delivery, DeliveryKind, Observation, Provider, Status, Target};
 use sea_orm::DatabaseTransaction;
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A delivery, read.
@@ -33,7 +34,9 @@ pub(super) fn read(provider: &dyn Provider, taken: Taken) -> Read {
         page: context.as_ref().and_then(|context| context.page.as_ref()),
         is_missing: context.as_ref().is_some_and(|context| context.is_missing),
     };
-    let decoded = provider.decode(&delivery);
+    // One delivery that a provider cannot cope with must not stop the others.
+    let decoded = catch_unwind(AssertUnwindSafe(|| provider.decode(&delivery)))
+        .unwrap_or_else(|_| Err(DecodeError("reading it failed inside the service; the log has the place".to_owned())));
     let cause = match (&decoded, delivery.kind) {
         (Ok(Decoded { event: Some(event), .. }), _) => event.clone(),
         (_, DeliveryKind::Webhook) => "webhook".to_owned(),
@@ -240,7 +243,7 @@ async fn load_requests(transaction: &DatabaseTransaction, deliveries: &[Read]) -
 /// Takes one delivery and says how it ends.
 fn take_delivery(batch: &mut Batch<'_>, delivery: &Read, requests: &Requests) -> (i64, Option<String>, Settlement) {
     let request = delivery.origin.request_id.and_then(|id| requests.get(&id));
-    batch.done_requests.extend(delivery.origin.request_id);
+    batch.done_requests.extend(delivery.origin.request_id.zip(delivery.origin.started_at));
     let decoded = match &delivery.decoded {
         Ok(decoded) => decoded,
         Err(problem) => {

@@ -6,9 +6,12 @@ use super::step;
 use crate::clock::SharedClock;
 use crate::db::Database;
 use crate::failpoint::Failpoint;
-use crate::inbox::{self, Lease, Settlement, Taken};
+use crate::inbox::{self, Context, Lease, Settlement, Taken};
+use crate::mirror::write;
+use futures::FutureExt;
 use provider::Provider;
 use sea_orm::DbErr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -32,6 +35,9 @@ pub enum ApplyError {
     /// The database refused.
     #[error("apply a batch")]
     Database(#[from] DbErr),
+    /// The code failed on what a delivery says.
+    #[error("apply a batch: the service failed on it, the log has the place")]
+    Panicked,
 }
 
 /// Applies the deliveries of one source.
@@ -76,7 +82,6 @@ impl Applier {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     failures += 1;
-                    self.catalog = None;
                     if matches!(error, ApplyError::LeaseLost) {
                         self.lease = None;
                     } else {
@@ -130,23 +135,27 @@ impl Applier {
         let is_same = matches!((&self.lease, &renewed), (Some(old), Some(new)) if old.epoch == new.epoch);
         if !is_same {
             self.catalog = None;
+            if renewed.is_some() {
+                inbox::take_over_requests(&self.db, self.source_id).await?;
+            }
         }
         self.lease = renewed;
+        if !is_same && self.lease.is_some() {
+            // Pulls follow the lease.
+            (self.on_commit)();
+        }
         Ok(self.lease.is_some())
     }
 
     /// Applies a batch; if it fails, each delivery on its own, so that one bad one stops no other.
     async fn apply_taken(&mut self, taken: Vec<Taken>) -> Result<(), ApplyError> {
-        match self.apply_batch(taken.clone()).await {
-            Err(ApplyError::Database(error)) if !is_outage(&error) => {
-                self.catalog = None;
+        match self.try_batch(taken.clone()).await {
+            Err(error) if is_of_the_delivery(&error) => {
                 for delivery in taken {
-                    let (id, attempts) = (delivery.id, delivery.attempts);
-                    match self.apply_batch(vec![delivery]).await {
-                        Err(ApplyError::Database(error)) if !is_outage(&error) => {
-                            self.catalog = None;
-                            self.put_off(id, attempts + 1, &error).await?;
-                        }
+                    let (id, attempts) = (delivery.id, delivery.attempts + 1);
+                    let context = Context::from_json(delivery.context.as_ref());
+                    match self.try_batch(vec![delivery]).await {
+                        Err(error) if is_of_the_delivery(&error) => self.put_off(id, context, attempts, &error).await?,
                         outcome => outcome?,
                     }
                 }
@@ -154,6 +163,16 @@ impl Applier {
             }
             outcome => outcome,
         }
+    }
+
+    /// Applies a batch. Whatever fails, nothing of it is kept, in memory neither.
+    async fn try_batch(&mut self, taken: Vec<Taken>) -> Result<(), ApplyError> {
+        let outcome = AssertUnwindSafe(self.apply_batch(taken)).catch_unwind().await;
+        let outcome = outcome.unwrap_or(Err(ApplyError::Panicked));
+        if outcome.is_err() {
+            self.catalog = None;
+        }
+        outcome
     }
 
     async fn apply_batch(&mut self, taken: Vec<Taken>) -> Result<(), ApplyError> {
@@ -172,7 +191,7 @@ impl Applier {
         };
         let mut catalog = match self.catalog.take() {
             Some(catalog) => catalog,
-            None => Catalog::load(self.db.reader(), self.source_id).await?,
+            None => Catalog::load(self.db.primary(), self.source_id).await?,
         };
         let now = self.clock.now();
         step::apply(&self.db, &lease, &self.provider, &mut catalog, now, &deliveries).await?;
@@ -181,30 +200,50 @@ impl Applier {
         Ok(())
     }
 
-    async fn put_off(&self, id: i64, attempts: i32, error: &DbErr) -> Result<(), ApplyError> {
+    /// Puts a delivery off or parks it. A fetch request whose answer is parked is over: news asks for another.
+    async fn put_off(
+        &self,
+        id: i64,
+        context: Option<Context>,
+        attempts: i32,
+        error: &ApplyError,
+    ) -> Result<(), ApplyError> {
+        let Some(lease) = &self.lease else { return Err(ApplyError::LeaseLost) };
         let now = self.clock.now();
-        tracing::error!(source = self.source_name, delivery = id, attempts, %error, "apply a delivery");
-        let settlement =
-            match policy::after_failed_apply(attempts, now, "the database refused what it says; see the log") {
-                Failed::Retry(at) => Settlement::Retried(at, attempts),
-                Failed::Park(reason) => Settlement::Parked(reason),
-            };
+        tracing::error!(source = self.source_name, delivery = id, attempts, error = %chain(error), "apply a delivery");
+        let settlement = match policy::after_failed_apply(
+            attempts,
+            now,
+            "the database or the service failed on what it says; the log has the cause",
+        ) {
+            Failed::Retry(at) => Settlement::Retried(at, attempts),
+            Failed::Park(reason) => Settlement::Parked(reason),
+        };
         let transaction = self.db.begin().await?;
+        // Whoever holds the lease now may have applied it already.
+        if lease.fence(&transaction, now, None).await?.is_none() {
+            return Err(ApplyError::LeaseLost);
+        }
+        if let (Settlement::Parked(_), Some(context)) = (&settlement, context)
+            && let Some(request_id) = context.request_id
+        {
+            write::settle_requests(&transaction, now, &[(request_id, context.started_at)], &[]).await?;
+        }
         inbox::settle(&transaction, now, &[(id, None, settlement)]).await?;
         transaction.commit().await?;
         Ok(())
     }
 }
 
-/// The database cannot be reached or is busy: not the delivery's fault.
-fn is_outage(error: &DbErr) -> bool {
+/// Whether it is the delivery's fault, and not the database's that cannot be reached or is busy.
+fn is_of_the_delivery(error: &ApplyError) -> bool {
     match error {
-        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
-        other => {
+        ApplyError::LeaseLost | ApplyError::Database(DbErr::Conn(_) | DbErr::ConnectionAcquire(_)) => false,
+        ApplyError::Panicked => true,
+        ApplyError::Database(other) => {
             let text = other.to_string();
-            ["database is locked", "disk", "connection", "Connection", "I/O", "shutting down"]
-                .iter()
-                .any(|sign| text.contains(sign))
+            let signs = ["database is locked", "disk", "connection", "Connection", "I/O", "shutting down"];
+            !signs.iter().any(|sign| text.contains(sign))
         }
     }
 }

@@ -57,9 +57,17 @@ impl Database {
         &self.writer
     }
 
-    /// The side for queries; on SQLite it cannot write.
+    /// The side for queries of clients; on SQLite it cannot write, on PostgreSQL it may be a replica.
     pub fn reader(&self) -> &DatabaseConnection {
         &self.reader
+    }
+
+    /// The side for reads that must see the newest commit: never a replica.
+    pub fn primary(&self) -> &DatabaseConnection {
+        match self.dialect {
+            Dialect::Sqlite => &self.reader,
+            Dialect::Postgres => &self.writer,
+        }
     }
 
     /// Which database this is.

@@ -128,3 +128,11 @@ pub fn json_field_plain(dialect: Dialect, column: &str, name: &str) -> SimpleExp
         ),
     }
 }
+
+/// A text with its ASCII letters in lower case. SQLite folds no others, and PostgreSQL does so where it is told to.
+pub fn fold_case(dialect: Dialect, text: SimpleExpr) -> SimpleExpr {
+    match dialect {
+        Dialect::Sqlite => Expr::cust_with_exprs("lower(?)", [text]),
+        Dialect::Postgres => Expr::cust_with_exprs("lower($1 COLLATE \"C\")", [text]),
+    }
+}

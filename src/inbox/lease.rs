@@ -3,7 +3,7 @@
 use crate::db::Database;
 use entity::{Moment, source_state};
 use sea_orm::sea_query::{Condition, Expr, Query};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter};
+use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter};
 
 /// How long a lease holds without being renewed, milliseconds. Another instance takes over after it.
 const LEASE_MS: i64 = 4_000;
@@ -69,6 +69,31 @@ impl Lease {
             .await
             .map(drop)
     }
+}
+
+/// Whether an instance holds the lease on a source now. Pulls and imports follow the lease, so that
+/// whoever takes it over also takes over what was under way.
+///
+/// # Errors
+/// The database's own error.
+pub async fn is_held(db: &Database, source_id: i32, holder: &str, now: Moment) -> Result<bool, DbErr> {
+    let state = source_state::Entity::find_by_id(source_id).one(db.primary()).await?;
+    Ok(state.is_some_and(|state| state.lease_holder.as_deref() == Some(holder) && state.lease_until >= now))
+}
+
+/// Makes fetch requests that the holder before had under way wait again: its answers may never come.
+///
+/// # Errors
+/// The database's own error.
+pub async fn take_over_requests(db: &Database, source_id: i32) -> Result<(), DbErr> {
+    use entity::{FetchState, fetch_request};
+    fetch_request::Entity::update_many()
+        .col_expr(fetch_request::Column::State, Expr::value(FetchState::Pending.to_value()))
+        .filter(fetch_request::Column::SourceId.eq(source_id))
+        .filter(fetch_request::Column::State.eq(FetchState::Running))
+        .exec(db.writer())
+        .await
+        .map(drop)
 }
 
 /// Takes or renews the lease on a source; `None` while another instance holds it.

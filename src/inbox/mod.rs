@@ -16,5 +16,5 @@ mod take;
 pub use append::{Along, AppendError, Appended, Inbox, NewDelivery};
 pub use backlog::{Backlog, backlog};
 pub use context::Context;
-pub use lease::{Lease, renew};
+pub use lease::{Lease, is_held, renew, take_over_requests};
 pub use take::{Settlement, Taken, count_pending, head, settle, take};

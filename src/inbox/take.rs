@@ -2,7 +2,7 @@
 
 use crate::db::Database;
 use entity::{DeliveryKind, DeliveryState, Moment, delivery};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{
     ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect,
@@ -44,7 +44,8 @@ pub async fn take(db: &Database, source_id: i32, now: Moment, count: u64, max_by
     let due = delivery::Entity::find()
         .filter(Column::SourceId.eq(source_id))
         .filter(Expr::cust("state = 'pending'"))
-        .filter(Column::NextAttemptAt.lte(now))
+        // What is new is due whatever time the instance that kept it thinks it is.
+        .filter(Condition::any().add(Column::Attempts.eq(0)).add(Column::NextAttemptAt.lte(now)))
         .order_by_asc(Column::Id);
     let sizes = due
         .clone()
@@ -52,7 +53,7 @@ pub async fn take(db: &Database, source_id: i32, now: Moment, count: u64, max_by
         .columns([Column::Id, Column::BodyBytes])
         .limit(count)
         .into_model::<Size>()
-        .all(db.reader())
+        .all(db.primary())
         .await?;
     let mut bytes = 0;
     let fitting: Vec<i64> = sizes
@@ -77,7 +78,7 @@ pub async fn take(db: &Database, source_id: i32, now: Moment, count: u64, max_by
             Column::Attempts,
         ])
         .into_model::<Taken>()
-        .all(db.reader())
+        .all(db.primary())
         .await
 }
 
@@ -158,6 +159,6 @@ pub async fn count_pending(db: &Database, source_id: i32) -> Result<u64, DbErr> 
     delivery::Entity::find()
         .filter(delivery::Column::SourceId.eq(source_id))
         .filter(Expr::cust("state = 'pending'"))
-        .count(db.reader())
+        .count(db.primary())
         .await
 }

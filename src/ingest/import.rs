@@ -7,7 +7,7 @@ use crate::db::Database;
 use crate::inbox::{self, Along, Context, Inbox, NewDelivery};
 use entity::{DeliveryKind, RunState, source_state, sync_run};
 use provider::{Page, Provider};
-use sea_orm::sea_query::{Condition, Expr};
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveEnum, ActiveValue::NotSet, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
 };
@@ -20,8 +20,6 @@ use tokio_util::sync::CancellationToken;
 const MAX_ATTEMPTS: i32 = 7;
 /// Deliveries of the source that may wait for apply before the next page is asked for.
 const MAX_PENDING: u64 = 8;
-/// A run is taken over by another instance when its holder is silent for this long, milliseconds.
-const CLAIM_MS: i64 = 120_000;
 
 /// Imports one source.
 #[derive(Clone)]
@@ -96,11 +94,11 @@ impl Importer {
     /// # Errors
     /// The database's own error.
     pub async fn is_due_at_start(&self) -> Result<bool, DbErr> {
-        let state = source_state::Entity::find_by_id(self.source_id).one(self.db.reader()).await?;
+        let state = source_state::Entity::find_by_id(self.source_id).one(self.db.primary()).await?;
         let interrupted = sync_run::Entity::find()
             .filter(sync_run::Column::SourceId.eq(self.source_id))
             .filter(sync_run::Column::State.eq(RunState::Running))
-            .one(self.db.reader())
+            .one(self.db.primary())
             .await?;
         Ok(interrupted.is_some() || state.is_none_or(|state| state.last_complete_sync_at.is_none()))
     }
@@ -114,7 +112,7 @@ impl Importer {
         &self,
         cause: &str,
         stop: &CancellationToken,
-        on_progress: impl Fn(&Progress) + Send,
+        on_progress: &(impl Fn(&Progress) + Sync),
     ) -> Result<Progress, ImportError> {
         let run = self.claim(cause).await?;
         let mut pages = read_checkpoint(&run);
@@ -142,6 +140,9 @@ impl Importer {
     async fn claim(&self, cause: &str) -> Result<sync_run::Model, ImportError> {
         use sync_run::Column;
         let now = self.clock.now();
+        if !inbox::is_held(&self.db, self.source_id, &self.instance, now).await? {
+            return Err(ImportError::HeldElsewhere);
+        }
         let open = sync_run::Entity::find()
             .filter(Column::SourceId.eq(self.source_id))
             .filter(Column::State.eq(RunState::Running))
@@ -162,33 +163,24 @@ impl Importer {
                 rows_expected: Set(None),
                 error: Set(None),
                 holder: Set(Some(self.instance.clone())),
-                claimed_until: Set(now.plus_ms(CLAIM_MS)),
             };
             return Ok(sync_run::Entity::insert(run).exec_with_returning(self.db.writer()).await?);
         };
-        if !self.hold(run.id).await? {
-            return Err(ImportError::HeldElsewhere);
-        }
-        Ok(run)
-    }
-
-    /// Renews this instance's hold on a run; false where another has it.
-    async fn hold(&self, run_id: i64) -> Result<bool, DbErr> {
-        use sync_run::Column;
-        let now = self.clock.now();
-        let is_free = Condition::any()
-            .add(Column::Holder.is_null())
-            .add(Column::Holder.eq(self.instance.as_str()))
-            .add(Column::ClaimedUntil.lt(now));
-        let updated = sync_run::Entity::update_many()
+        let taken_over = sync_run::Entity::update_many()
             .col_expr(Column::Holder, Expr::value(self.instance.clone()))
-            .col_expr(Column::ClaimedUntil, Expr::value(now.plus_ms(CLAIM_MS)))
-            .filter(Column::Id.eq(run_id))
+            .filter(Column::Id.eq(run.id))
             .filter(Column::State.eq(RunState::Running))
-            .filter(is_free)
             .exec(self.db.writer())
             .await?;
-        Ok(updated.rows_affected == 1)
+        if taken_over.rows_affected == 1 { Ok(run) } else { Err(ImportError::HeldElsewhere) }
+    }
+
+    /// Whether this instance still carries the run out, and the run is still wanted.
+    async fn is_mine(&self, run_id: i64) -> Result<bool, DbErr> {
+        let run = sync_run::Entity::find_by_id(run_id).one(self.db.primary()).await?;
+        let is_mine =
+            run.is_some_and(|run| run.holder.as_ref() == Some(&self.instance) && run.state == RunState::Running);
+        Ok(is_mine && inbox::is_held(&self.db, self.source_id, &self.instance, self.clock.now()).await?)
     }
 
     async fn import_page(
@@ -200,12 +192,12 @@ impl Importer {
         stop: &CancellationToken,
     ) -> Result<(), ImportError> {
         self.wait_for_room(stop).await?;
-        let started_at = inbox::head(self.db.reader(), self.source_id).await?;
+        let started_at = inbox::head(self.db.primary(), self.source_id).await?;
         let answered = self.get(&page, stop).await?;
         let wrong = |problem: String| ImportError::Page { stream: page.stream.clone(), number: page.number, problem };
         let next = self.provider.next_pages(&page, &answered.body).map_err(|error| wrong(error.to_string()))?;
         pages.splice(0..0, next);
-        if !self.hold(run.id).await? {
+        if !self.is_mine(run.id).await? {
             return Err(ImportError::HeldElsewhere);
         }
         let rows = count_rows(&answered.body);

@@ -35,6 +35,8 @@ pub struct Puller {
     pub source_id: i32,
     /// Its name, for logs.
     pub source_name: String,
+    /// This instance.
+    pub instance: String,
     /// Its provider.
     pub provider: Arc<dyn Provider>,
     /// The way to its API.
@@ -89,10 +91,10 @@ impl Puller {
             .filter(is_due.clone())
             .order_by_asc(Column::NotBefore)
             .limit(u64::try_from(places).unwrap_or(1))
-            .all(self.db.reader())
+            .all(self.db.primary())
             .await?;
         let mut claimed = Vec::with_capacity(due.len());
-        if due.is_empty() {
+        if due.is_empty() || !inbox::is_held(&self.db, self.source_id, &self.instance, now).await? {
             return Ok(claimed);
         }
         let transaction = self.db.begin().await?;

@@ -156,7 +156,8 @@ async fn accept(
     let delivery = NewDelivery {
         source_id: door.source_id,
         kind: DeliveryKind::Webhook,
-        dedupe_key,
+        // PostgreSQL has no text with a NUL in it.
+        dedupe_key: dedupe_key.replace('\0', ""),
         media_type,
         headers: kept_headers(headers),
         body,

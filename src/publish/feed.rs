@@ -92,35 +92,26 @@ pub(super) async fn open(
             _ = watch.changed() => {}
         }
     };
-    let sources = reader.sources().await.map_err(SubscribeError::Unreadable)?;
     let mut goal = joined.revisions.clone();
     let mut seen = joined.revisions;
     if let Some(after) = after {
-        for (source_id, revision) in &mut seen {
-            let Some(source) = reader.source_by_id(*source_id).await.map_err(SubscribeError::Unreadable)? else {
-                continue;
-            };
+        // The process may be a moment behind the log: only the log itself can tell what is ahead of it, and what
+        // there is to catch up.
+        goal = reader.revisions().await.map_err(SubscribeError::Unreadable)?.into_iter().collect();
+        let sources = reader.sources_with(goal.keys().copied()).await.map_err(SubscribeError::Unreadable)?;
+        for (source_id, newest) in &goal {
+            let Some(source) = sources.by_id(*source_id) else { continue };
             let wanted = after.revision(&source.name);
-            if wanted > *revision {
-                // The process may be a moment behind the log: only the log itself can refuse.
-                let newest = reader.revisions().await.map_err(SubscribeError::Unreadable)?;
-                if !newest.iter().any(|(id, newest)| id == source_id && *newest >= wanted) {
-                    return Err(SubscribeError::CursorAhead { source_name: source.name.clone() });
-                }
-                goal.insert(*source_id, wanted);
+            if wanted > *newest {
+                return Err(SubscribeError::CursorAhead { source_name: source.name.clone() });
             }
-            *revision = wanted;
-        }
-        for (name, revision) in after.iter() {
-            let ahead = sources.by_name(name).is_some_and(|source| !seen.contains_key(&source.id) && revision > 0);
-            if ahead {
-                return Err(SubscribeError::CursorAhead { source_name: name.to_owned() });
-            }
+            seen.insert(*source_id, wanted);
         }
     }
     let mut cursor = Cursor::default();
+    let sources = reader.sources_with(seen.keys().copied()).await.map_err(SubscribeError::Unreadable)?;
     for (source_id, revision) in &seen {
-        if let Some(source) = reader.source_by_id(*source_id).await.map_err(SubscribeError::Unreadable)? {
+        if let Some(source) = sources.by_id(*source_id) {
             cursor.set(&source.name, *revision);
         }
     }

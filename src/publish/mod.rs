@@ -18,3 +18,6 @@ pub use cursor::{Cursor, MalformedCursor};
 pub use event::Event;
 pub use feed::{Feed, FeedItem, SubscribeError};
 pub use tail::Publisher;
+
+#[cfg(test)]
+mod tests;

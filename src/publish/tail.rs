@@ -6,6 +6,7 @@ use super::feed::{self, Feed, SubscribeError};
 use super::hub::Hub;
 use crate::clock::SharedClock;
 use crate::db::Database;
+use crate::failpoint::Failpoint;
 use crate::mirror::read::{ReadError, Reader};
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +87,7 @@ impl Publisher {
                     return Ok(());
                 }
                 self.hub.publish(source_id, events);
+                Failpoint::Published.pass();
             }
             behind = self.hub.advance(&newest);
         }

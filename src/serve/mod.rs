@@ -1,6 +1,6 @@
 //! Answers clients: GraphQL over HTTP and WebSocket, the GraphiQL page, and the three health paths.
 //!
-//! In: requests with an access key, statements of `mirror::read`, feeds of `publish`. Out: one [`router`].
+//! In: requests with an access key, statements of `mirror::read`, feeds of `publish`. Out: one [`router()`].
 //! Guaranteed: nothing but the health paths and GraphiQL's page answers without a key; a document is measured
 //! before the parser and again before the validator see it, so that no document costs more than its length allows;
 //! every list is a page with a hard maximum; faults of the service leave as a number that the log has, never as

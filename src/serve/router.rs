@@ -52,10 +52,10 @@ pub(super) struct Inner {
 /// The paths for clients, for health checks, and GraphiQL.
 pub fn router(state: ServeState) -> Router {
     let reader = Reader::new(state.db);
-    let schema = graphql::schema(reader.clone(), Arc::clone(&state.publisher), Arc::clone(&state.clock));
+    let api = graphql::Api::new(reader.clone(), Arc::clone(&state.publisher), Arc::clone(&state.clock));
     let has_graphiql = state.server.graphiql;
     let shared = Arc::new(Inner {
-        engine: Engine::new(schema),
+        engine: Engine::new(api),
         reader,
         publisher: state.publisher,
         access: state.access,

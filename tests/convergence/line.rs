@@ -2,7 +2,6 @@
 
 use crate::adapters::{Caller, adapter};
 use crate::support::clock::MovableClock;
-use crate::support::world;
 use bytes::Bytes;
 use entity::{DeliveryKind, FetchState, Moment, fetch_request, source, source_state};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -11,7 +10,9 @@ use profile_mirror::clock::Clock;
 use profile_mirror::db::Database;
 use profile_mirror::inbox::{self, Along, Context, Inbox, NewDelivery};
 use provider::{Answer, Inbound, Page, Provider, Receipt, Target, VerifyContext};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+};
 use simulator::{ProviderKind, SignedWebhook, Simulator};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -134,7 +135,11 @@ impl Line {
         let mut claimed = request.into_active_model();
         claimed.state = Set(FetchState::Running);
         claimed.started_position = Set(started_at);
-        claimed.update(self.db.writer()).await.unwrap();
+        match claimed.update(self.db.writer()).await {
+            // Apply has dropped it meanwhile: its profile was anonymized.
+            Err(DbErr::RecordNotUpdated) => return Box::pin(self.start_fetch()).await,
+            outcome => drop(outcome.unwrap()),
+        }
         let (answer, body) = self.caller.call(self.adapter.as_ref(), &self.adapter.fetch(&target)).await;
         let is_missing = match answer {
             Answer::Usable => false,

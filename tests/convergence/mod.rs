@@ -7,21 +7,14 @@
 mod history;
 mod line;
 
-use crate::support::both;
-use profile_mirror::clock::{Clock, SystemClock};
+use crate::support::{both, seeds};
 
 /// Histories on each database.
-const HISTORIES: u64 = 150;
+const HISTORIES: u64 = 120;
 
 both!(random_histories_end_with_the_mirror_equal_to_the_world, |database| {
     let db = database.connect().await;
-    let seed = match std::env::var("PROFILE_MIRROR_TEST_SEED") {
-        Ok(seed) => seed.parse().expect("PROFILE_MIRROR_TEST_SEED is a number"),
-        Err(_) => u64::try_from(SystemClock.now().0).unwrap() * 1_000,
-    };
-    let count = if std::env::var_os("PROFILE_MIRROR_TEST_SEED").is_some() { 1 } else { HISTORIES };
-    println!("seeds {seed} to {}", seed + count - 1);
-    for seed in seed..seed + count {
+    for seed in seeds(HISTORIES) {
         history::run(&db, seed).await;
     }
 });

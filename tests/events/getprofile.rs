@@ -48,8 +48,12 @@ both!(content_stays_as_it_is_while_the_provider_is_computing, |database| {
 both!(an_event_of_another_kind_is_kept_and_ignored, |database| {
     let app = TestApp::imported(&database).await;
     let tenant = app.simulator.getprofile().tenant();
-    app.deliver(GetProfile, getprofile_event("billing.invoice_paid", &tenant, "nobody")).await;
+    let event = json!({
+        "id": "evt-billing", "event": "billing.invoice_paid", "tenant_id": tenant, "data": { "amount": 12 },
+        "created_at": "2026-01-15T12:00:30Z", "webhook_id": "wh-1",
+    });
+    app.deliver(GetProfile, event.to_string()).await;
     let ignored = app.deliveries(GetProfile, "IGNORED").await;
-    assert_eq!((ignored.len(), &ignored[0]["event"]), (1, &json!("billing.invoice_paid")));
+    assert!(ignored.iter().any(|delivery| delivery["event"] == "billing.invoice_paid"), "{ignored:?}");
     app.finish().await;
 });

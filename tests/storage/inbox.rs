@@ -85,6 +85,22 @@ both!(a_parked_delivery_that_is_sent_again_becomes_pending, |database| {
     assert_eq!((row.state, row.attempts, row.copies), (DeliveryState::Pending, 0, 2));
 });
 
+both!(what_an_instance_with_a_fast_clock_has_kept_is_taken_at_once, |database| {
+    let db = database.connect().await;
+    let source_id = add_source(&db, "crm").await;
+    let (inbox, _task, _stop) = open(&db);
+    let Appended::Kept(id) = inbox.append(webhook(source_id, "a")).await.unwrap() else { panic!("kept") };
+    let five_minutes_ago = clock().now().plus_ms(-5 * 60_000);
+    let taken = inbox::take(&db, source_id, five_minutes_ago, 10, 1_000).await.unwrap();
+    assert_eq!(taken.iter().map(|taken| taken.id).collect::<Vec<_>>(), [id], "by the clock of another instance");
+    let later = Settlement::Retried(clock().now(), 1);
+    let transaction = db.begin().await.unwrap();
+    inbox::settle(&transaction, five_minutes_ago, &[(id, None, later)]).await.unwrap();
+    transaction.commit().await.unwrap();
+    let taken = inbox::take(&db, source_id, five_minutes_ago, 10, 1_000).await.unwrap();
+    assert!(taken.is_empty(), "what failed waits for its time");
+});
+
 both!(an_applied_delivery_that_is_sent_again_stays_applied, |database| {
     let db = database.connect().await;
     let source_id = add_source(&db, "crm").await;

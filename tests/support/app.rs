@@ -7,12 +7,14 @@ use super::picture::Picture;
 use super::socket::Subscription;
 use super::world::{self, PublishedKeys, SOURCES, Terms};
 use super::{answers, rows};
+use entity::{DeliveryState, delivery};
 use profile_mirror::app::{self, AppOptions, Running};
 use profile_mirror::clock::Clock;
 use profile_mirror::config::{Access, AccessKey, Config, Role, Secret};
 use profile_mirror::db::Database;
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::Value;
-use simulator::{ProviderKind, SignedWebhook, Simulator};
+use simulator::{ProviderKind, SignedWebhook, Simulator, TruthStatus};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,25 +27,20 @@ pub const READER: &str = "reader-key-for-tests-0123456789abcdef";
 /// Longest wait until nothing is left to do.
 const DRAIN: Duration = Duration::from_secs(60);
 
+type Reconfigure = Box<dyn FnOnce(&mut Config) + Send>;
+
 /// What an application under test starts with.
 pub struct Builder {
     database: TestDatabase,
-    seed: u64,
     profiles: usize,
     tolerance_seconds: Option<u32>,
-    configure: Vec<Box<dyn FnOnce(&mut Config) + Send>>,
+    configure: Vec<Reconfigure>,
 }
 
 impl Builder {
     /// About so many profiles upstream; 60 unless told otherwise.
     pub fn profiles(mut self, profiles: usize) -> Self {
         self.profiles = profiles;
-        self
-    }
-
-    /// The seed of the world.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
         self
     }
 
@@ -62,7 +59,7 @@ impl Builder {
 
     /// Starts the world and the service, with an empty mirror.
     pub async fn start(self) -> TestApp {
-        let simulator = Arc::new(world::start(self.seed, self.profiles).await);
+        let simulator = Arc::new(world::start(7, self.profiles).await);
         let mut config = configuration(&simulator, &self.database, self.tolerance_seconds);
         for change in self.configure {
             change(&mut config);
@@ -111,13 +108,7 @@ pub struct TestApp {
 impl TestApp {
     /// A builder with the world of seed 7.
     pub fn builder(database: &TestDatabase) -> Builder {
-        Builder {
-            database: database.clone(),
-            seed: 7,
-            profiles: 60,
-            tolerance_seconds: Some(86_400),
-            configure: Vec::new(),
-        }
+        Builder { database: database.clone(), profiles: 60, tolerance_seconds: Some(86_400), configure: Vec::new() }
     }
 
     /// A service whose mirror holds the world already.
@@ -182,6 +173,32 @@ impl TestApp {
         panic!("something is put off again and again");
     }
 
+    /// Posts one webhook and returns the whole answer.
+    pub async fn raw_post(&self, webhook: &SignedWebhook) -> reqwest::Response {
+        let client = reqwest::Client::builder().tls_certs_only([]).build().expect("build a client");
+        let mut request = client.post(&webhook.url).body(webhook.body.clone());
+        for (name, value) in &webhook.headers {
+            request = request.header(name, value);
+        }
+        request.send().await.expect("an answer")
+    }
+
+    /// How many deliveries the inbox holds, over all sources.
+    pub async fn deliveries_in_all(&self) -> u64 {
+        delivery::Entity::find().count(self.database().reader()).await.unwrap()
+    }
+
+    /// How many deliveries are still to be applied, due or not.
+    pub async fn unsettled_in_all(&self) -> u64 {
+        let pending = delivery::Entity::find().filter(delivery::Column::State.eq(DeliveryState::Pending));
+        pending.count(self.database().reader()).await.unwrap()
+    }
+
+    /// How much is due now.
+    pub async fn running_backlog(&self) -> u64 {
+        self.running().backlog().await.expect("the backlog").due
+    }
+
     /// Waits until nothing is due; what is put off stays put off.
     pub async fn drain_what_is_due(&self) {
         self.running().drain(DRAIN).await.expect("nothing is due in time");
@@ -224,6 +241,22 @@ impl TestApp {
         for (provider, source) in SOURCES {
             let picture = rows::picture(self.database(), source).await;
             picture.assert_equals(&self.truth(provider), source);
+        }
+    }
+
+    /// The same, but for profiles that ended upstream without a word: only a sweep finds those.
+    pub async fn assert_rows_equal_world_but_for_silent_ends(&self, seed: u64) {
+        for (provider, source) in SOURCES {
+            let mut wanted = self.truth(provider);
+            let mut found = rows::picture(self.database(), source).await;
+            if provider != ProviderKind::Copernica {
+                let truth = self.simulator.truth(provider);
+                let silent = truth.profiles.iter().filter(|(_, profile)| profile.status == TruthStatus::Deleted);
+                let silent = silent.map(|(id, _)| id.clone()).collect();
+                wanted.forget(&silent);
+                found.forget(&silent);
+            }
+            found.assert_equals(&wanted, &format!("{source} (PROFILE_MIRROR_TEST_SEED={seed})"));
         }
     }
 

@@ -155,6 +155,7 @@ while sleep 10; do
 done
 "#;
 
+#[expect(clippy::zombie_processes, reason = "it outlives this process")]
 fn reap_when_unused(bin: &Path, folder: &Path, user: Option<User>) {
     programs::command(Path::new("/bin/sh"), user)
         .args(["-c", REAPER, "reaper"])

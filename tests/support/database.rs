@@ -15,11 +15,11 @@ pub struct TestDatabase {
     pub dialect: Dialect,
     /// Its URL, as the configuration takes it.
     pub url: String,
-    place: Arc<Place>,
+    _place: Arc<Place>,
 }
 
 enum Place {
-    Folder(tempfile::TempDir),
+    Folder(#[expect(dead_code, reason = "removed when it is dropped")] tempfile::TempDir),
     Server(String),
 }
 
@@ -29,14 +29,6 @@ impl TestDatabase {
         let database = db::connect(&self.url, None).await.expect("connect");
         database.migrate().await.expect("migrate");
         database
-    }
-
-    /// A folder for other files of this test; on SQLite the one of the database.
-    pub fn folder(&self) -> Option<&std::path::Path> {
-        match &*self.place {
-            Place::Folder(folder) => Some(folder.path()),
-            Place::Server(_) => None,
-        }
     }
 }
 
@@ -68,7 +60,7 @@ fn create(dialect: Dialect) -> TestDatabase {
         Dialect::Sqlite => {
             let folder = tempfile::tempdir().expect("make a folder");
             let url = format!("sqlite://{}", folder.path().join("mirror.db").display());
-            TestDatabase { dialect, url, place: Arc::new(Place::Folder(folder)) }
+            TestDatabase { dialect, url, _place: Arc::new(Place::Folder(folder)) }
         }
         Dialect::Postgres => {
             static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -76,7 +68,7 @@ fn create(dialect: Dialect) -> TestDatabase {
             let statement = format!("CREATE DATABASE {name} TEMPLATE {} STRATEGY FILE_COPY", template());
             admin(async |admin| admin.execute_unprepared(&statement).await).expect("copy the template database");
             let url = Cluster::shared().url(&name);
-            TestDatabase { dialect, url, place: Arc::new(Place::Server(name)) }
+            TestDatabase { dialect, url, _place: Arc::new(Place::Server(name)) }
         }
     }
 }
@@ -84,7 +76,7 @@ fn create(dialect: Dialect) -> TestDatabase {
 /// An empty PostgreSQL database or SQLite file, without a schema.
 pub fn without_schema(dialect: Dialect) -> TestDatabase {
     let database = create(dialect);
-    if let Place::Server(name) = &*database.place {
+    if let Place::Server(name) = &*database._place {
         for statement in
             [format!("DROP DATABASE {name}"), format!("CREATE DATABASE {name} TEMPLATE template0 STRATEGY FILE_COPY")]
         {

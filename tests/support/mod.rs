@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod app;
+pub mod binary;
 pub mod clock;
 pub mod cluster;
 pub mod database;
@@ -38,3 +39,14 @@ macro_rules! both {
     };
 }
 pub(crate) use both;
+
+/// Seeds for so many random histories, printed; or the one that `PROFILE_MIRROR_TEST_SEED` names.
+pub fn seeds(count: u64) -> std::ops::Range<u64> {
+    use profile_mirror::clock::{Clock, SystemClock};
+    let (first, count) = match std::env::var("PROFILE_MIRROR_TEST_SEED") {
+        Ok(seed) => (seed.parse().expect("PROFILE_MIRROR_TEST_SEED is a number"), 1),
+        Err(_) => (SystemClock.now().0.unsigned_abs() * 1_000, count),
+    };
+    println!("seeds from {first}, {count} of them");
+    first..first + count
+}

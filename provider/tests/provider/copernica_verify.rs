@@ -105,7 +105,7 @@ fn refused(result: Result<Receipt, Refusal>) -> String {
 #[test]
 fn a_signed_request_is_accepted_under_the_digest_of_its_body() {
     let Receipt::Accept { dedupe_key } = verify(&Sender::new(&body()).sign()).unwrap() else { panic!() };
-    assert!(dedupe_key.starts_with("body:") && dedupe_key.len() == 69);
+    assert!(dedupe_key.starts_with("sent:") && dedupe_key.len() == 69);
 }
 
 #[test]

@@ -6,24 +6,18 @@ use super::{ReadError, Reader};
 use ::entity::{collection, field_definition, interest, profile_type};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-/// A collection; its profile type is known.
-pub type CollectionWithType = collection::Model;
-
-/// Where a page of profile types starts: behind this key.
-pub type TypeOrder = Option<i32>;
-
 /// Rows of one kind that one profile type or collection may have; more are not read.
 const MAX_PARTS: u64 = 10_000;
 
 impl Reader {
-    /// A page of profile types, in the order in which the mirror met them.
+    /// A page of profile types, in the order in which the mirror met them; `after` is the key behind which it starts.
     ///
     /// # Errors
     /// [`ReadError`].
     pub async fn profile_types(
         &self,
         source_id: Option<i32>,
-        after: TypeOrder,
+        after: Option<i32>,
         limit: Limit,
     ) -> Result<Slice<profile_type::Model>, ReadError> {
         let mut query = profile_type::Entity::find();
@@ -109,7 +103,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn collections_of_types(&self, type_ids: &[i32]) -> Result<Vec<CollectionWithType>, ReadError> {
+    pub async fn collections_of_types(&self, type_ids: &[i32]) -> Result<Vec<collection::Model>, ReadError> {
         collection::Entity::find()
             .filter(collection::Column::ProfileTypeId.is_in(padded(type_ids)))
             .order_by_asc(collection::Column::Name)

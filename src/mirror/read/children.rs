@@ -42,8 +42,8 @@ pub enum Direction {
 pub struct SubprofileRow {
     /// The subprofile.
     pub subprofile: subprofile::Model,
-    /// Its collection.
-    pub collection: collection::Model,
+    /// Its collection, where known.
+    pub collection: Option<collection::Model>,
 }
 
 /// A relationship seen from one of its ends.
@@ -174,15 +174,12 @@ impl Reader {
         query: sea_orm::Select<subprofile::Entity>,
     ) -> Result<Vec<SubprofileRow>, ReadError> {
         let rows = query
-            .join(JoinType::InnerJoin, collection_of())
+            .join(JoinType::LeftJoin, collection_of())
             .select_also(collection::Entity)
             .all(self.connection())
             .await
             .reading("subprofiles")?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|(subprofile, collection)| Some(SubprofileRow { subprofile, collection: collection? }))
-            .collect())
+        Ok(rows.into_iter().map(|(subprofile, collection)| SubprofileRow { subprofile, collection }).collect())
     }
 
     /// Relationships of these profiles, from either end. `kind` is a type's name, inverse name or upstream id.

@@ -66,7 +66,7 @@ pub enum Key {
     Nothing,
 }
 
-/// The place of a row in an order: one value for each key of [`complete`]d order.
+/// The place of a row in an order: one value for each key of the order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Place(pub Vec<Key>);
 

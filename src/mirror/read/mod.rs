@@ -20,7 +20,6 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
-pub use catalog::{CollectionWithType, TypeOrder};
 pub use changes::LogSlice;
 pub use children::{ChildPage, Direction, InterestRow, RelationshipRow, SubprofileRow};
 pub use inbox::{DeliveryFilter, DeliveryRow, RunFilter, Waiting};

@@ -6,7 +6,7 @@
 use super::Sources;
 use crate::db::{Dialect, dialect};
 use ::entity::{Moment, ProfileKind, Status, profile, profile_type};
-use sea_orm::sea_query::{BinOper, Condition, Expr, ExprTrait, Func, LikeExpr, Query, SimpleExpr};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, LikeExpr, Query, SimpleExpr};
 use sea_orm::{ColumnTrait, Iden};
 use serde_json::Value;
 
@@ -101,8 +101,8 @@ impl TextTest {
             Self::IsEmpty => return text.clone().is_null().or(text.eq("")),
             Self::Equals(wanted) => text.clone().eq(wanted.clone()),
             Self::In(wanted) => text.clone().is_in(wanted.clone()),
-            Self::StartsWith(start) => folded(dialect, text.clone()).like(pattern("", start)),
-            Self::Contains(part) => folded(dialect, text.clone()).like(pattern("%", part)),
+            Self::StartsWith(start) => dialect::fold_case(dialect, text.clone()).like(pattern("", start)),
+            Self::Contains(part) => dialect::fold_case(dialect, text.clone()).like(pattern("%", part)),
         };
         // Without this a NOT around a test would be unknown where there is no text, and unknown is not true.
         text.is_not_null().and(test)
@@ -119,14 +119,6 @@ fn pattern(before: &str, text: &str) -> LikeExpr {
     }
     pattern.push('%');
     LikeExpr::new(pattern).escape('\\')
-}
-
-/// SQLite folds ASCII only, and so does PostgreSQL where it is told to.
-fn folded(dialect: Dialect, text: SimpleExpr) -> SimpleExpr {
-    match dialect {
-        Dialect::Sqlite => Func::lower(text).into(),
-        Dialect::Postgres => Func::lower(text.binary(BinOper::Custom("COLLATE"), Expr::cust("\"C\""))).into(),
-    }
 }
 
 impl Predicate {

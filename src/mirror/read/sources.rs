@@ -42,6 +42,15 @@ impl Reader {
         if known.rows.is_empty() { self.reload_sources().await } else { Ok(known) }
     }
 
+    /// The sources, read again where one of these is not known yet.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn sources_with(&self, mut ids: impl Iterator<Item = i32>) -> Result<Arc<Sources>, ReadError> {
+        let sources = self.sources().await?;
+        if ids.all(|id| sources.by_id(id).is_some()) { Ok(sources) } else { self.reload_sources().await }
+    }
+
     /// Reads the sources again.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub(crate) use profiles::{
     write_profiles,
 };
 pub(crate) use relationships::{RelationshipsOf, load_relationships, write_relationships};
-pub(crate) use requests::{Again, Wish, load_requests, settle_requests, target_key, write_wishes};
+pub(crate) use requests::{Again, Wish, cancel_requests, load_requests, settle_requests, target_key, write_wishes};
 pub(crate) use subprofiles::{load_subprofiles, write_subprofiles};
 
 /// Rows in one statement: below the databases' limits on bound values for every table here, and in

@@ -3,7 +3,7 @@
 use super::CHUNK;
 use entity::{FetchState, Moment, fetch_request};
 use provider::Target;
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{Condition, Expr, OnConflict};
 use sea_orm::{
     ActiveEnum, ActiveValue::NotSet, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait,
     QueryFilter,
@@ -59,27 +59,27 @@ pub(crate) async fn load_requests(
     Ok(rows)
 }
 
-/// Ends answered requests: those that nothing newer asks for are gone, the others wait again.
+/// Ends answered requests, each given with the inbox position at which its answer was asked for: those that
+/// nothing newer asks for are gone, the others wait again. The position is the answer's own, since the request may
+/// have been claimed anew while a late answer was under way.
 pub(crate) async fn settle_requests(
     transaction: &impl ConnectionTrait,
     now: Moment,
-    done: &[i64],
+    done: &[(i64, i64)],
     again: &[Again],
 ) -> Result<(), DbErr> {
     use fetch_request::Column;
     for chunk in done.chunks(CHUNK) {
-        let answered = Column::Id.is_in(chunk.iter().copied());
-        fetch_request::Entity::delete_many()
-            .filter(answered.clone())
-            .filter(Expr::col(Column::WantedPosition).lte(Expr::col(Column::StartedPosition)))
-            .exec(transaction)
-            .await?;
+        let is_over = chunk.iter().fold(Condition::any(), |any, (id, started_at)| {
+            any.add(Column::Id.eq(*id).and(Column::WantedPosition.lte(*started_at)))
+        });
+        fetch_request::Entity::delete_many().filter(is_over).exec(transaction).await?;
         fetch_request::Entity::update_many()
             .col_expr(Column::State, Expr::value(FetchState::Pending.to_value()))
             .col_expr(Column::NotBefore, Expr::value(now))
             .col_expr(Column::Attempts, Expr::value(0))
             .col_expr(Column::Misses, Expr::value(0))
-            .filter(answered)
+            .filter(Column::Id.is_in(chunk.iter().map(|(id, _)| *id)))
             .filter(Column::State.eq(FetchState::Answered))
             .exec(transaction)
             .await?;
@@ -92,6 +92,24 @@ pub(crate) async fn settle_requests(
             .col_expr(Column::Attempts, Expr::value(request.attempts))
             .filter(Column::Id.eq(request.request_id))
             .filter(Column::State.eq(FetchState::Answered))
+            .exec(transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Drops requests that have become pointless. One that runs already ends by itself.
+pub(crate) async fn cancel_requests(
+    transaction: &impl ConnectionTrait,
+    source_id: i32,
+    keys: &[String],
+) -> Result<(), DbErr> {
+    use fetch_request::Column;
+    for chunk in keys.chunks(CHUNK) {
+        fetch_request::Entity::delete_many()
+            .filter(Column::SourceId.eq(source_id))
+            .filter(Column::TargetKey.is_in(chunk.iter().cloned()))
+            .filter(Column::State.is_in([FetchState::Pending, FetchState::Parked]))
             .exec(transaction)
             .await?;
     }

@@ -206,7 +206,10 @@ impl<'a> Meter<'a> {
 
     fn measure_fragment(&mut self, name: &str, level: usize) -> Result<Measure, Fault> {
         // A fragment that is not there is for the validator to tell.
-        let Some((name, fragment)) = self.fragments.get_key_value(name) else { return Ok(Measure::default()) };
+        // It counts as a field all the same: whoever walks the document meets it as often as it is spread.
+        let Some((name, fragment)) = self.fragments.get_key_value(name) else {
+            return Ok(Measure { fields: 1, ..Measure::default() });
+        };
         match self.known.get(name.as_str()) {
             Some(Some(measure)) => return Ok(*measure),
             Some(None) => {
@@ -303,6 +306,18 @@ mod tests {
             assert_eq!(check(&document), Err(Code::QueryTooComplex));
             assert!(begun.elapsed().as_millis() < 200, "{:?}", begun.elapsed());
         }
+    }
+
+    #[test]
+    fn doubling_fragments_that_end_in_nothing_are_refused_in_linear_time() {
+        let mut document = "query { ...f0 }".to_owned();
+        for one in 0..26 {
+            let next = one + 1;
+            document += &format!(" fragment f{one} on Query {{ ...f{next} ...f{next} }}");
+        }
+        let begun = Instant::now();
+        assert_eq!(check(&document), Err(Code::QueryTooComplex));
+        assert!(begun.elapsed().as_millis() < 200, "{:?}", begun.elapsed());
     }
 
     #[test]

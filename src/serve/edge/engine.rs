@@ -3,7 +3,7 @@
 use super::document::{check_cost, check_shape};
 use super::wire::{Body, Parameters, is_request_error};
 use crate::serve::Viewer;
-use crate::serve::graphql::{Code, Fault, Schema};
+use crate::serve::graphql::{Api, Code, Fault};
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, Variables};
 use futures::Stream;
@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The schema behind its limits.
 #[derive(Clone)]
 pub(crate) struct Engine {
-    schema: Schema,
+    api: Api,
 }
 
 /// A request that has been parsed and measured.
@@ -39,9 +39,9 @@ pub(crate) struct Answered {
 }
 
 impl Engine {
-    /// An engine over this schema.
-    pub fn new(schema: Schema) -> Self {
-        Self { schema }
+    /// An engine over this API.
+    pub fn new(api: Api) -> Self {
+        Self { api }
     }
 
     /// Parses and measures.
@@ -62,7 +62,7 @@ impl Engine {
     pub async fn execute(&self, prepared: Prepared) -> Answered {
         let begun = Instant::now();
         let kind = word(prepared.kind);
-        let response = tokio::time::timeout(TIMEOUT, self.schema.execute(prepared.request)).await;
+        let response = tokio::time::timeout(TIMEOUT, self.api.execute(prepared.request)).await;
         let answered = match response {
             Ok(response) => Answered::from(response),
             Err(_) => {
@@ -79,7 +79,7 @@ impl Engine {
 
     /// Starts a subscription; ends when the client leaves or the service stops.
     pub fn subscribe(&self, prepared: Prepared) -> impl Stream<Item = Answered> + Send + use<> {
-        self.schema.execute_stream(prepared.request).map(Answered::from)
+        self.api.subscribe(prepared.request).map(Answered::from)
     }
 }
 

@@ -102,8 +102,7 @@ struct Outgoing {
     id: String,
     /// Which operation of this id it was.
     number: u64,
-    /// The message; none where the operation is over and its last message was sent.
-    text: Option<String>,
+    text: String,
     is_last: bool,
 }
 
@@ -300,10 +299,7 @@ impl Connection {
         if outgoing.is_last {
             self.operations.remove(&outgoing.id);
         }
-        match outgoing.text {
-            Some(text) => self.send(Message::text(text)).await,
-            None => Ok(()),
-        }
+        self.send(Message::text(outgoing.text)).await
     }
 
     async fn send(&mut self, message: Message) -> Flow {
@@ -360,7 +356,7 @@ impl Sender {
     }
 
     async fn hand_over(&self, kind: &str, payload: Option<&str>, is_last: bool) -> bool {
-        let text = Some(message(&self.id, kind, payload));
+        let text = message(&self.id, kind, payload);
         let outgoing = Outgoing { id: self.id.clone(), number: self.number, text, is_last };
         self.queue.send(outgoing).await.is_ok()
     }

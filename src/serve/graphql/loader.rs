@@ -1,7 +1,8 @@
-//! One loader for the process: what resolvers ask for in the same moment is read in one statement.
+//! One loader a request: what its resolvers wait for at the same moment is read in one statement.
 //!
 //! Nothing is cached, so that nothing can be stale in a stream that lives for days.
 
+use super::wave::Wave;
 use crate::mirror::read::{
     ChildPage, DeliveryRow, Direction, InterestRow, ReadError, Reader, RelationshipRow, Slice, SubprofileRow, Waiting,
 };
@@ -22,20 +23,11 @@ pub(super) struct Batch(Reader);
 
 /// Keys bound in one statement.
 const MAX_KEYS: usize = 500;
-/// Lets every resolver of a level put its key in before the statement is sent. A timer would cost a millisecond a
-/// level, and no pause at all breaks a level into many statements.
-const YIELDS: usize = 4;
 
-pub(super) fn new(reader: Reader) -> Loader {
-    let spawn = |load: futures::future::BoxFuture<'static, ()>| {
-        tokio::spawn(async move {
-            for _ in 0..YIELDS {
-                tokio::task::yield_now().await;
-            }
-            load.await;
-        })
-    };
-    DataLoader::new(Batch(reader), spawn).delay(Duration::ZERO).max_batch_size(MAX_KEYS)
+/// A loader whose loads go out with the waves of a request.
+pub(super) fn new(reader: Reader, wave: Wave) -> Loader {
+    let put_off = move |load| wave.add(load);
+    DataLoader::new(Batch(reader), put_off).delay(Duration::ZERO).max_batch_size(MAX_KEYS)
 }
 
 /// A profile by its key in the database, placeholders too.
@@ -104,10 +96,7 @@ pub(super) struct HistoryArguments;
 
 type Loaded<K, V> = Result<HashMap<K, V>, ReadError>;
 
-fn grouped<K: Eq + Hash, R>(keys: &[K], rows: Vec<R>, key_of: impl Fn(&R) -> K) -> HashMap<K, Arc<Vec<R>>>
-where
-    K: Clone,
-{
+fn grouped<K: Clone + Eq + Hash, R>(keys: &[K], rows: Vec<R>, key_of: impl Fn(&R) -> K) -> HashMap<K, Arc<Vec<R>>> {
     let mut groups: HashMap<K, Vec<R>> = keys.iter().map(|key| (key.clone(), Vec::new())).collect();
     for row in rows {
         if let Some(group) = groups.get_mut(&key_of(&row)) {

@@ -1,7 +1,7 @@
 //! The public schema and its resolvers.
 //!
 //! In: a measured and parsed request with its viewer. Out: an answer, or a stream of them.
-//! Guaranteed: every root field asks for a role; every resolver that reads goes through the process's one loader,
+//! Guaranteed: every root field asks for a role; every resolver that reads goes through the request's one loader,
 //! so that a list costs a fixed number of statements; every error carries a code.
 //! Deliberately absent: limits on the document, which the edge holds before any of this runs, and SQL.
 
@@ -25,6 +25,7 @@ mod source;
 mod subprofile;
 mod subscription;
 mod verdict;
+mod wave;
 mod word;
 
 pub use fault::{Code, Fault};
@@ -32,15 +33,40 @@ pub use fault::{Code, Fault};
 use crate::clock::SharedClock;
 use crate::mirror::read::Reader;
 use crate::publish::Publisher;
-use async_graphql::{EmptyMutation, SDLExportOptions, SchemaBuilder};
+use async_graphql::{EmptyMutation, Request, Response, SDLExportOptions, SchemaBuilder};
+use futures::Stream;
 use std::sync::Arc;
+use wave::Wave;
 
-/// The schema with everything that its resolvers need.
-pub type Schema = async_graphql::Schema<query::Query, EmptyMutation, subscription::Subscription>;
+type Schema = async_graphql::Schema<query::Query, EmptyMutation, subscription::Subscription>;
 
 /// The schema over a mirror and its change log.
-pub fn schema(reader: Reader, publisher: Arc<Publisher>, clock: SharedClock) -> Schema {
-    builder().data(loader::new(reader.clone())).data(reader).data(publisher).data(clock).finish()
+#[derive(Clone)]
+pub(crate) struct Api {
+    schema: Schema,
+    reader: Reader,
+}
+
+impl Api {
+    /// The schema with everything that its resolvers need.
+    pub fn new(reader: Reader, publisher: Arc<Publisher>, clock: SharedClock) -> Self {
+        let schema = builder().data(reader.clone()).data(publisher).data(clock).finish();
+        Self { schema, reader }
+    }
+
+    /// Answers a query or a mutation.
+    pub async fn execute(&self, request: Request) -> Response {
+        let wave = Wave::default();
+        let request = request.data(loader::new(self.reader.clone(), wave.clone()));
+        wave.run(self.schema.execute(request)).await
+    }
+
+    /// Answers a subscription.
+    pub fn subscribe(&self, request: Request) -> impl Stream<Item = Response> + Send + use<> {
+        let wave = Wave::default();
+        let request = request.data(loader::new(self.reader.clone(), wave.clone()));
+        wave.stream(self.schema.execute_stream(request))
+    }
 }
 
 fn builder() -> SchemaBuilder<query::Query, EmptyMutation, subscription::Subscription> {

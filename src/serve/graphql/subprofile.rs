@@ -21,7 +21,8 @@ pub struct Subprofile {
 
 impl Subprofile {
     async fn definitions(&self, ctx: &Context<'_>) -> Answer<Arc<Vec<field_definition::Model>>> {
-        let key = FieldsOfCollection(self.row.collection.id);
+        let Some(collection) = &self.row.collection else { return Ok(Arc::default()) };
+        let key = FieldsOfCollection(collection.id);
         Ok(ctx.data_unchecked::<Loader>().load_one(key).await?.unwrap_or_default())
     }
 }
@@ -39,9 +40,9 @@ impl Subprofile {
         &self.row.subprofile.external_id
     }
 
-    /// The collection it is in.
-    async fn collection(&self) -> Collection {
-        Collection(self.row.collection.clone())
+    /// The collection it is in; null where upstream has not told it.
+    async fn collection(&self) -> Option<Collection> {
+        self.row.collection.clone().map(Collection)
     }
 
     /// The profile it belongs to.

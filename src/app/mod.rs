@@ -1,20 +1,18 @@
 //! Wiring: the one module that knows every stage. Starts them, stops them in the opposite order.
 
+mod source;
+
+use self::source::{WiredSource, wire_source};
 use crate::apply::Applier;
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{self, Config, ConfigError};
+use crate::config::{Config, ConfigError};
 use crate::db::{self, Database, DatabaseError};
 use crate::inbox::{self, Backlog, Inbox};
-use crate::ingest::{
-    self, DnsKeys, Door, Doors, ImportError, Importer, Progress, Puller, Schedule, ScheduleError, Upstream,
-    UpstreamSettings,
-};
+use crate::ingest::{self, DnsKeys, Door, Doors, ImportError, Importer, Progress, Puller, Schedule, ScheduleError};
 use crate::publish::Publisher;
 use crate::serve::{self, Access, ServeState};
-use entity::{Moment, source, source_state};
-use provider::{KeyLookup, Provider, SettingsError, SourceSettings, registry};
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::NotSet, ActiveValue::Set, DbErr, EntityTrait};
+use provider::{KeyLookup, SettingsError};
+use sea_orm::DbErr;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -81,16 +79,6 @@ pub enum StartError {
     /// The HTTP client cannot be built.
     #[error("{0}")]
     Client(String),
-}
-
-/// A source, wired.
-struct WiredSource {
-    id: i32,
-    config: config::Source,
-    provider: Arc<dyn Provider>,
-    upstream: Option<Arc<Upstream>>,
-    apply_wake: Arc<Notify>,
-    pull_wake: Arc<Notify>,
 }
 
 /// A running service.
@@ -242,12 +230,20 @@ impl Running {
         &self,
         source: &str,
         cause: &str,
-        on_progress: impl Fn(&Progress) + Send,
+        on_progress: impl Fn(&Progress) + Send + Sync,
     ) -> Result<Progress, ImportError> {
         let Some(importer) = self.importers.get(source) else {
             return Err(ImportError::NoToken { source_name: source.to_owned() });
         };
-        importer.run(cause, &self.stop_working, on_progress).await
+        let mut waits = 0;
+        loop {
+            match importer.run(cause, &self.stop_working, &on_progress).await {
+                // Right after the start the lease is still on its way, or runs out with its last holder.
+                Err(ImportError::HeldElsewhere) if waits < 300 => waits += 1,
+                outcome => return outcome,
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Stops: no new requests, answers to those under way, the inbox flushed, the leases given back.
@@ -285,99 +281,6 @@ async fn listen(address: &str) -> Result<TcpListener, StartError> {
 
 fn listen_error(address: &str, source: std::io::Error) -> StartError {
     StartError::Listen { address: address.to_owned(), source }
-}
-
-async fn wire_source(
-    db: &Database,
-    clock: &SharedClock,
-    key_lookup: &Arc<dyn KeyLookup>,
-    config: &config::Source,
-) -> Result<WiredSource, StartError> {
-    let token = config.token.as_ref().map(config::Secret::reveal).transpose()?;
-    let base_url = config.base_url.trim_end_matches('/').to_owned();
-    let wrong = |source| StartError::Settings { source_name: config.name.clone(), source };
-    let built = registry::build(&config.provider, settings(config, &base_url)?, key_lookup.clone());
-    let provider = built
-        .ok_or_else(|| wrong(SettingsError { key: "provider", problem: "there is no such provider".to_owned() }))?
-        .map_err(wrong)?;
-    let upstream = match token {
-        Some(token) => {
-            let settings = UpstreamSettings {
-                base_url,
-                token,
-                concurrency: config.sync.concurrency,
-                requests_per_minute: config.sync.requests_per_minute,
-            };
-            let upstream = Upstream::new(provider.clone(), settings, clock.clone()).map_err(StartError::Client)?;
-            Some(Arc::new(upstream))
-        }
-        None => {
-            tracing::warn!(source = config.name, "no token: thin events cannot be fetched and nothing is synced");
-            None
-        }
-    };
-    let id = register_source(db, clock.now(), config).await?;
-    Ok(WiredSource {
-        id,
-        config: config.clone(),
-        provider,
-        upstream,
-        apply_wake: Arc::new(Notify::new()),
-        pull_wake: Arc::new(Notify::new()),
-    })
-}
-
-fn settings(config: &config::Source, base_url: &str) -> Result<SourceSettings, StartError> {
-    let webhook = &config.webhook;
-    let (public_keys, fixed_keys) = match &webhook.keys {
-        config::Keys::List(keys) => (keys.clone(), std::collections::BTreeMap::new()),
-        config::Keys::Named(keys) => (Vec::new(), keys.clone()),
-    };
-    let secrets = webhook.secrets.iter().map(config::Secret::reveal).collect::<Result<Vec<_>, _>>()?;
-    Ok(SourceSettings {
-        name: config.name.clone(),
-        base_url: base_url.to_owned(),
-        auth_url: config.auth_url.clone(),
-        time_zone: config.time_zone.clone(),
-        tenant: config.tenant.clone(),
-        public_keys,
-        fixed_keys,
-        key_domain: webhook.key_domain.clone(),
-        account: webhook.account.clone(),
-        allow_v1: webhook.allow_v1,
-        tolerance_seconds: webhook.tolerance_seconds,
-        secrets,
-    })
-}
-
-/// Gives a source its rows; those that it has stay.
-async fn register_source(db: &Database, now: Moment, config: &config::Source) -> Result<i32, DbErr> {
-    let transaction = db.begin().await?;
-    let row = source::ActiveModel {
-        id: NotSet,
-        name: Set(config.name.clone()),
-        provider: Set(config.provider.clone()),
-        created_at: Set(now),
-    };
-    let conflict = OnConflict::column(source::Column::Name).update_column(source::Column::Provider).to_owned();
-    let row = source::Entity::insert(row).on_conflict(conflict).exec_with_returning(&transaction).await?;
-    let state = source_state::ActiveModel {
-        source_id: Set(row.id),
-        revision: Set(0),
-        lease_holder: Set(None),
-        lease_epoch: Set(0),
-        lease_until: Set(Moment(0)),
-        paused_at: Set(None),
-        pause_reason: Set(None),
-        last_webhook_at: Set(None),
-        last_refusal_at: Set(None),
-        last_refusal: Set(None),
-        last_applied_at: Set(None),
-        last_complete_sync_at: Set(None),
-    };
-    source_state::Entity::insert(state).on_conflict_do_nothing().exec_without_returning(&transaction).await?;
-    transaction.commit().await?;
-    Ok(row.id)
 }
 
 fn door(source: &WiredSource, public_url: &str) -> Door {
@@ -432,6 +335,7 @@ fn spawn_puller(
         clock: clock.clone(),
         source_id: source.id,
         source_name: source.config.name.clone(),
+        instance: instance.to_owned(),
         provider: source.provider.clone(),
         upstream: upstream.clone(),
         wake: source.pull_wake.clone(),
@@ -468,13 +372,20 @@ async fn schedule_imports(
         schedule.add(&source.config.name, expression, move || tick.notify_one()).await?;
         let stop = stop.clone();
         workers.spawn(async move {
-            if now.is_due_at_start().await.unwrap_or(false) {
-                import_and_log(&now, "first import", &stop).await;
+            while !stop.is_cancelled() && now.is_due_at_start().await.unwrap_or(true) {
+                if import_and_log(&now, "first import", &stop).await {
+                    break;
+                }
+                // Another instance holds the lease: if it goes, its pass is taken over here.
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                }
             }
             loop {
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = due.notified() => import_and_log(&now, "schedule", &stop).await,
+                    () = due.notified() => drop(import_and_log(&now, "schedule", &stop).await),
                 }
             }
         });
@@ -483,9 +394,12 @@ async fn schedule_imports(
     Ok(schedule)
 }
 
-async fn import_and_log(importer: &Importer, cause: &str, stop: &CancellationToken) {
-    match importer.run(cause, stop, |_| {}).await {
-        Ok(_) | Err(ImportError::Stopped | ImportError::HeldElsewhere) => {}
+/// Runs a pass; false where this instance does not hold the source's lease.
+async fn import_and_log(importer: &Importer, cause: &str, stop: &CancellationToken) -> bool {
+    match importer.run(cause, stop, &|_: &Progress| {}).await {
+        Err(ImportError::HeldElsewhere) => return false,
+        Ok(_) | Err(ImportError::Stopped) => {}
         Err(error) => tracing::warn!(source = importer.source_name, %error, "import"),
     }
+    true
 }

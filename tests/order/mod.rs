@@ -1,0 +1,5 @@
+//! Which news wins, whatever the order in which it arrives. Acceptance 1 to 6.
+
+mod answers;
+mod histories;
+mod precedence;

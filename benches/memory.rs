@@ -42,7 +42,7 @@ fn main() -> anyhow::Result<()> {
     let (cpu, world_cpu) = (cpu_seconds(&service.process()), cpu_seconds(&world.process()) - world_cpu);
 
     let data = service.query(
-        "{ profiles(first: 50) { totalCount nodes { displayName fields { name text } subprofiles { totalCount } } } }",
+        "{ profiles(first: 50) { totalCount nodes { displayName fields { name text } subprofiles(first: 5) { nodes { externalId } } } } }",
     )?;
     let mirrored = data["profiles"]["totalCount"].as_u64().unwrap_or(0);
     ensure!(mirrored == world.upstream.profiles, "{mirrored} of {} profiles are mirrored", world.upstream.profiles);

@@ -170,6 +170,8 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
     let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
     let file = PathBuf::from(path.split('?').next().unwrap_or(path));
 
+    // A statement of hundreds of rows holds a megabyte once it is prepared, hence no more of them here. The log may grow
+    // to 64 MB, because pages of random keys are written again and again before each is copied into the file once.
     let mut writing = options(url);
     writing.max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
     writing.map_sqlx_sqlite_opts(|options| {
@@ -184,7 +186,7 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
             .pragma("cache_size", "-16000")
             .pragma("wal_autocheckpoint", "16000")
             .pragma("journal_size_limit", "67108864")
-            .statement_cache_capacity(128)
+            .statement_cache_capacity(48)
     });
     let writer = sea_orm::Database::connect(writing).await.map_err(failed)?;
 

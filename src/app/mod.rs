@@ -25,6 +25,8 @@ use tokio_util::task::TaskTracker;
 
 /// Longest time that a stop takes.
 const STOP_DEADLINE: Duration = Duration::from_secs(9);
+/// Longest time of it that requests under way may take: a client that stalls must not keep the rest from stopping.
+const REQUESTS_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What a process brings along beside its configuration.
 pub struct AppOptions {
@@ -154,7 +156,7 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         access: Access::from_config(&config.access)?,
         server: config.server.clone(),
         stop: stop_serving.clone(),
-        sockets: workers.clone(),
+        sockets: sockets.clone(),
     }));
     let graceful = stop_serving.clone();
     let server = tokio::spawn(
@@ -250,8 +252,10 @@ impl Running {
     pub async fn stop(self) {
         self.stop_serving.cancel();
         let finish = async {
-            if let Ok(Err(error)) = self.server.await {
-                tracing::warn!(%error, "stop the server");
+            match tokio::time::timeout(REQUESTS_DEADLINE, self.server).await {
+                Ok(Ok(Err(error))) => tracing::warn!(%error, "stop the server"),
+                Ok(_) => {}
+                Err(_) => tracing::warn!("some requests did not end in time and are given up"),
             }
             self.sockets.close();
             self.sockets.wait().await;

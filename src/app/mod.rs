@@ -8,7 +8,9 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::db::{self, Database, DatabaseError};
 use crate::inbox::{self, Backlog, Inbox};
-use crate::ingest::{self, DnsKeys, Door, Doors, ImportError, Importer, Progress, Puller, Schedule, ScheduleError};
+use crate::ingest::{
+    self, Budget, DnsKeys, Door, Doors, ImportError, Importer, Progress, Puller, Schedule, ScheduleError,
+};
 use crate::publish::Publisher;
 use crate::serve::{self, Access, ServeState};
 use provider::{KeyLookup, SettingsError};
@@ -147,6 +149,7 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         by_source: sources.iter().map(|source| (source.config.name.clone(), door(source, &public_url))).collect(),
         inbox,
         clock: clock.clone(),
+        budget: Budget::default(),
     });
     let sockets = TaskTracker::new();
     let router = ingest::router(doors).merge(serve::router(ServeState {
@@ -376,14 +379,20 @@ async fn schedule_imports(
         schedule.add(&source.config.name, expression, move || tick.notify_one()).await?;
         let stop = stop.clone();
         workers.spawn(async move {
+            let mut failures = 0;
             while !stop.is_cancelled() && now.is_due_at_start().await.unwrap_or(true) {
-                if import_and_log(&now, "first import", &stop).await {
-                    break;
-                }
-                // Another instance holds the lease: if it goes, its pass is taken over here.
+                let pause_ms = match import_and_log(&now, "first import", &stop).await {
+                    // Another instance holds the lease: if it goes, its pass is taken over here.
+                    Imported::Elsewhere => 1_000,
+                    Imported::Ended => break,
+                    Imported::Failed => {
+                        failures += 1;
+                        u64::try_from(crate::backoff::pause_ms(failures, 2_000, 300_000)).unwrap_or(2_000)
+                    }
+                };
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
                 }
             }
             loop {
@@ -398,12 +407,23 @@ async fn schedule_imports(
     Ok(schedule)
 }
 
-/// Runs a pass; false where this instance does not hold the source's lease.
-async fn import_and_log(importer: &Importer, cause: &str, stop: &CancellationToken) -> bool {
+/// How an attempt at a pass ended.
+enum Imported {
+    /// It is done, or it stopped with the service and resumes at its checkpoint.
+    Ended,
+    /// Another instance holds the source's lease.
+    Elsewhere,
+    /// It failed.
+    Failed,
+}
+
+async fn import_and_log(importer: &Importer, cause: &str, stop: &CancellationToken) -> Imported {
     match importer.run(cause, stop, &|_: &Progress| {}).await {
-        Err(ImportError::HeldElsewhere) => return false,
-        Ok(_) | Err(ImportError::Stopped) => {}
-        Err(error) => tracing::warn!(source = importer.source_name, %error, "import"),
+        Ok(_) | Err(ImportError::Stopped) => Imported::Ended,
+        Err(ImportError::HeldElsewhere) => Imported::Elsewhere,
+        Err(error) => {
+            tracing::warn!(source = importer.source_name, %error, "import");
+            Imported::Failed
+        }
     }
-    true
 }

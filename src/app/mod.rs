@@ -398,7 +398,9 @@ async fn schedule_imports(
             loop {
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = due.notified() => drop(import_and_log(&now, "schedule", &stop).await),
+                    () = due.notified() => {
+                        import_and_log(&now, "schedule", &stop).await;
+                    }
                 }
             }
         });

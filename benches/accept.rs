@@ -1,7 +1,8 @@
 //! Accepting webhooks with durable commits, against an empty handler that reads the body, in one run.
 //!
 //! `BENCH_SECONDS` a phase (3), `BENCH_ROUNDS` of A B B A (3), `BENCH_SENDERS` (64), `BENCH_BODY` bytes (500),
-//! `BENCH_PROFILES` that the events are about (10000), `BENCH_DIR` for the database.
+//! `BENCH_PROFILES` that the events are about (10000), `BENCH_ORDERED_IDS` (false) for ids that grow with time as some
+//! providers' do, `BENCH_DIR` for the database.
 
 mod support;
 
@@ -70,7 +71,8 @@ async fn run() -> anyhow::Result<()> {
     let rounds = knob("BENCH_ROUNDS", 3_usize);
     let senders = knob("BENCH_SENDERS", 64_usize);
     let body_bytes = knob("BENCH_BODY", 500_usize);
-    let template = Template::new(PATH, SECRET, TENANT, body_bytes, knob("BENCH_PROFILES", 10_000))?;
+    let is_ordered = knob("BENCH_ORDERED_IDS", false);
+    let template = Template::new(PATH, (SECRET, TENANT), body_bytes, knob("BENCH_PROFILES", 10_000), is_ordered)?;
 
     let empty = serve_empty().await?;
     let running = app::start(configuration(folder.path()), AppOptions::default()).await?;
@@ -126,7 +128,7 @@ async fn run() -> anyhow::Result<()> {
     println!(
         "{}",
         json!({
-            "bench": "accept", "senders": senders, "body_bytes": body_bytes, "rounds": rounds,
+            "bench": "accept", "senders": senders, "body_bytes": body_bytes, "rounds": rounds, "ordered_ids": is_ordered,
             "ratio": (1000.0 * rate / ceiling).round() / 1000.0,
             "service": {
                 "rate": rate.round(), "p50_ms": round(of(&accepts, |phase| phase.p50_ms)),

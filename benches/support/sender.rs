@@ -20,14 +20,21 @@ pub struct Template {
     event_at: usize,
     profile_at: usize,
     profiles: u64,
+    is_ordered: bool,
 }
 
 impl Template {
-    /// A request with a body of about `body_bytes`.
+    /// A request with a body of about `body_bytes`, with ids that come in order or in none.
     ///
     /// # Errors
     /// None in practice: the places to patch are in it.
-    pub fn new(path: &str, secret: &str, tenant: &str, body_bytes: usize, profiles: u64) -> anyhow::Result<Self> {
+    pub fn new(
+        path: &str,
+        (secret, tenant): (&str, &str),
+        body_bytes: usize,
+        profiles: u64,
+        is_ordered: bool,
+    ) -> anyhow::Result<Self> {
         let mut body = format!(
             "{{\"id\":\"{EVENT_ID}\",\"event\":\"profile.updated\",\"tenant_id\":\"{tenant}\",\
              \"data\":{{\"profile_id\":\"{PROFILE_ID}\",\"status\":\"ready\",\"note\":\"\"}},\
@@ -47,14 +54,15 @@ impl Template {
             profile_at: text.find(PROFILE_ID).context("the profile's id")? + 4,
             bytes: text.into_bytes(),
             profiles,
+            is_ordered,
         })
     }
 
     /// The request with this number: the same number is the same event.
     pub fn patch(&mut self, number: u64) -> &[u8] {
-        // Ids come in no order, as a provider's random ones do.
         let mixed = mix(number);
-        write_hex(&mut self.bytes[self.event_at..self.event_at + 8], mixed >> 32);
+        let first = if self.is_ordered { number } else { mixed >> 32 };
+        write_hex(&mut self.bytes[self.event_at..self.event_at + 8], first);
         write_hex(
             &mut self.bytes[self.event_at + 24..self.event_at + 36],
             (mixed << 16 | number >> 32) & 0xffff_ffff_ffff,

@@ -38,6 +38,16 @@ pub fn after_miss(misses: i32, now: Moment) -> Moment {
     now.plus_ms(MISS_PAUSES_MS[index])
 }
 
+/// How many times as long as its last transaction apply rests while senders wait for the one writer, when the oldest
+/// pending delivery has waited so long: a burst is taken in first, a flood is shared.
+pub fn rest(waited_ms: i64) -> u32 {
+    match waited_ms {
+        ..5_000 => 12,
+        5_000..30_000 => 4,
+        _ => 1,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

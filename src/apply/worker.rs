@@ -13,7 +13,7 @@ use provider::Provider;
 use sea_orm::DbErr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,8 @@ const MAX_BATCH: u64 = 200;
 const MAX_BATCH_BYTES: i64 = 1 << 20;
 /// Looks for work at least this often: retries that are due, work of an instance that died.
 const POLL: Duration = Duration::from_millis(500);
+/// Longest rest.
+const MAX_REST: Duration = Duration::from_millis(100);
 
 /// Why a batch was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,7 @@ pub struct Applier {
     on_commit: Box<dyn Fn() + Send + Sync>,
     lease: Option<Lease>,
     catalog: Option<Catalog>,
+    rest: Duration,
 }
 
 impl Applier {
@@ -67,7 +70,8 @@ impl Applier {
         on_commit: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         let on_commit = Box::new(on_commit);
-        Self { db, clock, source_id, source_name, provider, instance, wake, on_commit, lease: None, catalog: None }
+        let (lease, catalog, rest) = (None, None, Duration::ZERO);
+        Self { db, clock, source_id, source_name, provider, instance, wake, on_commit, lease, catalog, rest }
     }
 
     /// Applies until told to stop, then gives the lease back.
@@ -106,6 +110,7 @@ impl Applier {
     /// Applies everything that is due, if this instance holds the lease.
     async fn apply_pending(&mut self, stop: &CancellationToken) -> Result<(), ApplyError> {
         loop {
+            self.db.precedence().let_senders_go_first(self.rest).await;
             if stop.is_cancelled() || !self.hold_lease().await? {
                 return Ok(());
             }
@@ -114,7 +119,10 @@ impl Applier {
                 return Ok(());
             }
             Failpoint::Taken.pass();
+            let waited_ms = taken.first().map_or(0, |oldest| self.clock.now().0 - oldest.received_at.0);
+            let started = Instant::now();
             self.apply_taken(taken).await?;
+            self.rest = (started.elapsed() * policy::rest(waited_ms)).min(MAX_REST);
         }
     }
 

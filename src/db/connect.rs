@@ -1,6 +1,7 @@
 //! Connects to SQLite or PostgreSQL, chosen by the URL, and brings the schema up to date.
 
 use super::dialect::{self, Dialect};
+use super::precedence::Precedence;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
@@ -8,6 +9,7 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::log::LevelFilter;
 
@@ -18,6 +20,7 @@ pub struct Database {
     reader: DatabaseConnection,
     dialect: Dialect,
     file: Option<PathBuf>,
+    precedence: Arc<Precedence>,
 }
 
 /// What can go wrong before the first query.
@@ -75,6 +78,11 @@ impl Database {
     /// The database file, on SQLite.
     pub fn file(&self) -> Option<&PathBuf> {
         self.file.as_ref()
+    }
+
+    /// Who writes first.
+    pub fn precedence(&self) -> &Arc<Precedence> {
+        &self.precedence
     }
 
     /// Opens a transaction that will write. On SQLite it holds the write lock from its first moment,
@@ -174,7 +182,7 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
             .pragma("secure_delete", "ON")
             .pragma("temp_store", "MEMORY")
             .pragma("cache_size", "-16000")
-            .pragma("wal_autocheckpoint", "4000")
+            .pragma("wal_autocheckpoint", "16000")
             .pragma("journal_size_limit", "67108864")
             .statement_cache_capacity(128)
     });
@@ -193,7 +201,7 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
             .statement_cache_capacity(128)
     });
     let reader = sea_orm::Database::connect(reading).await.map_err(failed)?;
-    Ok(Database { writer, reader, dialect: Dialect::Sqlite, file: Some(file) })
+    Ok(Database { writer, reader, dialect: Dialect::Sqlite, file: Some(file), precedence: Arc::default() })
 }
 
 async fn connect_postgres(url: &str, read_url: Option<&str>) -> Result<Database, DatabaseError> {
@@ -208,5 +216,5 @@ async fn connect_postgres(url: &str, read_url: Option<&str>) -> Result<Database,
     };
     let writer = sea_orm::Database::connect(pool(url, 8)).await.map_err(failed)?;
     let reader = sea_orm::Database::connect(pool(read_url.unwrap_or(url), 8)).await.map_err(failed)?;
-    Ok(Database { writer, reader, dialect: Dialect::Postgres, file: None })
+    Ok(Database { writer, reader, dialect: Dialect::Postgres, file: None, precedence: Arc::default() })
 }

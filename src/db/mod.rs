@@ -7,6 +7,8 @@
 
 mod connect;
 pub mod dialect;
+mod precedence;
 
 pub use connect::{Database, DatabaseError, connect};
 pub use dialect::Dialect;
+pub use precedence::{Precedence, Ticket};

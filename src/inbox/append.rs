@@ -1,14 +1,16 @@
 //! Appends deliveries: everything that waits rides in one commit.
 
+use super::insert::{MAX_ROWS, insert_at_once, insert_within};
 use crate::clock::SharedClock;
-use crate::db::{Database, dialect};
+use crate::db::{Database, Dialect, Precedence, dialect};
 use crate::failpoint::Failpoint;
 use bytes::Bytes;
-use entity::{DeliveryKind, DeliveryState, FetchState, Moment, delivery, fetch_request, sync_run};
-use sea_orm::sea_query::{Expr, OnConflict, Query};
+use entity::{DeliveryKind, FetchState, Moment, fetch_request, sync_run};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -96,6 +98,7 @@ type Waiting = (NewDelivery, oneshot::Sender<Result<Appended, AppendError>>);
 #[derive(Clone)]
 pub struct Inbox {
     queue: mpsc::Sender<Waiting>,
+    precedence: Arc<Precedence>,
 }
 
 impl Inbox {
@@ -104,11 +107,16 @@ impl Inbox {
         db: Database,
         clock: SharedClock,
         stop: CancellationToken,
-        on_append: impl Fn(&BTreeSet<i32>) + Send + 'static,
+        on_append: impl Fn(&BTreeSet<i32>) + Send + Sync + 'static,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(commit_groups(db, clock, stop, waiting, on_append));
-        (Self { queue }, task)
+        let precedence = db.precedence().clone();
+        let groups = commit_groups(db, clock, stop, waiting, on_append);
+        // A thread of its own: behind a full queue of requests on a runtime's thread the database would wait for its
+        // next group, and all senders with it.
+        let runtime = tokio::runtime::Handle::current();
+        let task = tokio::task::spawn_blocking(move || runtime.block_on(groups));
+        (Self { queue, precedence }, task)
     }
 
     /// Appends a delivery and returns once it is flushed to disk.
@@ -119,6 +127,7 @@ impl Inbox {
     /// # Errors
     /// [`AppendError`]: it may or may not be kept; the sender must send it again.
     pub async fn append(&self, delivery: NewDelivery) -> Result<Appended, AppendError> {
+        let _waiting = self.precedence.wait_for_answer();
         let (answer, answered) = oneshot::channel();
         self.queue.try_send((delivery, answer)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => AppendError::Busy,
@@ -137,43 +146,84 @@ async fn commit_groups(
     clock: SharedClock,
     stop: CancellationToken,
     mut waiting: mpsc::Receiver<Waiting>,
-    on_append: impl Fn(&BTreeSet<i32>) + Send + 'static,
+    on_append: impl Fn(&BTreeSet<i32>) + Send + Sync + 'static,
 ) {
+    let mut committed: Option<Committed> = None;
     loop {
-        let first = tokio::select! {
-            first = waiting.recv() => first,
-            () = stop.cancelled() => {
-                // What is queued already is still kept: the sender waits for its answer.
-                waiting.close();
-                waiting.recv().await
-            }
+        let first = match committed {
+            Some(_) => waiting.try_recv().ok(),
+            None => next_waiting(&mut waiting, &stop).await,
         };
-        let Some(first) = first else { return };
-        let mut bytes = first.0.body.len();
-        let mut group = vec![first];
-        while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
-            let Ok(next) = waiting.try_recv() else { break };
-            bytes += next.0.body.len();
-            group.push(next);
-        }
-        // Senders that have given up are not worth a commit.
-        group.retain(|(_, answer)| !answer.is_closed());
+        let Some(first) = first else {
+            match committed.take() {
+                Some(committed) => committed.answer(&on_append),
+                None => return,
+            }
+            continue;
+        };
+        let group = gather(first, &mut waiting);
         if group.is_empty() {
             continue;
         }
         let (deliveries, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         let sources: BTreeSet<i32> = deliveries.iter().map(|delivery| delivery.source_id).collect();
-        match commit_group(&db, clock.now(), deliveries, &sources).await {
+        // The database works on this group while the senders of the one before are answered.
+        let answer = async {
+            if let Some(committed) = committed.take() {
+                committed.answer(&on_append);
+            }
+        };
+        let (outcome, ()) = tokio::join!(commit_group(&db, clock.now(), deliveries, &sources), answer);
+        committed = Some(Committed { outcome, answers, sources });
+    }
+}
+
+/// Waits for a delivery; none once the service stops and all are committed.
+async fn next_waiting(waiting: &mut mpsc::Receiver<Waiting>, stop: &CancellationToken) -> Option<Waiting> {
+    tokio::select! {
+        next = waiting.recv() => next,
+        () = stop.cancelled() => {
+            // What is queued already is still kept: the sender waits for its answer.
+            waiting.close();
+            waiting.recv().await
+        }
+    }
+}
+
+/// What waits behind `first` and may ride in one commit with it.
+fn gather(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting> {
+    let mut bytes = first.0.body.len();
+    let mut group = vec![first];
+    while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
+        let Ok(next) = waiting.try_recv() else { break };
+        bytes += next.0.body.len();
+        group.push(next);
+    }
+    // Senders that have given up are not worth a commit.
+    group.retain(|(_, answer)| !answer.is_closed());
+    group
+}
+
+/// A group whose commit has ended, one way or the other.
+struct Committed {
+    outcome: Result<Vec<Appended>, DbErr>,
+    answers: Vec<oneshot::Sender<Result<Appended, AppendError>>>,
+    sources: BTreeSet<i32>,
+}
+
+impl Committed {
+    fn answer(self, on_append: impl Fn(&BTreeSet<i32>)) {
+        match self.outcome {
             Ok(outcomes) => {
                 Failpoint::Appended.pass();
-                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                for (answer, outcome) in self.answers.into_iter().zip(outcomes) {
                     drop(answer.send(Ok(outcome)));
                 }
-                on_append(&sources);
+                on_append(&self.sources);
             }
             Err(error) => {
-                tracing::error!(%error, deliveries = answers.len(), "append to the inbox");
-                for answer in answers {
+                tracing::error!(%error, deliveries = self.answers.len(), "append to the inbox");
+                for answer in self.answers {
                     drop(answer.send(Err(AppendError::Database(error.to_string()))));
                 }
             }
@@ -188,96 +238,50 @@ async fn commit_group(
     deliveries: Vec<NewDelivery>,
     sources: &BTreeSet<i32>,
 ) -> Result<Vec<Appended>, DbErr> {
-    let transaction = db.begin().await?;
-    for source_id in sources {
-        dialect::order_inbox(&transaction, db.dialect(), *source_id).await?;
-    }
-    let keys: Vec<(i32, String)> = deliveries.iter().map(|d| (d.source_id, d.dedupe_key.clone())).collect();
-    let mut rows = Vec::with_capacity(deliveries.len());
-    let mut seen = BTreeMap::new();
-    for (index, delivery) in deliveries.into_iter().enumerate() {
-        write_along(&transaction, &delivery.along).await?;
-        // Copies that wait side by side would touch one row twice in one statement.
-        if seen.insert((delivery.source_id, delivery.dedupe_key.clone()), index).is_none() {
-            rows.push(delivery);
+    let is_bare = deliveries.iter().all(|delivery| matches!(delivery.along, Along::Nothing));
+    let alongs: Vec<Along> =
+        if is_bare { Vec::new() } else { deliveries.iter().map(|delivery| delivery.along.clone()).collect() };
+    let (rows, places) = distinct(deliveries);
+    let placed = if is_bare && rows.len() <= MAX_ROWS && db.dialect() == Dialect::Sqlite {
+        insert_at_once(db.writer(), now, &rows).await?
+    } else {
+        let transaction = db.begin().await?;
+        for source_id in sources {
+            dialect::order_inbox(&transaction, db.dialect(), *source_id).await?;
         }
-    }
-    let mut placed = HashMap::with_capacity(rows.len());
-    for chunk in rows.chunks(128) {
-        insert(&transaction, now, chunk, &mut placed).await?;
-    }
-    Failpoint::Append.pass();
-    transaction.commit().await?;
-    let mut answered = BTreeSet::new();
-    Ok(keys
-        .into_iter()
-        .map(|key| {
-            let (position, copies) = placed.get(&key).copied().unwrap_or_default();
-            if copies == 1 && answered.insert(key) { Appended::Kept(position) } else { Appended::Duplicate(position) }
-        })
-        .collect())
+        for along in &alongs {
+            write_along(&transaction, along).await?;
+        }
+        let mut placed = Vec::with_capacity(rows.len());
+        for chunk in rows.chunks(128) {
+            placed.extend(insert_within(&transaction, now, chunk).await?);
+        }
+        Failpoint::Append.pass();
+        transaction.commit().await?;
+        placed
+    };
+    let mut is_first = vec![true; placed.len()];
+    let answer = |place: usize| match placed[place] {
+        Appended::Kept(id) if !std::mem::take(&mut is_first[place]) => Appended::Duplicate(id),
+        appended => appended,
+    };
+    Ok(places.into_iter().map(answer).collect())
 }
 
-type Placed = HashMap<(i32, String), (i64, i32)>;
-
-async fn insert(
-    transaction: &impl ConnectionTrait,
-    now: Moment,
-    rows: &[NewDelivery],
-    placed: &mut Placed,
-) -> Result<(), DbErr> {
-    use delivery::Column;
-    let mut statement = Query::insert();
-    statement.into_table(delivery::Entity).columns([
-        Column::SourceId,
-        Column::Kind,
-        Column::DedupeKey,
-        Column::ReceivedAt,
-        Column::MediaType,
-        Column::Headers,
-        Column::Body,
-        Column::BodyBytes,
-        Column::Context,
-        Column::State,
-        Column::Attempts,
-        Column::NextAttemptAt,
-        Column::Copies,
-    ]);
-    for row in rows {
-        statement.values_panic([
-            row.source_id.into(),
-            row.kind.to_value().into(),
-            row.dedupe_key.clone().into(),
-            now.into(),
-            row.media_type.clone().into(),
-            row.headers.clone().into(),
-            row.body.to_vec().into(),
-            i32::try_from(row.body.len()).unwrap_or(i32::MAX).into(),
-            row.context.clone().into(),
-            DeliveryState::Pending.to_value().into(),
-            0.into(),
-            now.into(),
-            1.into(),
-        ]);
+/// Each key once, and for every delivery which of them is its own: copies that wait side by side would
+/// touch one row twice in one statement.
+fn distinct(deliveries: Vec<NewDelivery>) -> (Vec<NewDelivery>, Vec<usize>) {
+    let mut rows: Vec<NewDelivery> = Vec::with_capacity(deliveries.len());
+    let mut places = Vec::with_capacity(deliveries.len());
+    let mut known: HashMap<(i32, String), usize> = HashMap::with_capacity(deliveries.len());
+    for delivery in deliveries {
+        let place = *known.entry((delivery.source_id, delivery.dedupe_key.clone())).or_insert(rows.len());
+        if place == rows.len() {
+            rows.push(delivery);
+        }
+        places.push(place);
     }
-    let stored = |column: Column| Expr::col((delivery::Entity, column));
-    let again = |fresh: Expr, column: Column| {
-        Expr::case(stored(Column::State).eq(DeliveryState::Parked.to_value()), fresh).finally(stored(column))
-    };
-    statement.on_conflict(
-        OnConflict::columns([Column::SourceId, Column::DedupeKey])
-            .value(Column::Copies, stored(Column::Copies).add(1))
-            .value(Column::Attempts, again(Expr::value(0), Column::Attempts))
-            .value(Column::NextAttemptAt, again(Expr::value(now), Column::NextAttemptAt))
-            .value(Column::State, again(Expr::value(DeliveryState::Pending.to_value()), Column::State))
-            .to_owned(),
-    );
-    statement.returning(Query::returning().columns([Column::Id, Column::SourceId, Column::DedupeKey, Column::Copies]));
-    for row in transaction.query_all(&statement).await? {
-        let key = (row.try_get("", "source_id")?, row.try_get("", "dedupe_key")?);
-        placed.insert(key, (row.try_get("", "id")?, row.try_get("", "copies")?));
-    }
-    Ok(())
+    (rows, places)
 }
 
 async fn write_along(transaction: &impl ConnectionTrait, along: &Along) -> Result<(), DbErr> {

@@ -9,6 +9,7 @@
 mod append;
 mod backlog;
 mod context;
+mod insert;
 mod lease;
 mod take;
 

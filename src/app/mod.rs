@@ -8,7 +8,9 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::db::{self, Database, DatabaseError};
 use crate::inbox::{self, Backlog, Inbox};
-use crate::ingest::{self, DnsKeys, Door, Doors, ImportError, Importer, Progress, Puller, Schedule, ScheduleError};
+use crate::ingest::{
+    self, Budget, DnsKeys, Door, Doors, ImportError, Importer, Progress, Puller, Schedule, ScheduleError,
+};
 use crate::publish::Publisher;
 use crate::serve::{self, Access, ServeState};
 use provider::{KeyLookup, SettingsError};
@@ -25,6 +27,8 @@ use tokio_util::task::TaskTracker;
 
 /// Longest time that a stop takes.
 const STOP_DEADLINE: Duration = Duration::from_secs(9);
+/// Longest time of it that requests under way may take: a client that stalls must not keep the rest from stopping.
+const REQUESTS_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What a process brings along beside its configuration.
 pub struct AppOptions {
@@ -145,6 +149,7 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         by_source: sources.iter().map(|source| (source.config.name.clone(), door(source, &public_url))).collect(),
         inbox,
         clock: clock.clone(),
+        budget: Budget::default(),
     });
     let sockets = TaskTracker::new();
     let router = ingest::router(doors).merge(serve::router(ServeState {
@@ -154,7 +159,7 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         access: Access::from_config(&config.access)?,
         server: config.server.clone(),
         stop: stop_serving.clone(),
-        sockets: workers.clone(),
+        sockets: sockets.clone(),
     }));
     let graceful = stop_serving.clone();
     let server = tokio::spawn(
@@ -250,8 +255,10 @@ impl Running {
     pub async fn stop(self) {
         self.stop_serving.cancel();
         let finish = async {
-            if let Ok(Err(error)) = self.server.await {
-                tracing::warn!(%error, "stop the server");
+            match tokio::time::timeout(REQUESTS_DEADLINE, self.server).await {
+                Ok(Ok(Err(error))) => tracing::warn!(%error, "stop the server"),
+                Ok(_) => {}
+                Err(_) => tracing::warn!("some requests did not end in time and are given up"),
             }
             self.sockets.close();
             self.sockets.wait().await;
@@ -372,20 +379,28 @@ async fn schedule_imports(
         schedule.add(&source.config.name, expression, move || tick.notify_one()).await?;
         let stop = stop.clone();
         workers.spawn(async move {
+            let mut failures = 0;
             while !stop.is_cancelled() && now.is_due_at_start().await.unwrap_or(true) {
-                if import_and_log(&now, "first import", &stop).await {
-                    break;
-                }
-                // Another instance holds the lease: if it goes, its pass is taken over here.
+                let pause_ms = match import_and_log(&now, "first import", &stop).await {
+                    // Another instance holds the lease: if it goes, its pass is taken over here.
+                    Imported::Elsewhere => 1_000,
+                    Imported::Ended => break,
+                    Imported::Failed => {
+                        failures += 1;
+                        u64::try_from(crate::backoff::pause_ms(failures, 2_000, 300_000)).unwrap_or(2_000)
+                    }
+                };
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
                 }
             }
             loop {
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = due.notified() => drop(import_and_log(&now, "schedule", &stop).await),
+                    () = due.notified() => {
+                        import_and_log(&now, "schedule", &stop).await;
+                    }
                 }
             }
         });
@@ -394,12 +409,23 @@ async fn schedule_imports(
     Ok(schedule)
 }
 
-/// Runs a pass; false where this instance does not hold the source's lease.
-async fn import_and_log(importer: &Importer, cause: &str, stop: &CancellationToken) -> bool {
+/// How an attempt at a pass ended.
+enum Imported {
+    /// It is done, or it stopped with the service and resumes at its checkpoint.
+    Ended,
+    /// Another instance holds the source's lease.
+    Elsewhere,
+    /// It failed.
+    Failed,
+}
+
+async fn import_and_log(importer: &Importer, cause: &str, stop: &CancellationToken) -> Imported {
     match importer.run(cause, stop, &|_: &Progress| {}).await {
-        Err(ImportError::HeldElsewhere) => return false,
-        Ok(_) | Err(ImportError::Stopped) => {}
-        Err(error) => tracing::warn!(source = importer.source_name, %error, "import"),
+        Ok(_) | Err(ImportError::Stopped) => Imported::Ended,
+        Err(ImportError::HeldElsewhere) => Imported::Elsewhere,
+        Err(error) => {
+            tracing::warn!(source = importer.source_name, %error, "import");
+            Imported::Failed
+        }
     }
-    true
 }

@@ -128,7 +128,7 @@ pub(super) fn bury(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, vers
 }
 
 /// Wipes the personal data of the profile and its subprofiles; the change tells no values.
-fn anonymize(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
+pub(super) fn anonymize(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
     for id in batch.subprofiles_of(profile) {
         subprofiles::remove(batch, origin, &id, Version::at(Rung::RequestStarted, i64::MAX));
     }

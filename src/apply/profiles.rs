@@ -4,8 +4,7 @@ use super::batch::{
     Batch, Handle, Judged, Origin, Versioned, attribute, content_hash, differences, sorted, status_attribute,
 };
 use super::freshness::{self, Judgement, Observed, Stored};
-use super::lifecycle;
-use super::relationships;
+use super::{lifecycle, lifecycles, relationships};
 use entity::{ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition};
 use provider::{DeliveryKind, ProfileSeen, Rung, Version};
 use serde_json::{Map, Value, json};
@@ -171,6 +170,10 @@ fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: 
             set_status(batch, origin, profile, status, seen.scheduled_for.map(Moment::from));
         }
         changed.push(status_attribute(None, status));
+        if status == Status::Anonymized {
+            lifecycles::anonymize(batch, origin, profile);
+            return;
+        }
         batch.change(profile, ChangeKind::Created, (RecordKind::Profile, &id), changed, origin);
         derive(batch, origin, profile);
         announce_waiting(batch, origin, profile);
@@ -232,6 +235,10 @@ fn show_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &P
     }
     let mut changed = vec![status_attribute(Some(from), to)];
     set_status(batch, origin, profile, to, scheduled_for);
+    if to == Status::Anonymized {
+        lifecycles::anonymize(batch, origin, profile);
+        return;
+    }
     if from != to {
         // The provider's own word for the new status is part of the same change.
         let row = &mut batch.get_mut(profile).row;

@@ -48,6 +48,12 @@ fn is_later(origin: &Origin, row: &relationship::Model) -> bool {
     origin.started_at.is_none_or(|started_at| started_at >= row.position)
 }
 
+/// Whether another delivery told a profile's state after this one's request had started.
+fn is_told_since(batch: &Batch<'_>, origin: &Origin, end: Handle) -> bool {
+    let position = batch.get(end).row.position;
+    position != origin.position && origin.started_at.is_some_and(|started_at| position > started_at)
+}
+
 /// Takes one relationship; false where the stored news is not certainly older.
 fn observe_one(batch: &mut Batch<'_>, origin: &Origin, seen: RelationshipSeen) -> bool {
     let Some(relationship_type_id) = batch.catalog.relationship_type(&seen.type_external_id).map(|row| row.id) else {
@@ -66,6 +72,10 @@ fn observe_one(batch: &mut Batch<'_>, origin: &Origin, seen: RelationshipSeen) -
         if !is_later(origin, &work.row) {
             return false;
         }
+    }
+    // Whoever told of an end after this request had started did not tell of the relationship, or it would stand.
+    if [from, to].into_iter().any(|end| is_told_since(batch, origin, end)) {
+        return false;
     }
     for (end, id) in [(from, &seen.from), (to, &seen.to)] {
         if !batch.get(end).row.is_known && origin.kind != DeliveryKind::Page {

@@ -242,7 +242,7 @@ fn is_of_the_delivery(error: &ApplyError) -> bool {
         ApplyError::Panicked => true,
         ApplyError::Database(other) => {
             let text = other.to_string();
-            let signs = ["database is locked", "disk", "connection", "Connection", "I/O", "shutting down"];
+            let signs = ["database is locked", "deadlock", "disk", "connection", "Connection", "I/O", "shutting down"];
             !signs.iter().any(|sign| text.contains(sign))
         }
     }

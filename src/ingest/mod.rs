@@ -21,4 +21,4 @@ pub use keys::DnsKeys;
 pub use pull::Puller;
 pub use schedule::{Schedule, ScheduleError};
 pub use upstream::{CallError, Upstream, UpstreamSettings};
-pub use webhook::{Door, Doors, router};
+pub use webhook::{Budget, Door, Doors, router};

@@ -14,9 +14,12 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Longest time that a sender may take for its body.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// Body bytes, in KiB, that may be on their way over all senders at once: nobody is authentic yet.
+const BUDGET_KIB: usize = 128 << 10;
 /// Bytes of headers that are kept with a delivery.
 const KEPT_HEADER_BYTES: usize = 8 << 10;
 /// Headers that carry credentials: never kept, never logged.
@@ -42,6 +45,25 @@ pub struct Doors {
     pub inbox: Inbox,
     /// Our clock.
     pub clock: SharedClock,
+    /// What is left of the body bytes that may be on their way.
+    pub budget: Budget,
+}
+
+/// Body bytes that may be on their way over all senders at once.
+pub struct Budget(Semaphore);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Semaphore::new(BUDGET_KIB))
+    }
+}
+
+impl Budget {
+    /// Takes the bytes that a request announces, or may have where it announces none.
+    fn take(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        let kib = (bytes >> 10) + 1;
+        self.0.try_acquire_many(u32::try_from(kib.min(BUDGET_KIB)).ok()?).ok()
+    }
 }
 
 /// The route `POST /webhooks/{source}`.
@@ -134,6 +156,7 @@ async fn accept(
     if announced.is_some_and(|announced| announced > limit) {
         return Err(Rejection::TooLarge { limit });
     }
+    let taken = doors.budget.take(announced.unwrap_or(limit)).ok_or(AppendError::Busy)?;
     let body = match tokio::time::timeout(BODY_DEADLINE, axum::body::to_bytes(body, limit)).await {
         Ok(Ok(body)) => body,
         Ok(Err(error)) if is_over_limit(&error) => return Err(Rejection::TooLarge { limit }),
@@ -164,7 +187,9 @@ async fn accept(
         context: None,
         along: Along::Nothing,
     };
-    match doors.inbox.append(delivery).await? {
+    let appended = doors.inbox.append(delivery).await?;
+    drop(taken);
+    match appended {
         Appended::Kept(position) => tracing::debug!(position, "keep a webhook"),
         Appended::Duplicate(position) => tracing::debug!(position, "a copy of a webhook that is kept already"),
     }

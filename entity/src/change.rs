@@ -32,6 +32,8 @@ pub struct Model {
     pub delivery_id: i64,
     /// The event's word or the kind of delivery.
     pub cause: String,
+    /// Its values were erased with the profile that it concerns.
+    pub is_erased: bool,
 }
 
 /// Joins are written where they are needed; none is declared here.

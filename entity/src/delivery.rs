@@ -44,6 +44,8 @@ pub struct Model {
     pub reason: Option<String>,
     /// When it was applied, parked or discarded.
     pub settled_at: Option<Moment>,
+    /// When its body and headers were emptied with the profile that it told of.
+    pub erased_at: Option<Moment>,
 }
 
 /// Joins are written where they are needed; none is declared here.

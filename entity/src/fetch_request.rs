@@ -1,6 +1,6 @@
 //! A wish to fetch a record by id; many wishes for one record are one row.
 
-use crate::{FetchState, Moment};
+use crate::{FetchState, Moment, Purpose};
 use sea_orm::entity::prelude::*;
 
 /// A wish to fetch a record by id; many wishes for one record are one row.
@@ -25,6 +25,8 @@ pub struct Model {
     pub started_position: i64,
     /// What asked for it first.
     pub reason: String,
+    /// Its right to a call: the highest of all that ask for it.
+    pub purpose: Purpose,
     /// When it was first asked for.
     pub requested_at: Moment,
     /// Not fetched before then.

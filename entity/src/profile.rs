@@ -30,7 +30,8 @@ pub struct Model {
     pub status: Status,
     /// Upstream time of the last transition.
     pub status_since: Option<Moment>,
-    /// Inbox position of the delivery that last told the status by an event; 0 where none did.
+    /// Inbox position of the delivery that last told the status; negative as long as only states have, and no event; 0
+    /// where none did.
     pub status_position: i64,
     /// Date of the scheduled deletion.
     pub scheduled_for: Option<Moment>,

@@ -18,20 +18,36 @@ pub struct Model {
     pub lease_epoch: i64,
     /// The lease runs out then.
     pub lease_until: Moment,
-    /// Pulls and applies stand still since then.
+    /// Pulls and syncs stand still since then. Webhooks are still kept, and what is kept is applied.
     pub paused_at: Option<Moment>,
     /// Why, for the operator.
     pub pause_reason: Option<String>,
+    /// The operator who paused it; none where the service did by itself.
+    pub paused_by: Option<String>,
+    /// When the service looks whether its own pause may end.
+    pub probe_at: Option<Moment>,
+    /// How often it has looked in vain.
+    pub probes: i32,
     /// Last webhook that was kept.
     pub last_webhook_at: Option<Moment>,
+    /// The gap between webhooks in which a moment usually falls, milliseconds; none until two have come.
+    pub usual_gap_ms: Option<i64>,
+    /// First webhook that was refused since the last that was kept.
+    pub first_refusal_at: Option<Moment>,
     /// Last webhook that was refused.
     pub last_refusal_at: Option<Moment>,
     /// Why it was refused.
     pub last_refusal: Option<String>,
+    /// Webhooks that were refused since the last that was kept.
+    pub refusals: i64,
     /// Last batch that was applied.
     pub last_applied_at: Option<Moment>,
     /// Start of the last complete sync.
     pub last_complete_sync_at: Option<Moment>,
+    /// When its applier last renewed the lease: some instance was alive then.
+    pub alive_at: Option<Moment>,
+    /// When the schedule asks for the next run; in the past where it was missed.
+    pub next_run_at: Option<Moment>,
 }
 
 /// Joins are written where they are needed; none is declared here.

@@ -1,9 +1,9 @@
-//! A pass over a source's lists.
+//! A run: a pass over a source's lists, or over some of its profiles, and the sweep after it.
 
-use crate::{Moment, RunState};
+use crate::{Moment, RunKind, RunState, SweepStage};
 use sea_orm::entity::prelude::*;
 
-/// A pass over a source's lists.
+/// A run.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "sync_run")]
 pub struct Model {
@@ -33,6 +33,58 @@ pub struct Model {
     pub error: Option<String>,
     /// Instance that carries it out: the holder of the source's lease.
     pub holder: Option<String>,
+    /// What it passes through.
+    pub kind: RunKind,
+    /// It only compares; nothing is written to the mirror.
+    pub is_plan: bool,
+    /// External id of the one profile type that it is about; none for all of the source.
+    pub profile_type: Option<String>,
+    /// External ids of the profiles that it is about, where they are named.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub named: Option<Json>,
+    /// The access key that asked for it.
+    pub requested_by: Option<String>,
+    /// For an incremental run: changes from then on.
+    pub since: Option<Moment>,
+    /// Inbox position when it began: what was touched later is no candidate.
+    pub low_position: i64,
+    /// Newest profile row when it began: what was first seen later is no candidate.
+    pub last_profile_id: i64,
+    /// Newest subprofile row when it began.
+    pub last_subprofile_id: i64,
+    /// Pages that apply has taken.
+    pub pages_settled: i64,
+    /// Pages that could not be read or applied: the run is not complete.
+    pub pages_parked: i64,
+    /// Profiles first seen on its pages.
+    pub created: i64,
+    /// Profiles that its pages changed.
+    pub updated: i64,
+    /// Profiles that were as its pages say.
+    pub unchanged: i64,
+    /// Profiles about which its pages and newer news disagreed; each is fetched.
+    pub conflicts: i64,
+    /// Records that no page named.
+    pub candidates: i64,
+    /// Candidates that a fetch by id did not find either.
+    pub absent: i64,
+    /// Candidates that are tombstones now.
+    pub deleted: i64,
+    /// How far its sweep is; none before it.
+    pub sweep_stage: Option<SweepStage>,
+    /// The row up to which the stage is done.
+    pub sweep_after: i64,
+    /// Who approved or rejected its deletions.
+    pub decided_by: Option<String>,
+    /// When.
+    pub decided_at: Option<Moment>,
+    /// The how manieth try, from 1; a failed run is tried again.
+    pub attempt: i32,
+    /// When a failed run is tried again.
+    pub retry_at: Option<Moment>,
+    /// What a plan found: samples, without values.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub plan: Option<Json>,
 }
 
 /// Joins are written where they are needed; none is declared here.
@@ -40,3 +92,9 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// Runs of a source that go on, waiting for a person not counted: at most one.
+pub fn under_way(source_id: i32) -> Select<Entity> {
+    let states = [RunState::Planned, RunState::Running, RunState::Sweeping];
+    Entity::find().filter(Column::SourceId.eq(source_id)).filter(Column::State.is_in(states))
+}

@@ -66,6 +66,38 @@ pub enum VersionRung {
     NativeSequence,
 }
 
+/// What a call to a provider is for, the highest right first. The words sort in that order.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize,
+)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// News that just came.
+    #[sea_orm(string_value = "live")]
+    Live,
+    /// Making sure: what a sync left open, what is missing, what is overdue.
+    #[sea_orm(string_value = "repair")]
+    Repair,
+    /// Pages of a sync.
+    #[sea_orm(string_value = "sync")]
+    Sync,
+}
+
+impl Purpose {
+    /// All of them, the highest right first.
+    pub const ALL: [Self; 3] = [Self::Live, Self::Repair, Self::Sync];
+
+    /// As columns and metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Repair => "repair",
+            Self::Sync => "sync",
+        }
+    }
+}
+
 /// Kinds of deliveries.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize,
@@ -106,6 +138,9 @@ pub enum DeliveryState {
     /// Discarded.
     #[sea_orm(string_value = "discarded")]
     Discarded,
+    /// A page of a plan: kept, compared, and not applied unless the plan is.
+    #[sea_orm(string_value = "held")]
+    Held,
 }
 
 /// Where a fetch request stands.
@@ -259,6 +294,135 @@ pub enum RunState {
     /// Cancelled.
     #[sea_orm(string_value = "cancelled")]
     Cancelled,
+}
+
+/// What a run passes through.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize,
+)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// Every list from its first page: only such a run may find that something is gone.
+    #[sea_orm(string_value = "full")]
+    Full,
+    /// What upstream says has changed since the last run.
+    #[sea_orm(string_value = "incremental")]
+    Incremental,
+    /// Named profiles, each fetched by id.
+    #[sea_orm(string_value = "named")]
+    Named,
+}
+
+/// How far the sweep of a run is.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize,
+)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+#[serde(rename_all = "snake_case")]
+pub enum SweepStage {
+    /// Puts into quarantine the profiles that no page named.
+    #[sea_orm(string_value = "listing_profiles")]
+    ListingProfiles,
+    /// Puts into quarantine the subprofiles that no page named.
+    #[sea_orm(string_value = "listing_subprofiles")]
+    ListingSubprofiles,
+    /// Asks for a few of many candidates by id: one that is there shows that the lists lie.
+    #[sea_orm(string_value = "sampling")]
+    Sampling,
+    /// Asks for every candidate by id.
+    #[sea_orm(string_value = "verifying")]
+    Verifying,
+    /// Turns those that are gone into tombstones.
+    #[sea_orm(string_value = "burying")]
+    Burying,
+}
+
+/// How a record of the mirror differed from upstream.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize,
+)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+#[serde(rename_all = "snake_case")]
+pub enum DriftNature {
+    /// Its content or status was another.
+    #[sea_orm(string_value = "changed")]
+    Changed,
+    /// The mirror did not hold it.
+    #[sea_orm(string_value = "missing")]
+    Missing,
+    /// The mirror held it, and upstream did not any more.
+    #[sea_orm(string_value = "gone")]
+    Gone,
+}
+
+/// What showed that a record differed.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize,
+)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+#[serde(rename_all = "snake_case")]
+pub enum DriftMeans {
+    /// A full run: a page, or the lists as a whole.
+    #[sea_orm(string_value = "run")]
+    Run,
+    /// The digests after a run did not agree.
+    #[sea_orm(string_value = "digest")]
+    Digest,
+    /// A sampled read by id.
+    #[sea_orm(string_value = "read")]
+    Read,
+}
+
+/// What a sampled read came to.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize,
+)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+#[serde(rename_all = "snake_case")]
+pub enum SampleOutcome {
+    /// No answer yet.
+    #[sea_orm(string_value = "asked")]
+    Asked,
+    /// Upstream was as the mirror.
+    #[sea_orm(string_value = "same")]
+    Same,
+    /// Upstream was another; news on its way may still explain it.
+    #[sea_orm(string_value = "checking")]
+    Checking,
+    /// Upstream was another, and no news explains it.
+    #[sea_orm(string_value = "differed")]
+    Differed,
+    /// It tells nothing: news came in between, or no answer.
+    #[sea_orm(string_value = "void")]
+    Void,
+}
+
+/// What became of a record that no page of a complete run named.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize,
+)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+#[serde(rename_all = "snake_case")]
+pub enum CandidateState {
+    /// Not asked for by id yet.
+    #[sea_orm(string_value = "quarantined")]
+    Quarantined,
+    /// A fetch by id found it: the list lied, or it came back.
+    #[sea_orm(string_value = "present")]
+    Present,
+    /// A fetch by id did not find it either.
+    #[sea_orm(string_value = "absent")]
+    Absent,
+    /// Upstream would not say; it stays.
+    #[sea_orm(string_value = "unknown")]
+    Unknown,
+    /// A tombstone now.
+    #[sea_orm(string_value = "deleted")]
+    Deleted,
+    /// News came meanwhile, or a person said no; it stays.
+    #[sea_orm(string_value = "dismissed")]
+    Dismissed,
 }
 
 impl From<provider::ProfileKind> for ProfileKind {

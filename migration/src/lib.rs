@@ -10,6 +10,12 @@ mod m20261121_000002_catalog;
 mod m20261121_000003_records;
 mod m20261121_000004_inbox;
 mod m20261121_000005_log;
+mod m20261121_000006_delivery_keys;
+mod m20261121_000007_erasure;
+mod m20261121_000008_budget;
+mod m20261121_000009_runs;
+mod m20261121_000010_operations;
+mod m20261121_000011_drift;
 
 pub use sea_orm_migration::prelude::MigratorTrait;
 
@@ -24,6 +30,12 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_records::Migration),
             Box::new(m20261121_000004_inbox::Migration),
             Box::new(m20261121_000005_log::Migration),
+            Box::new(m20261121_000006_delivery_keys::Migration),
+            Box::new(m20261121_000007_erasure::Migration),
+            Box::new(m20261121_000008_budget::Migration),
+            Box::new(m20261121_000009_runs::Migration),
+            Box::new(m20261121_000010_operations::Migration),
+            Box::new(m20261121_000011_drift::Migration),
         ]
     }
 }

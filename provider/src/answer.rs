@@ -1,8 +1,9 @@
 //! What the answers of different providers have in common: pauses, error texts, HTML where JSON was due.
 
-use crate::{Answer, json, moment, text};
+use crate::limits::Limits;
+use crate::{Answer, json, text};
 use http::HeaderMap;
-use http::header::{DATE, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use serde_json::Value;
 
 /// Longest piece of an upstream message that is passed on, characters.
@@ -16,7 +17,7 @@ pub(crate) fn busy(status: u16, headers: &HeaderMap, body: &[u8]) -> Answer {
         Some(said) => format!("status {status}: {said}"),
         None => format!("status {status}"),
     };
-    Answer::Busy { retry_after_seconds: retry_after(headers), reason }
+    Answer::Busy { retry_after_seconds: retry_after(status, headers), reason }
 }
 
 /// Not an answer of this API.
@@ -53,31 +54,14 @@ pub(crate) fn said_or_status(status: u16, body: &[u8]) -> String {
     said(body).unwrap_or_else(|| format!("status {status}"))
 }
 
-/// Seconds to wait: `Retry-After` in either form, else the reset of a rate-limit header.
-///
-/// A date is taken relative to the answer's own `Date`, because nothing here reads a clock; upstream's
-/// clock is also the one that it was made with.
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<u64> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let answered = header(DATE.as_str()).and_then(moment::http_date);
-    if let Some(wait) = header(RETRY_AFTER.as_str()) {
-        if let Ok(seconds) = wait.parse::<f64>() {
-            return (seconds.is_finite() && seconds >= 0.0).then(|| seconds.ceil() as u64);
-        }
-        let until = moment::http_date(wait)?;
-        return Some(u64::try_from((until - answered?).num_seconds()).unwrap_or(0));
+/// Seconds to wait: `Retry-After` in either form, else at 429 the reset of a rate-limit header. A date without the answer's own
+/// `Date` is none, because nothing here reads a clock; the caller has it in [`Limits`].
+pub(crate) fn retry_after(status: u16, headers: &HeaderMap) -> Option<u64> {
+    let limits = Limits::read(headers);
+    if headers.contains_key(RETRY_AFTER) {
+        return limits.retry_after?.seconds();
     }
-    let reset = header("x-ratelimit-reset").and_then(|reset| reset.parse::<i64>().ok()).or_else(|| {
-        let fields = header("ratelimit")?;
-        fields.split(',').find_map(|field| field.trim().strip_prefix("reset=")?.parse().ok())
-    })?;
-    // Sources do not say whether the reset is a pause or a moment: its size tells.
-    let seconds = match reset {
-        0..1_000_000_000 => reset,
-        1_000_000_000..100_000_000_000 => reset - answered?.timestamp(),
-        _ => (reset - answered?.timestamp_millis()).div_euclid(1000) + 1,
-    };
-    Some(u64::try_from(seconds).unwrap_or(0))
+    limits.reset.filter(|_| status == 429)?.seconds()
 }
 
 #[cfg(test)]
@@ -90,15 +74,16 @@ mod tests {
 
     #[test]
     fn pauses_are_read_in_every_form() {
-        assert_eq!(retry_after(&headers(&[("retry-after", "7")])), Some(7));
+        assert_eq!(retry_after(429, &headers(&[("retry-after", "7")])), Some(7));
         let date = [("date", "Tue, 20 Apr 2021 02:07:55 GMT"), ("retry-after", "Tue, 20 Apr 2021 02:08:25 GMT")];
-        assert_eq!(retry_after(&headers(&date)), Some(30));
-        assert_eq!(retry_after(&headers(&date[1..])), None);
-        assert_eq!(retry_after(&headers(&[("x-ratelimit-reset", "12")])), Some(12));
-        assert_eq!(retry_after(&headers(&[date[0], ("x-ratelimit-reset", "1618884485")])), Some(10));
-        assert_eq!(retry_after(&headers(&[("ratelimit", "limit=100, remaining=0, reset=3")])), Some(3));
-        assert_eq!(retry_after(&headers(&[("retry-after", "soon")])), None);
-        assert_eq!(retry_after(&HeaderMap::new()), None);
+        assert_eq!(retry_after(429, &headers(&date)), Some(30));
+        assert_eq!(retry_after(429, &headers(&date[1..])), None);
+        assert_eq!(retry_after(429, &headers(&[("x-ratelimit-reset", "12")])), Some(12));
+        assert_eq!(retry_after(429, &headers(&[date[0], ("x-ratelimit-reset", "1618884485")])), Some(10));
+        assert_eq!(retry_after(429, &headers(&[("ratelimit", "limit=100, remaining=0, reset=3")])), Some(3));
+        assert_eq!(retry_after(429, &headers(&[("retry-after", "soon")])), None);
+        assert_eq!(retry_after(500, &headers(&[("ratelimit", "limit=100, remaining=9, reset=3")])), None);
+        assert_eq!(retry_after(429, &HeaderMap::new()), None);
     }
 
     #[test]

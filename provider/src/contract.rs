@@ -1,12 +1,13 @@
 //! The contract between the service and a provider.
 
-use crate::{FieldSeen, Observation};
+use crate::{FieldSeen, Limits, Observation};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// A provider, configured for one source.
 ///
@@ -43,6 +44,13 @@ pub trait Provider: Send + Sync {
     /// [`DecodeError`]: a sentence for the operator.
     fn decode(&self, delivery: &Delivery<'_>) -> Result<Decoded, DecodeError>;
 
+    /// The profiles and subprofiles that a delivery names of which [`Provider::decode`] makes no observation: it is
+    /// ignored, or cannot be read. Whatever can be found in it counts; a name too many does no harm.
+    fn names(&self, delivery: &Delivery<'_>) -> Subjects;
+
+    /// Takes out of a delivery what it tells of some records, and leaves the rest as it came.
+    fn redact(&self, delivery: &Delivery<'_>, subjects: &Subjects) -> Redacted;
+
     /// Reads what only the field definitions of its type tell about a profile or subprofile: its
     /// display name, its e-mail address, and the fields that refer to other profiles.
     fn derive(&self, fields: &Map<String, Value>, definitions: &[FieldSeen]) -> Derived;
@@ -59,16 +67,35 @@ pub trait Provider: Send + Sync {
     /// The pages that a full sync starts from, metadata first.
     fn first_pages(&self) -> Vec<Page>;
 
-    /// The pages that follow from the answer to `page`: the next of its stream, and streams that it
-    /// discovered (the collections of a database). Empty at the end of the stream.
+    /// The pages that lead to what has changed since a moment of upstream's clock: an optimisation that may
+    /// miss deletions and more. Empty where the provider cannot tell.
+    fn changed_pages(&self, since: DateTime<Utc>) -> Vec<Page>;
+
+    /// For how long a webhook that could not be delivered is sent again, seconds: what was missed for longer
+    /// is lost, and only a full sync brings it.
+    fn retry_memory_seconds(&self) -> u32;
+
+    /// What the answer to `page` leads to: the next page of its stream, streams that it discovered (the
+    /// collections of a database), and how much of the stream it is.
     ///
     /// # Errors
     /// [`DecodeError`] where the answer is not the page that was asked for (ids that do not
     /// increase, a repeated page, a missing envelope).
-    fn next_pages(&self, page: &Page, body: &[u8]) -> Result<Vec<Page>, DecodeError>;
+    fn next_pages(&self, page: &Page, body: &[u8]) -> Result<PageRead, DecodeError>;
 
     /// Sorts the answer to a call: usable, absent, refused, busy or broken.
     fn classify(&self, call: &Call, status: u16, headers: &HeaderMap, body: &[u8]) -> Answer;
+
+    /// Calls a minute that the provider is known to take, where a source's configuration does not say; none where
+    /// only its answers tell.
+    fn requests_per_minute(&self) -> Option<u32> {
+        None
+    }
+
+    /// What an answer says about how many more calls are taken, and when.
+    fn limits(&self, headers: &HeaderMap) -> Limits {
+        Limits::read(headers)
+    }
 }
 
 /// A webhook request as it came.
@@ -189,6 +216,33 @@ pub struct Decoded {
     pub event: Option<String>,
 }
 
+/// Records that a delivery is about, by external id: the two have ids of their own, which may be alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subjects {
+    /// Profiles.
+    pub profiles: BTreeSet<String>,
+    /// Subprofiles.
+    pub subprofiles: BTreeSet<String>,
+}
+
+impl Subjects {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.profiles.is_empty() && self.subprofiles.is_empty()
+    }
+}
+
+/// What is left of a delivery without what it tells of some records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Redacted {
+    /// It tells nothing of them beyond their ids.
+    Untouched,
+    /// This body: the others that it tells of are still in it.
+    Slice(Vec<u8>),
+    /// Nothing: it is about them alone, or cannot be taken apart.
+    Nothing,
+}
+
 /// A delivery that cannot be read: a sentence for the operator, with no personal data in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -248,6 +302,38 @@ pub struct Page {
     pub call: Call,
     /// Rows that this stream has, where upstream told.
     pub expected: Option<u64>,
+    /// External id of the profile type that all rows of this stream belong to; none where they differ, and
+    /// for metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_type: Option<String>,
+    /// Only what has changed since then; none for everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
+}
+
+impl Page {
+    /// The first page of a stream, with everything in it.
+    pub fn first(stream: impl Into<String>, call: Call) -> Self {
+        let stream = stream.into();
+        Self { stream, number: 0, after: String::new(), call, expected: None, profile_type: None, since: None }
+    }
+
+    /// The page of the same stream that comes after this one.
+    #[must_use]
+    pub fn next(&self, after: String, call: Call, expected: Option<u64>) -> Self {
+        Self { number: self.number.saturating_add(1), after, call, expected, ..self.clone() }
+    }
+}
+
+/// What the answer to a page leads to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageRead {
+    /// The pages to ask for next; empty at the end of a stream that discovers nothing.
+    pub next: Vec<Page>,
+    /// Rows on this page.
+    pub rows: u64,
+    /// Records of the whole stream, where upstream told and where it lists records.
+    pub total: Option<u64>,
 }
 
 /// HTTP methods that calls use.

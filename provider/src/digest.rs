@@ -37,11 +37,11 @@ pub(crate) fn body_key(body: &[u8]) -> String {
 
 /// Dedupe key of an event by the id in its JSON body, else by its bytes.
 pub(crate) fn event_key(body: &[u8]) -> String {
-    let id = crate::json::read_object(body).ok().and_then(|event| match event.get("id") {
-        Some(Value::String(id)) if !id.is_empty() => Some(id.clone()),
+    let id = match crate::json::read_field(body, "id") {
+        Some(Value::String(id)) if !id.is_empty() => Some(id),
         Some(Value::Number(id)) => Some(id.to_string()),
         _ => None,
-    });
+    };
     match id {
         Some(id) if id.len() <= PLAIN_ID_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic()) => format!("id:{id}"),
         Some(id) => format!("id-sha256:{}", sha256_hex(id.as_bytes())),

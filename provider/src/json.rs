@@ -5,7 +5,8 @@
 //! that does not parse is mended once and read again.
 
 use crate::text::{value_without_nul, without_nul};
-use serde::de::IgnoredAny;
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 /// Longest external id that is believed, bytes.
@@ -35,6 +36,80 @@ pub(crate) fn read_object(body: &[u8]) -> Result<Map<String, Value>, String> {
     match read(body)? {
         Value::Object(object) => Ok(object),
         _ => Err("the body is JSON, but no object".to_owned()),
+    }
+}
+
+/// One field of a JSON object, as [`read_object`] finds it; the others are not built where that makes no difference.
+pub(crate) fn read_field(body: &[u8], name: &str) -> Option<Value> {
+    if is_plain(body) {
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let found = OneField(name).deserialize(&mut reader).and_then(|found| reader.end().map(|()| found));
+        if let Ok(found) = found {
+            return found;
+        }
+    }
+    read_object(body).ok()?.remove(name)
+}
+
+/// Whether nothing in `body` can need mending but what fails to parse: no NUL is written in it, and it is too small a
+/// tree to be refused for its depth.
+fn is_plain(body: &[u8]) -> bool {
+    std::str::from_utf8(body).is_ok_and(|text| !text.contains("\\u0000"))
+        && body.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() < 100
+}
+
+/// Reads one field of an object and passes over the others.
+struct OneField<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for OneField<'_> {
+    type Value = Option<Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OneField<'_> {
+    type Value = Option<Value>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(is_wanted) = entries.next_key_seed(IsName(self.0))? {
+            if is_wanted {
+                // The last one counts, as in a map.
+                found = Some(entries.next_value()?);
+            } else {
+                entries.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Compares a name without keeping it.
+struct IsName<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for IsName<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for IsName<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<bool, E> {
+        Ok(name == self.0)
     }
 }
 
@@ -170,6 +245,51 @@ mod tests {
     #[test]
     fn nul_is_stripped() {
         assert_eq!(read(b"{\"a\\u0000\":\"b\\u0000c\"}").unwrap(), json!({"a": "bc"}));
+    }
+
+    /// What [`read_field`] stands for.
+    fn slow_field(body: &[u8], name: &str) -> Option<Value> {
+        read_object(body).ok()?.remove(name)
+    }
+
+    #[test]
+    fn a_field_is_the_one_that_the_whole_object_would_have() {
+        let bodies: [&[u8]; 14] = [
+            b"{\"id\":\"a\",\"data\":{\"id\":\"inner\"}}",
+            b"{\"id\":1,\"id\":[2,{\"id\":3}]}",
+            b"{\"i\\u0064\":\"escaped\"}",
+            b"{\"i\\u0000d\":\"nul\"}",
+            b"{\"id\":\"\\u0000\"}",
+            b"{\"id\":\"a\",\"n\":1e999}",
+            b"{\"id\":1e999}",
+            b"{\"id\":\"a\",\"text\":\"\\ud800\"}",
+            b"{\"id\":\"\\ud800\"}",
+            b"{\"id\":\"\xff\"}",
+            b"\xef\xbb\xbf{\"id\":\"a\"}",
+            b"{\"id\":\"a\"} trailing",
+            b"[{\"id\":\"a\"}]",
+            b"",
+        ];
+        for body in bodies {
+            assert_eq!(read_field(body, "id"), slow_field(body, "id"), "{}", String::from_utf8_lossy(body));
+        }
+        let deep = format!("{{\"id\":\"a\",\"deep\":{}{}}}", "[".repeat(200), "]".repeat(200));
+        assert_eq!(read_field(deep.as_bytes(), "id"), slow_field(deep.as_bytes(), "id"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_field_of_a_damaged_body_is_the_one_that_the_whole_object_would_have(
+            damage in proptest::collection::vec((0_usize..70, proptest::prelude::any::<u8>()), 0..4),
+            cut in 0_usize..90,
+        ) {
+            let mut body = b"{\"a\":[1,2.5e3,{\"id\":null}],\"id\":\"evt_1\",\"t\":\"\\ud83d\\ude00 \\u00e9\",\"id2\":{}}".to_vec();
+            for (place, byte) in damage {
+                body[place] = byte;
+            }
+            body.truncate(cut);
+            proptest::prop_assert_eq!(read_field(&body, "id"), slow_field(&body, "id"));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! input and the source's configuration: no database, no server, no clock of its own and, but for
 //! looking up a signing key through [`KeyLookup`], no network.
 //!
-//! A new provider is one folder with the same file names (`mod verify decode pull wire`), one line
+//! A new provider is one folder with the same file names (`mod verify decode pull redact wire`), one line
 //! in [`registry`], one simulator file and fixtures.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
@@ -18,18 +18,21 @@ mod answer;
 mod contract;
 mod digest;
 mod json;
+mod limits;
 mod moment;
 mod observation;
 mod percent;
 mod public_key;
+mod redact;
 pub mod registry;
 mod text;
 mod version;
 
 pub use contract::{
     Answer, Auth, Call, DecodeError, Decoded, Delivery, DeliveryKind, Derived, Inbound, KeyLookup, KeyLookupError,
-    Method, Page, Provider, Receipt, Reference, Refusal, Target, VerifyContext,
+    Method, Page, PageRead, Provider, Receipt, Redacted, Reference, Refusal, Subjects, Target, VerifyContext,
 };
+pub use limits::{Limits, Pause};
 pub use observation::{
     CollectionSeen, FieldSeen, InterestSeen, LifecycleSeen, Observation, ProfileKind, ProfileSeen, ProfileTypeSeen,
     RelationshipSeen, Scope, Status, SubprofileSeen,

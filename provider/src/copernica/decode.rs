@@ -25,7 +25,7 @@ pub(super) fn decode(zone: Tz, delivery: &Delivery<'_>) -> Result<Decoded, Decod
 }
 
 /// Forms are what is documented; a sample header shows JSON.
-fn read_body(delivery: &Delivery<'_>) -> Result<Map<String, Value>, String> {
+pub(super) fn read_body(delivery: &Delivery<'_>) -> Result<Map<String, Value>, String> {
     let opens_object = delivery.body.trim_ascii_start().first() == Some(&b'{');
     let is_json = match delivery.media_type {
         "application/x-www-form-urlencoded" => false,

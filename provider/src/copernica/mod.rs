@@ -16,15 +16,17 @@ mod key_ring;
 mod local_time;
 mod nonces;
 mod pull;
+mod redact;
 mod rest;
 mod signature;
 mod verify;
 mod wire;
 
 use crate::{
-    Answer, Auth, Call, DecodeError, Decoded, Delivery, Derived, FieldSeen, Inbound, KeyLookup, Page, Provider,
-    Receipt, Refusal, SettingsError, SourceSettings, Target, VerifyContext,
+    Answer, Auth, Call, DecodeError, Decoded, Delivery, Derived, FieldSeen, Inbound, KeyLookup, Page, PageRead,
+    Provider, Receipt, Redacted, Refusal, SettingsError, SourceSettings, Subjects, Target, VerifyContext,
 };
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use futures::future::BoxFuture;
 use http::HeaderMap;
@@ -81,6 +83,14 @@ impl Provider for Copernica {
         decode::decode(self.zone, delivery)
     }
 
+    fn names(&self, delivery: &Delivery<'_>) -> Subjects {
+        redact::names(delivery)
+    }
+
+    fn redact(&self, delivery: &Delivery<'_>, subjects: &Subjects) -> Redacted {
+        redact::redact(delivery, subjects)
+    }
+
     fn derive(&self, fields: &Map<String, Value>, definitions: &[FieldSeen]) -> Derived {
         derive::derive(fields, definitions)
     }
@@ -101,8 +111,17 @@ impl Provider for Copernica {
         vec![pull::first_page()]
     }
 
-    fn next_pages(&self, page: &Page, body: &[u8]) -> Result<Vec<Page>, DecodeError> {
-        pull::next_pages(page, body)
+    fn changed_pages(&self, since: DateTime<Utc>) -> Vec<Page> {
+        vec![Page { since: Some(since), ..pull::first_page() }]
+    }
+
+    /// No retry is documented: what was not taken is lost.
+    fn retry_memory_seconds(&self) -> u32 {
+        0
+    }
+
+    fn next_pages(&self, page: &Page, body: &[u8]) -> Result<PageRead, DecodeError> {
+        pull::next_pages(self.zone, page, body)
     }
 
     fn classify(&self, call: &Call, status: u16, headers: &HeaderMap, body: &[u8]) -> Answer {

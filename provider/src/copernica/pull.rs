@@ -6,7 +6,9 @@
 //! Metadata is embedded in its database, and listed on its own only where it was cut there.
 
 use super::wire::{self, Envelope};
-use crate::{Answer, Call, DecodeError, Method, Page, Target, answer, json, percent};
+use crate::{Answer, Call, DecodeError, Method, Page, PageRead, Target, answer, json, percent};
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
@@ -25,11 +27,7 @@ pub(super) fn fetch(target: &Target) -> Call {
 }
 
 pub(super) fn first_page() -> Page {
-    start(DATABASES.to_owned(), listing(DATABASES))
-}
-
-fn start(stream: String, call: Call) -> Page {
-    Page { stream, number: 0, after: String::new(), call, expected: None }
+    Page::first(DATABASES, listing(DATABASES))
 }
 
 /// A list by offset.
@@ -37,52 +35,71 @@ fn listing(stream: &str) -> Call {
     Call::get(format!("/{stream}")).with("limit", LIMIT).with("start", 0)
 }
 
-/// A list by key, from after `last`. Counting the total costs upstream much and is not needed.
-fn keyed(stream: &str, last: u64) -> Call {
-    Call::get(format!("/{stream}"))
+/// A list by key, from after `last`. Counting the total costs upstream much: it is done once a stream.
+fn keyed(stream: &str, last: u64, modified: Option<&str>) -> Call {
+    let call = Call::get(format!("/{stream}"))
         .with("limit", LIMIT)
-        .with("total", "false")
+        .with("total", last == 0)
         .with("orderby", "id")
         .with("order", "asc")
-        .with("fields[]", format!("id>{last}"))
+        .with("fields[]", format!("id>{last}"));
+    match modified {
+        Some(moment) => call.with("fields[]", format!("modified>={moment}")),
+        None => call,
+    }
 }
 
-pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<Vec<Page>, DecodeError> {
-    follow(page, body)
+/// A moment as `modified` writes it. In the hour that a clock change repeats two moments are one text, so
+/// that the condition reaches back by more than that.
+fn local(zone: Tz, since: DateTime<Utc>) -> String {
+    (since - TimeDelta::hours(2)).with_timezone(&zone).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+pub(super) fn next_pages(zone: Tz, page: &Page, body: &[u8]) -> Result<PageRead, DecodeError> {
+    follow(zone, page, body)
         .map_err(|problem| DecodeError(format!("read page {} of {}: {problem}", page.number, page.stream)))
 }
 
-fn follow(page: &Page, body: &[u8]) -> Result<Vec<Page>, String> {
+fn follow(zone: Tz, page: &Page, body: &[u8]) -> Result<PageRead, String> {
     let body = json::read(body)?;
     let envelope = Envelope::read(&body).ok_or("the page has no data")?;
     if envelope.count.is_some_and(|count| count != envelope.data.len() as u64) {
         return Err(format!("{} rows came, another count was told", envelope.data.len()));
     }
+    let rows = envelope.data.len() as u64;
+    let objects = || envelope.data.iter().filter_map(Value::as_object);
+    let modified = page.since.map(|since| local(zone, since));
+    let modified = modified.as_deref();
     let parts: Vec<&str> = page.stream.split('/').collect();
-    match parts.as_slice() {
+    let mut next: Vec<Page> = match parts.as_slice() {
         ["databases"] => {
-            let mut pages: Vec<Page> = following_offset(page, &envelope)?.into_iter().collect();
-            pages.extend(envelope.data.iter().filter_map(Value::as_object).flat_map(of_database));
-            Ok(pages)
+            let streams = objects().flat_map(|database| of_database(database, modified));
+            following_offset(page, &envelope)?.into_iter().chain(streams).collect()
         }
-        ["database", _, "collections"] => {
-            let mut pages: Vec<Page> = following_offset(page, &envelope)?.into_iter().collect();
-            pages.extend(envelope.data.iter().filter_map(Value::as_object).flat_map(of_collection));
-            Ok(pages)
+        ["database", id, "collections"] => {
+            let streams = objects().flat_map(|collection| of_collection(id, collection, modified));
+            following_offset(page, &envelope)?.into_iter().chain(streams).collect()
         }
         ["database" | "collection", _, "fields" | "interests"] => {
-            Ok(following_offset(page, &envelope)?.into_iter().collect())
+            following_offset(page, &envelope)?.into_iter().collect()
         }
         ["database", _, "profiles"] | ["collection", _, "subprofiles"] => {
-            Ok(following_key(page, &envelope)?.into_iter().collect())
+            let next = following_key(page, &envelope, modified)?.into_iter().collect();
+            // The total of a page after the first one is that of what is left.
+            let total = envelope.total.filter(|_| page.after.is_empty() && page.since.is_none());
+            return Ok(PageRead { next, rows, total });
         }
-        _ => Err("the stream is unknown".to_owned()),
+        _ => return Err("the stream is unknown".to_owned()),
+    };
+    for following in &mut next {
+        following.since = page.since;
     }
+    Ok(PageRead { next, rows, total: None })
 }
 
 /// The streams of a database: what it embeds cut, then its profiles, then its collections, so that
 /// subprofiles find their profiles.
-fn of_database(database: &Map<String, Value>) -> Vec<Page> {
+fn of_database(database: &Map<String, Value>, modified: Option<&str>) -> Vec<Page> {
     let Some(id) = wire::own_id(database).filter(|id| is_number(id)) else {
         return Vec::new();
     };
@@ -92,21 +109,36 @@ fn of_database(database: &Map<String, Value>) -> Vec<Page> {
         .iter()
         .filter(|part| !is_whole(part))
         .map(|part| format!("database/{id}/{part}"))
-        .map(|stream| start(stream.clone(), listing(&stream)))
+        .map(|stream| Page::first(stream.clone(), listing(&stream)))
         .collect();
-    let profiles = format!("database/{id}/profiles");
-    pages.push(start(profiles.clone(), keyed(&profiles, 0)));
+    pages.extend(records(format!("database/{id}/profiles"), &id, database, modified));
     if is_whole("collections") {
         let collections = embedded("collections").map_or(&[][..], |list| list.data);
-        pages.extend(collections.iter().filter_map(Value::as_object).flat_map(of_collection));
+        let collections = collections.iter().filter_map(Value::as_object);
+        pages.extend(collections.flat_map(|collection| of_collection(&id, collection, modified)));
     } else {
         let collections = format!("database/{id}/collections");
-        pages.push(start(collections.clone(), listing(&collections)));
+        pages.push(Page { profile_type: Some(id), ..Page::first(collections.clone(), listing(&collections)) });
     }
     pages
 }
 
-fn of_collection(collection: &Map<String, Value>) -> Vec<Page> {
+/// The stream of records of a database or collection. A field of the customer's own that is called *modified*
+/// takes the condition on it: changes alone cannot be asked for then.
+fn records(stream: String, database: &str, owner: &Map<String, Value>, modified: Option<&str>) -> Option<Page> {
+    let fields = owner.get("fields").and_then(Envelope::read);
+    let is_taken = fields.is_none_or(|fields| {
+        let name = |field: &Value| field.get("name").and_then(Value::as_str).unwrap_or_default().to_lowercase();
+        fields.is_truncated() || fields.data.iter().any(|field| name(field) == "modified")
+    });
+    if modified.is_some() && is_taken {
+        return None;
+    }
+    let call = keyed(&stream, 0, modified);
+    Some(Page { profile_type: Some(database.to_owned()), ..Page::first(stream, call) })
+}
+
+fn of_collection(database: &str, collection: &Map<String, Value>, modified: Option<&str>) -> Vec<Page> {
     let Some(id) = wire::own_id(collection).filter(|id| is_number(id)) else {
         return Vec::new();
     };
@@ -114,10 +146,9 @@ fn of_collection(collection: &Map<String, Value>) -> Vec<Page> {
     // Fields are embedded up to 100.
     if collection.get("fields").and_then(Envelope::read).is_none_or(|list| list.is_truncated()) {
         let fields = format!("collection/{id}/fields");
-        pages.push(start(fields.clone(), listing(&fields)));
+        pages.push(Page::first(fields.clone(), listing(&fields)));
     }
-    let subprofiles = format!("collection/{id}/subprofiles");
-    pages.push(start(subprofiles.clone(), keyed(&subprofiles, 0)));
+    pages.extend(records(format!("collection/{id}/subprofiles"), database, collection, modified));
     pages
 }
 
@@ -141,12 +172,11 @@ fn following_offset(page: &Page, envelope: &Envelope<'_>) -> Result<Option<Page>
             *value = end.to_string();
         }
     }
-    let number = page.number.saturating_add(1);
-    Ok(Some(Page { stream: page.stream.clone(), number, after: String::new(), call, expected: envelope.total }))
+    Ok(Some(page.next(String::new(), call, envelope.total)))
 }
 
 /// The next page of a list by key, where there is one.
-fn following_key(page: &Page, envelope: &Envelope<'_>) -> Result<Option<Page>, String> {
+fn following_key(page: &Page, envelope: &Envelope<'_>, modified: Option<&str>) -> Result<Option<Page>, String> {
     let mut last: u64 = if page.after.is_empty() {
         0
     } else {
@@ -170,13 +200,7 @@ fn following_key(page: &Page, envelope: &Envelope<'_>) -> Result<Option<Page>, S
     if is_stuck {
         return Err("no row of a full page has a readable id".to_owned());
     }
-    Ok(Some(Page {
-        stream: page.stream.clone(),
-        number: page.number.saturating_add(1),
-        after: last.to_string(),
-        call: keyed(&page.stream, last),
-        expected: None,
-    }))
+    Ok(Some(page.next(last.to_string(), keyed(&page.stream, last, modified), None)))
 }
 
 /// What upstream says, in a 400, of a record that is not there (seen live in v2; v3 puts a prefix

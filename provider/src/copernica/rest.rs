@@ -22,8 +22,8 @@ pub(super) fn decode_fetch(zone: Tz, delivery: &Delivery<'_>) -> Result<Decoded,
         Target::Subprofile { id } if delivery.is_missing => {
             vec![Observation::SubprofileMissing { subprofile: id.clone(), said: said() }]
         }
-        Target::Profile { id } => vec![read_profile(zone, &checked(delivery.body, id)?, None)?],
-        Target::Subprofile { id } => vec![read_subprofile(zone, &checked(delivery.body, id)?, None)?],
+        Target::Profile { id } => vec![read_profile(zone, &mut checked(delivery.body, id)?, None)?],
+        Target::Subprofile { id } => vec![read_subprofile(zone, &mut checked(delivery.body, id)?, None)?],
         Target::Metadata { .. } if delivery.is_missing => Vec::new(),
         Target::Metadata { profile_type: Some(id) } => read_database(&Value::Object(checked(delivery.body, id)?)),
         Target::Metadata { profile_type: None } => {
@@ -48,19 +48,19 @@ fn checked(body: &[u8], id: &str) -> Result<Map<String, Value>, String> {
 
 pub(super) fn decode_page(zone: Tz, delivery: &Delivery<'_>) -> Result<Decoded, String> {
     let page = delivery.page.ok_or("a page without its place")?;
-    let body = json::read(delivery.body)?;
+    let mut body = json::read(delivery.body)?;
     let envelope = wire::Envelope::read(&body).ok_or("the page has no data")?;
-    let rows = envelope.data;
     let is_whole = envelope.start == 0 && !envelope.is_truncated();
     let parts: Vec<&str> = page.stream.split('/').collect();
     let observations: Vec<Observation> = match parts.as_slice() {
-        ["databases"] => rows.iter().flat_map(read_database).collect(),
-        ["database", database, "profiles"] => rows
-            .iter()
+        ["databases"] => envelope.data.iter().flat_map(read_database).collect(),
+        // Rows are taken out one by one, so that none is in memory twice.
+        ["database", database, "profiles"] => wire::Envelope::take_rows(&mut body)
+            .into_iter()
             .filter_map(|row| read_row(row, "profile", |row| read_profile(zone, row, Some(database))))
             .collect(),
-        ["collection", collection, "subprofiles"] => rows
-            .iter()
+        ["collection", collection, "subprofiles"] => wire::Envelope::take_rows(&mut body)
+            .into_iter()
             .filter_map(|row| read_row(row, "subprofile", |row| read_subprofile(zone, row, Some(collection))))
             .collect(),
         ["database", database, part @ ("fields" | "interests" | "collections")] if is_whole => {
@@ -88,11 +88,12 @@ pub(super) fn decode_page(zone: Tz, delivery: &Delivery<'_>) -> Result<Decoded, 
 
 /// A row of a list; one that cannot be read becomes a hint to fetch, so that the others are kept.
 fn read_row(
-    row: &Value,
+    mut row: Value,
     kind: &str,
-    read: impl Fn(&Map<String, Value>) -> Result<Observation, String>,
+    read: impl Fn(&mut Map<String, Value>) -> Result<Observation, String>,
 ) -> Option<Observation> {
-    let Some((object, id)) = row.as_object().and_then(|object| Some((object, wire::own_id(object)?))) else {
+    let found = row.as_object_mut().and_then(|object| Some((wire::own_id(object)?, object)));
+    let Some((id, object)) = found else {
         tracing::warn!(provider = "copernica", kind, "a row of a list has no readable id");
         return None;
     };
@@ -135,7 +136,7 @@ fn version(modified: Option<Span>) -> Version {
     modified.map_or(Version::at(Rung::RequestStarted, 0), |span| span.version(Rung::UpstreamModified))
 }
 
-fn read_profile(zone: Tz, object: &Map<String, Value>, database: Option<&str>) -> Result<Observation, String> {
+fn read_profile(zone: Tz, object: &mut Map<String, Value>, database: Option<&str>) -> Result<Observation, String> {
     let external_id = wire::own_id(object).ok_or("the profile has no ID")?;
     let (created, modified) = (time(zone, object, "created"), time(zone, object, "modified"));
     let removed = match removal(zone, object) {
@@ -158,7 +159,8 @@ fn read_profile(zone: Tz, object: &Map<String, Value>, database: Option<&str>) -
             fetch: false,
         }));
     }
-    let fields = object.get("fields").map(|fields| wire::map(fields).ok_or("fields is no map")).transpose()?;
+    let fields = object.get_mut("fields").map(|fields| wire::take_map(fields).ok_or("fields is no map"));
+    let fields = fields.transpose()?;
     // Interests of an unknown shape are unknown; the rest of the profile still counts.
     let interests = object.get("interests").and_then(|interests| interests::read(interests).ok());
     Ok(Observation::Profile(Box::new(ProfileSeen {
@@ -179,7 +181,7 @@ fn read_profile(zone: Tz, object: &Map<String, Value>, database: Option<&str>) -
     })))
 }
 
-fn read_subprofile(zone: Tz, object: &Map<String, Value>, collection: Option<&str>) -> Result<Observation, String> {
+fn read_subprofile(zone: Tz, object: &mut Map<String, Value>, collection: Option<&str>) -> Result<Observation, String> {
     let external_id = wire::own_id(object).ok_or("the subprofile has no ID")?;
     let (created, modified) = (time(zone, object, "created"), time(zone, object, "modified"));
     let profile = wire::id(object.get("profile"));
@@ -194,7 +196,7 @@ fn read_subprofile(zone: Tz, object: &Map<String, Value>, collection: Option<&st
             return Ok(Observation::SubprofileMissing { subprofile: external_id, said: "removed".to_owned() });
         }
     }
-    let fields = object.get("fields").and_then(wire::map).ok_or("the subprofile has no map of fields")?;
+    let fields = object.get_mut("fields").and_then(wire::take_map).ok_or("the subprofile has no map of fields")?;
     Ok(Observation::Subprofile(Box::new(SubprofileSeen {
         external_id,
         profile: profile.ok_or("the subprofile names no profile")?,

@@ -32,6 +32,14 @@ pub(super) fn map(value: &Value) -> Option<Map<String, Value>> {
     }
 }
 
+/// The same, taken out of where it stands.
+pub(super) fn take_map(value: &mut Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(map) => Some(std::mem::take(map)),
+        other => map(other),
+    }
+}
+
 /// A page of a list (*rest-paging*).
 pub(super) struct Envelope<'a> {
     /// Its rows.
@@ -61,6 +69,12 @@ impl<'a> Envelope<'a> {
             count: number("count"),
             total: number("total"),
         })
+    }
+
+    /// The rows of an envelope or a bare list, taken out of it.
+    pub(super) fn take_rows(value: &mut Value) -> Vec<Value> {
+        let list = if value.is_array() { Some(value) } else { value.get_mut("data") };
+        list.and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default()
     }
 
     /// Whether rows follow that are not on this page.

@@ -9,13 +9,15 @@
 
 mod decode;
 mod pull;
+mod redact;
 mod verify;
 mod wire;
 
 use crate::{
-    Answer, Auth, Call, DecodeError, Decoded, Delivery, Derived, FieldSeen, Inbound, Page, Provider, Receipt, Refusal,
-    SettingsError, SourceSettings, Target, VerifyContext,
+    Answer, Auth, Call, DecodeError, Decoded, Delivery, Derived, FieldSeen, Inbound, Page, PageRead, Provider, Receipt,
+    Redacted, Refusal, SettingsError, SourceSettings, Subjects, Target, VerifyContext,
 };
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use http::HeaderMap;
 use serde_json::{Map, Value};
@@ -67,6 +69,14 @@ impl Provider for GetProfile {
         decode::decode(&self.tenant, delivery)
     }
 
+    fn names(&self, delivery: &Delivery<'_>) -> Subjects {
+        redact::names(delivery)
+    }
+
+    fn redact(&self, delivery: &Delivery<'_>, subjects: &Subjects) -> Redacted {
+        redact::redact(delivery, subjects)
+    }
+
     fn derive(&self, fields: &Map<String, Value>, _: &[FieldSeen]) -> Derived {
         decode::derive(fields)
     }
@@ -87,11 +97,25 @@ impl Provider for GetProfile {
         vec![pull::first_page()]
     }
 
-    fn next_pages(&self, page: &Page, body: &[u8]) -> Result<Vec<Page>, DecodeError> {
+    fn changed_pages(&self, since: DateTime<Utc>) -> Vec<Page> {
+        vec![pull::changed_page(since)]
+    }
+
+    /// Retries are not documented; that there are any follows from *respond in time to avoid retries*.
+    fn retry_memory_seconds(&self) -> u32 {
+        300
+    }
+
+    fn next_pages(&self, page: &Page, body: &[u8]) -> Result<PageRead, DecodeError> {
         pull::next_pages(page, body)
     }
 
     fn classify(&self, call: &Call, status: u16, headers: &HeaderMap, body: &[u8]) -> Answer {
         pull::classify(call, status, headers, body)
+    }
+
+    /// No figure is published; this is polite.
+    fn requests_per_minute(&self) -> Option<u32> {
+        Some(60)
     }
 }

@@ -5,7 +5,8 @@
 //! the total shrinks between two pages, rows moved to the page before, which is asked for again.
 
 use super::wire;
-use crate::{Answer, Call, DecodeError, Method, Page, Target, answer, json, percent};
+use crate::{Answer, Call, DecodeError, Method, Page, PageRead, Target, answer, json, moment, percent};
+use chrono::{DateTime, Utc};
 use http::HeaderMap;
 use serde_json::Value;
 
@@ -44,14 +45,23 @@ pub(super) fn confirm_missing(target: &Target) -> Option<Call> {
 }
 
 pub(super) fn first_page() -> Page {
-    Page { stream: STREAM.to_owned(), number: 0, after: String::new(), call: search(1, PAGE_SIZE), expected: None }
+    Page::first(STREAM, search(1, PAGE_SIZE))
+}
+
+/// Newest first, until what is older than `since` comes.
+pub(super) fn changed_page(since: DateTime<Utc>) -> Page {
+    Page { since: Some(since), ..Page::first(STREAM, newest(1, PAGE_SIZE)) }
 }
 
 fn search(page: u64, size: u64) -> Call {
     Call::get(SEARCH).with("sortBy", "created_at").with("sortOrder", "asc").with("page", page).with("pageSize", size)
 }
 
-pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<Vec<Page>, DecodeError> {
+fn newest(page: u64, size: u64) -> Call {
+    Call::get(SEARCH).with("sortBy", "last_updated").with("sortOrder", "desc").with("page", page).with("pageSize", size)
+}
+
+pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<PageRead, DecodeError> {
     let wrong = |problem: &str| DecodeError(format!("read page {} of {}: {problem}", page.number, page.stream));
     let answer = json::read_object(body).map_err(|problem| wrong(&problem))?;
     let Some(Value::Array(rows)) = answer.get("profiles") else {
@@ -70,22 +80,27 @@ pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<Vec<Page>, DecodeEr
     if count < due {
         return Err(wrong(&format!("{count} rows where {due} are due")));
     }
-    let shrank = page.expected.is_some_and(|expected| total < expected);
-    let next = if shrank && asked > 1 {
-        asked - 1
-    } else if is_last {
-        return Ok(Vec::new());
-    } else {
-        asked + 1
-    };
     let after = rows.iter().rev().find_map(wire::profile_id).unwrap_or_default();
-    Ok(vec![Page {
-        stream: page.stream.clone(),
-        number: page.number.saturating_add(1),
-        after,
-        call: search(next, size),
-        expected: Some(total),
-    }])
+    if let Some(since) = page.since {
+        // Rows that change meanwhile move to the front, and push others onto the next page: none is skipped.
+        let is_over = is_last || rows.last().is_some_and(|row| is_older(row, since));
+        let next = (!is_over).then(|| page.next(after, newest(asked + 1, size), None));
+        return Ok(PageRead { next: next.into_iter().collect(), rows: count, total: None });
+    }
+    let shrank = page.expected.is_some_and(|expected| total < expected);
+    let next = match (shrank && asked > 1, is_last) {
+        (true, _) => Some(asked - 1),
+        (false, true) => None,
+        (false, false) => Some(asked + 1),
+    };
+    let next = next.map(|number| page.next(after, search(number, size), Some(total)));
+    Ok(PageRead { next: next.into_iter().collect(), rows: count, total: Some(total) })
+}
+
+fn is_older(row: &Value, since: DateTime<Utc>) -> bool {
+    let row = row.get("profile").unwrap_or(row);
+    let updated = moment::iso_value(row.get("last_updated"));
+    updated.is_some_and(|updated| updated < since)
 }
 
 fn query_count(call: &Call, name: &str) -> Option<u64> {

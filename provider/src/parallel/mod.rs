@@ -9,13 +9,15 @@
 
 mod decode;
 mod pull;
+mod redact;
 mod verify;
 mod wire;
 
 use crate::{
-    Answer, Auth, Call, DecodeError, Decoded, Delivery, Derived, FieldSeen, Inbound, Page, Provider, Receipt, Refusal,
-    SettingsError, SourceSettings, Target, VerifyContext,
+    Answer, Auth, Call, DecodeError, Decoded, Delivery, Derived, FieldSeen, Inbound, Page, PageRead, Provider, Receipt,
+    Redacted, Refusal, SettingsError, SourceSettings, Subjects, Target, VerifyContext,
 };
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use http::HeaderMap;
 use serde_json::{Map, Value};
@@ -60,6 +62,14 @@ impl Provider for Parallel {
         decode::decode(delivery)
     }
 
+    fn names(&self, delivery: &Delivery<'_>) -> Subjects {
+        redact::names(delivery)
+    }
+
+    fn redact(&self, delivery: &Delivery<'_>, subjects: &Subjects) -> Redacted {
+        redact::redact(delivery, subjects)
+    }
+
     fn derive(&self, fields: &Map<String, Value>, definitions: &[FieldSeen]) -> Derived {
         decode::derive(fields, definitions)
     }
@@ -80,11 +90,26 @@ impl Provider for Parallel {
         vec![pull::first_page()]
     }
 
-    fn next_pages(&self, page: &Page, body: &[u8]) -> Result<Vec<Page>, DecodeError> {
+    /// Profiles carry no time of modification, so that a list cannot be followed to where it was read before.
+    fn changed_pages(&self, _: DateTime<Utc>) -> Vec<Page> {
+        Vec::new()
+    }
+
+    /// *Some minutes*, the vendor says.
+    fn retry_memory_seconds(&self) -> u32 {
+        300
+    }
+
+    fn next_pages(&self, page: &Page, body: &[u8]) -> Result<PageRead, DecodeError> {
         pull::next_pages(page, body)
     }
 
     fn classify(&self, call: &Call, status: u16, headers: &HeaderMap, body: &[u8]) -> Answer {
         pull::classify(call, status, headers, body)
+    }
+
+    /// As its API reference says, for each client.
+    fn requests_per_minute(&self) -> Option<u32> {
+        Some(100)
     }
 }

@@ -5,7 +5,7 @@
 //! away than the overlap covers: the stream then steps back a page.
 
 use super::wire::{self, LISTED_STATUSES};
-use crate::{Answer, Call, DecodeError, Method, Page, Target, answer, json, percent};
+use crate::{Answer, Call, DecodeError, Method, Page, PageRead, Target, answer, json, percent};
 use http::HeaderMap;
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ pub(super) fn fetch(target: &Target) -> Call {
 }
 
 pub(super) fn first_page() -> Page {
-    Page { stream: TYPES.to_owned(), number: 0, after: String::new(), call: types_call(0), expected: None }
+    Page::first(TYPES, types_call(0))
 }
 
 fn types_call(offset: u64) -> Call {
@@ -45,21 +45,19 @@ fn profiles_call(profile_type: &str, status: &str, offset: u64) -> Call {
         .with("sortBy", "createdAt_ASC")
 }
 
-pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<Vec<Page>, DecodeError> {
+pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<PageRead, DecodeError> {
     let (rows, total) = wire::envelope(body).map_err(|problem| wrong(page, &problem))?;
-    let mut pages: Vec<Page> = following(page, &rows, total)?.into_iter().collect();
-    if page.stream == TYPES {
+    let mut next: Vec<Page> = following(page, &rows, total)?.into_iter().collect();
+    let lists_types = page.stream == TYPES;
+    if lists_types {
         for id in rows.iter().filter_map(|row| json::id(row.get("id"))) {
-            pages.extend(LISTED_STATUSES.iter().map(|status| Page {
-                stream: format!("profile-type/{}/profiles/{status}", percent::segment(&id)),
-                number: 0,
-                after: String::new(),
-                call: profiles_call(&id, status, 0),
-                expected: None,
+            next.extend(LISTED_STATUSES.iter().map(|status| {
+                let stream = format!("profile-type/{}/profiles/{status}", percent::segment(&id));
+                Page { profile_type: Some(id.clone()), ..Page::first(stream, profiles_call(&id, status, 0)) }
             }));
         }
     }
-    Ok(pages)
+    Ok(PageRead { next, rows: rows.len() as u64, total: (!lists_types).then_some(total) })
 }
 
 /// The next page of the same stream, where there is one.
@@ -92,7 +90,7 @@ fn at(page: &Page, offset: u64, after: String, total: u64) -> Page {
             *value = offset.to_string();
         }
     }
-    Page { stream: page.stream.clone(), number: page.number.saturating_add(1), after, call, expected: Some(total) }
+    page.next(after, call, Some(total))
 }
 
 fn offset(call: &Call) -> u64 {

@@ -126,7 +126,7 @@ pub fn paged(provider: &dyn Provider, page: &Page, body: &[u8]) -> Result<Decode
 }
 
 pub fn page(stream: &str, call: Call) -> Page {
-    Page { stream: stream.to_owned(), number: 0, after: String::new(), call, expected: None }
+    Page::first(stream, call)
 }
 
 pub fn profile(id: &str) -> Target {

@@ -4,7 +4,7 @@ use provider::*;
 use serde_json::json;
 
 fn next(page: &Page, body: serde_json::Value) -> Result<Vec<Page>, DecodeError> {
-    build("copernica", settings()).next_pages(page, &serde_json::to_vec(&body).unwrap())
+    build("copernica", settings()).next_pages(page, &serde_json::to_vec(&body).unwrap()).map(|read| read.next)
 }
 
 fn rows(from: u64, count: u64, limit: u64) -> serde_json::Value {
@@ -15,7 +15,7 @@ fn rows(from: u64, count: u64, limit: u64) -> serde_json::Value {
 fn profiles() -> Page {
     let databases = &build("copernica", settings()).first_pages()[0];
     let pages =
-        build("copernica", settings()).next_pages(databases, &fixture("copernica/rest-databases.json")).unwrap();
+        build("copernica", settings()).next_pages(databases, &fixture("copernica/rest-databases.json")).unwrap().next;
     pages.into_iter().find(|page| page.stream == "database/7616/profiles").unwrap()
 }
 
@@ -27,7 +27,7 @@ fn a_database_leads_to_its_profiles_then_its_collections() {
         (first.len(), first[0].call.path.as_str(), query(&first[0].call, "limit")),
         (1, "/databases", Some("1000"))
     );
-    let pages = provider.next_pages(&first[0], &fixture("copernica/rest-databases.json")).unwrap();
+    let pages = provider.next_pages(&first[0], &fixture("copernica/rest-databases.json")).unwrap().next;
     let streams: Vec<&str> = pages.iter().map(|page| page.stream.as_str()).collect();
     assert_eq!(
         streams,
@@ -41,7 +41,7 @@ fn a_database_leads_to_its_profiles_then_its_collections() {
     let call = &pages[0].call;
     assert_eq!(call.path, "/database/7616/profiles");
     for (name, value) in
-        [("limit", "1000"), ("total", "false"), ("orderby", "id"), ("order", "asc"), ("fields[]", "id>0")]
+        [("limit", "1000"), ("total", "true"), ("orderby", "id"), ("order", "asc"), ("fields[]", "id>0")]
     {
         assert_eq!(query(call, name), Some(value));
     }

@@ -185,7 +185,7 @@ fn answers_are_sorted() {
 fn next(page: &Page, count: usize, total: u64, number: u64, size: u64) -> Result<Vec<Page>, DecodeError> {
     let profiles: Vec<_> = (0..count).map(|id| json!({"profile_id": format!("{number}-{id}")})).collect();
     let body = json!({"profiles": profiles, "total": total, "page": number, "pageSize": size});
-    getprofile().next_pages(page, &serde_json::to_vec(&body).unwrap())
+    getprofile().next_pages(page, &serde_json::to_vec(&body).unwrap()).map(|read| read.next)
 }
 
 #[test]

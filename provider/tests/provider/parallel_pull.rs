@@ -6,13 +6,13 @@ use serde_json::json;
 fn next(page: &Page, from: u64, count: u64, total: u64) -> Result<Vec<Page>, DecodeError> {
     let items: Vec<_> = (from..from + count).map(|id| json!({"id": format!("p{id}")})).collect();
     let body = serde_json::to_vec(&json!({"items": items, "totalCount": total})).unwrap();
-    build("parallel", settings()).next_pages(page, &body)
+    build("parallel", settings()).next_pages(page, &body).map(|read| read.next)
 }
 
 fn first(status: &str) -> Page {
     let provider = build("parallel", settings());
     let types = &provider.first_pages()[0];
-    let pages = provider.next_pages(types, &fixture("parallel/rest-profile-types.json")).unwrap();
+    let pages = provider.next_pages(types, &fixture("parallel/rest-profile-types.json")).unwrap().next;
     pages.into_iter().find(|page| page.stream == format!("profile-type/pt1/profiles/{status}")).unwrap()
 }
 
@@ -23,7 +23,8 @@ fn offset(page: &Page) -> &str {
 #[test]
 fn each_type_is_listed_for_each_status() {
     let provider = build("parallel", settings());
-    let pages = provider.next_pages(&provider.first_pages()[0], &fixture("parallel/rest-profile-types.json")).unwrap();
+    let pages =
+        provider.next_pages(&provider.first_pages()[0], &fixture("parallel/rest-profile-types.json")).unwrap().next;
     assert_eq!(pages.len(), 9);
     let call = &pages[1].call;
     for (name, value) in [

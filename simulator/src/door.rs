@@ -26,6 +26,7 @@ const BODY_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 const KEPT_PAGES: usize = 16;
 
 /// Everything behind the entrance.
+#[derive(Debug)]
 pub(crate) struct Door {
     pub(crate) context: Arc<Context>,
     pub(crate) copernica: CopernicaSim,
@@ -40,7 +41,8 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
     Router::new().fallback(serve).with_state(door)
 }
 
-async fn serve(State(door): State<Arc<Door>>, request: Request) -> Response {
+/// Answers one request.
+pub(crate) async fn serve(State(door): State<Arc<Door>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();

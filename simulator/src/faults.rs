@@ -1,6 +1,7 @@
 //! What may go wrong, per provider, settable while everything runs.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
@@ -117,6 +118,9 @@ struct State {
     chances: Vec<(f64, FailureKind)>,
     hidden: HashMap<String, u32>,
     stale: HashMap<String, (u32, Value)>,
+    unlisted: Arc<HashSet<String>>,
+    overstated: usize,
+    forbidden: HashSet<String>,
 }
 
 /// The faults of one provider.
@@ -132,6 +136,9 @@ impl Faults {
             chances: Vec::new(),
             hidden: HashMap::new(),
             stale: HashMap::new(),
+            unlisted: Arc::default(),
+            overstated: 0,
+            forbidden: HashSet::new(),
         }))
     }
 
@@ -162,6 +169,32 @@ impl Faults {
         self.0.lock().hidden.insert(profile.to_owned(), reads);
     }
 
+    /// Leaves these profiles and subprofiles out of every list and its total, as a filter or a lost right would. Reads
+    /// by id still find them.
+    pub fn unlist(&self, ids: impl IntoIterator<Item = String>) {
+        self.0.lock().unlisted = Arc::new(ids.into_iter().collect());
+    }
+
+    /// Lists of profiles tell totals that are too high by this, as a list does that was cut.
+    pub fn overstate_totals(&self, by: usize) {
+        self.0.lock().overstated = by;
+    }
+
+    /// Answers reads of these profiles by id with 403, at Parallel and GetProfile. Replaces those before.
+    pub fn forbid(&self, ids: impl IntoIterator<Item = String>) {
+        self.0.lock().forbidden = ids.into_iter().collect();
+    }
+
+    pub(crate) fn is_forbidden(&self, profile: &str) -> bool {
+        self.0.lock().forbidden.contains(profile)
+    }
+
+    /// Which ids no list tells, and by how much totals are too high.
+    pub(crate) fn lies(&self) -> (Arc<HashSet<String>>, usize) {
+        let state = self.0.lock();
+        (Arc::clone(&state.unlisted), state.overstated)
+    }
+
     pub(crate) fn freeze(&self, profile: &str, reads: u32, answer: Value) {
         self.0.lock().stale.insert(profile.to_owned(), (reads, answer));
     }
@@ -179,6 +212,9 @@ impl Faults {
         state.chances.clear();
         state.hidden.clear();
         state.stale.clear();
+        state.unlisted = Arc::default();
+        state.overstated = 0;
+        state.forbidden.clear();
     }
 
     /// The failure that this request meets, if any.

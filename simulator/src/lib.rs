@@ -38,5 +38,5 @@ pub use parallel::ParallelSim;
 pub use random::Happening;
 pub use simulator::{Simulator, SimulatorOptions};
 pub use traffic::{PausedRequest, UpstreamRequest};
-pub use truth::{Truth, TruthProfile, TruthRelationship, TruthStatus, TruthSubprofile};
+pub use truth::{Gone, Truth, TruthProfile, TruthRelationship, TruthStatus, TruthSubprofile};
 pub use webhook::SignedWebhook;

@@ -1,5 +1,7 @@
-//! The simulator as a program for people: `serve` a world, `sign` a body, show the `keys`.
+//! The simulator as a program for people: `serve` a world, `sign` a body, show the `keys`, `converge`.
 
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,6 +27,15 @@ enum Command {
     Sign(Sign),
     /// Print the test keys for a configuration.
     Keys,
+    /// Play random histories: does the mirror end equal to the world? `converge --help` tells of its options.
+    ///
+    /// Builds and runs the crate `convergence` with cargo, optimized: the simulator itself knows nothing of the mirror.
+    #[command(disable_help_flag = true)]
+    Converge {
+        /// Options of the kit, such as --histories 1000 --seed 7.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+        options: Vec<OsString>,
+    },
 }
 
 #[derive(Args)]
@@ -81,6 +92,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Serve(serve) => run_server(serve).await,
         Command::Sign(sign) => print_signed(sign).await,
         Command::Keys => print_keys().await,
+        Command::Converge { options } => converge(options),
     }
 }
 
@@ -132,6 +144,18 @@ async fn print_signed(sign: Sign) -> anyhow::Result<()> {
 async fn print_keys() -> anyhow::Result<()> {
     describe_keys(&keys_only().await?);
     Ok(())
+}
+
+/// Becomes the convergence kit.
+fn converge(options: Vec<OsString>) -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let error = std::process::Command::new(cargo)
+        .args(["run", "--quiet", "--release", "--package", "convergence", "--manifest-path"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .arg("--")
+        .args(options)
+        .exec();
+    Err(error).context("run cargo, which builds the convergence kit")
 }
 
 /// A simulator with nobody in it.

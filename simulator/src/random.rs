@@ -239,6 +239,12 @@ impl Simulator {
             let id = getprofile.create_random();
             return Some(format!("{id} was heard of for the first time"));
         }
+        if choice < 19
+            && let Some(id) = getprofile.draw_deleted(draw.share())
+        {
+            getprofile.create_randomly_as(&id);
+            return Some(format!("{id} came back after it was deleted"));
+        }
         if choice < 45 {
             getprofile.step_all();
             return Some("profiles under way came a step nearer to ready".to_owned());

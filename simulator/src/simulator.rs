@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use anyhow::Context as _;
+use axum::body::Body;
+use axum::extract::State;
+use bytes::Bytes;
 use chrono::{DateTime, Duration, TimeZone, Utc};
 use futures::StreamExt;
 use rand::SeedableRng;
@@ -22,7 +25,7 @@ use crate::guarded::Guarded;
 use crate::outbox::{Parcel, RetryPolicy};
 use crate::parallel::ParallelSim;
 use crate::traffic::{PausedRequest, UpstreamRequest};
-use crate::truth::Truth;
+use crate::truth::{Gone, Truth};
 use crate::webhook::SignedWebhook;
 
 /// What a simulator starts with.
@@ -57,6 +60,7 @@ pub struct Simulator {
     parallel: ParallelSim,
     getprofile: GetProfileSim,
     client: reqwest::Client,
+    door: Arc<Door>,
     shutdown: CancellationToken,
     server: Option<JoinHandle<()>>,
     pub(crate) history: Guarded<ChaCha8Rng>,
@@ -72,6 +76,26 @@ impl Simulator {
             .await
             .with_context(|| format!("listen on 127.0.0.1:{}", options.port))?;
         let origin = format!("http://{}", listener.local_addr().context("read the local address")?);
+        let mut simulator = Self::make(options, origin)?;
+        let (router, stopped) = (door::router(Arc::clone(&simulator.door)), simulator.shutdown.clone());
+        simulator.server = Some(tokio::spawn(async move {
+            let serving = axum::serve(listener, router).with_graceful_shutdown(stopped.cancelled_owned());
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "serve the simulated providers");
+            }
+        }));
+        Ok(simulator)
+    }
+
+    /// Makes the world without an HTTP entrance: it is asked with [`answer`](Self::answer). The port is not used.
+    ///
+    /// # Errors
+    /// The test keys cannot be read.
+    pub fn unconnected(options: SimulatorOptions) -> anyhow::Result<Self> {
+        Self::make(options, "http://simulator.invalid".to_owned())
+    }
+
+    fn make(options: SimulatorOptions, origin: String) -> anyhow::Result<Self> {
         let clock = if options.real_time { Clock::real() } else { Clock::manual(options.start) };
         let context = Arc::new(Context::new(origin, clock, options.seed));
         let share = |percent: usize| options.profiles * percent / 100;
@@ -79,24 +103,28 @@ impl Simulator {
         let parallel = ParallelSim::generate(Arc::clone(&context), options.seed, share(30))?;
         let getprofile = GetProfileSim::generate(Arc::clone(&context), options.seed, share(20));
         let client = build_client()?;
-        let shutdown = CancellationToken::new();
-        let router = door::router(Arc::new(Door {
+        let door = Arc::new(Door {
             context: Arc::clone(&context),
             copernica: copernica.clone(),
             parallel: parallel.clone(),
             getprofile: getprofile.clone(),
             pages: Guarded::default(),
             client: client.clone(),
-        }));
-        let stopped = shutdown.clone();
-        let server = tokio::spawn(async move {
-            let serving = axum::serve(listener, router).with_graceful_shutdown(stopped.cancelled_owned());
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "serve the simulated providers");
-            }
         });
         let history = Guarded::new(ChaCha8Rng::seed_from_u64(options.seed ^ 0x4157));
-        Ok(Self { context, copernica, parallel, getprofile, client, shutdown, server: Some(server), history })
+        let shutdown = CancellationToken::new();
+        Ok(Self { context, copernica, parallel, getprofile, client, door, shutdown, server: None, history })
+    }
+
+    /// Answers a request as the HTTP entrance would, faults and all.
+    ///
+    /// # Errors
+    /// The answer is cut.
+    pub async fn answer(&self, request: http::Request<Bytes>) -> anyhow::Result<http::Response<Bytes>> {
+        let answer = door::serve(State(Arc::clone(&self.door)), request.map(Body::from)).await;
+        let (parts, body) = answer.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.context("read the answer")?;
+        Ok(http::Response::from_parts(parts, body))
     }
 
     /// Closes the HTTP entrance; requests under way get a second to end.
@@ -277,6 +305,15 @@ impl Simulator {
             ProviderKind::Copernica => self.copernica.truth(),
             ProviderKind::Parallel => self.parallel.truth(),
             ProviderKind::GetProfile => self.getprofile.truth(),
+        }
+    }
+
+    /// Ids of what is gone at a provider: profiles, and at Copernica subprofiles.
+    pub fn gone(&self, provider: ProviderKind) -> Gone {
+        match provider {
+            ProviderKind::Copernica => self.copernica.gone(),
+            ProviderKind::Parallel => self.parallel.gone(),
+            ProviderKind::GetProfile => self.getprofile.gone(),
         }
     }
 

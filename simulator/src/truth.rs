@@ -19,6 +19,15 @@ pub struct Truth {
     pub relationships: BTreeMap<String, TruthRelationship>,
 }
 
+/// What is gone upstream, by external id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Profiles, deleted or anonymized.
+    pub profiles: BTreeSet<String>,
+    /// Subprofiles that were deleted, alone or with their profile.
+    pub subprofiles: BTreeSet<String>,
+}
+
 /// Where a profile stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TruthStatus {

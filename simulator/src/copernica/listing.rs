@@ -1,8 +1,10 @@
 //! List parameters: conditions, order, paging. What is not understood is ignored, as Copernica does.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -11,9 +13,6 @@ use rand_chacha::ChaCha8Rng;
 use super::schema::{Field, FieldKind, find_field};
 use super::world::{local_time, value_at};
 use crate::http::Call;
-
-/// More than this in one page is capped.
-const MOST_ROWS: i64 = 1000;
 
 /// What a condition looks at in a row.
 pub(crate) struct Row<'a> {
@@ -62,6 +61,28 @@ struct Condition {
     value: String,
 }
 
+/// Which ids no list tells, and by how much totals are too high.
+pub(crate) type Lies = (Arc<HashSet<String>>, usize);
+
+/// The live rows that a list tells; by how much its total is too high, and the most rows on one page.
+pub(crate) struct Told<'a> {
+    live: Cow<'a, BTreeSet<u64>>,
+    overstated: usize,
+    most: i64,
+}
+
+impl<'a> Told<'a> {
+    /// All live rows but those that no list tells.
+    pub(crate) fn of(live: &'a BTreeSet<u64>, (unlisted, overstated): &Lies, most: i64) -> Self {
+        let live = if unlisted.is_empty() {
+            Cow::Borrowed(live)
+        } else {
+            Cow::Owned(live.iter().copied().filter(|id| !unlisted.contains(&id.to_string())).collect())
+        };
+        Self { live, overstated: *overstated, most }
+    }
+}
+
 /// One page of ids and the numbers of its envelope.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -73,13 +94,9 @@ pub(crate) struct Page {
 }
 
 /// Selects a page of the live rows.
-pub(crate) fn select<'a>(
-    call: &Call,
-    fields: &[Field],
-    live: &BTreeSet<u64>,
-    row: impl Fn(u64) -> Option<Row<'a>>,
-) -> Page {
-    let (start, limit) = paging(call, 100, MOST_ROWS);
+pub(crate) fn select<'a>(call: &Call, fields: &[Field], told: &Told<'_>, row: impl Fn(u64) -> Option<Row<'a>>) -> Page {
+    let live = told.live.as_ref();
+    let (start, limit) = paging(call, 100, told.most);
     let wants_total = call.query("total") != Some("false");
     let conditions = conditions(call, fields);
     let (range, others) = narrow(conditions);
@@ -107,7 +124,7 @@ pub(crate) fn select<'a>(
         }
     };
     let (ids, next) = if nothing { (Vec::new(), None) } else { (ids, next) };
-    Page { start, limit, total, ids, next }
+    Page { start, limit, total: total.map(|total| total + told.overstated), ids, next }
 }
 
 /// `start` and `limit`: not a number is 0, too much is capped, negative is echoed.

@@ -27,7 +27,7 @@ use crate::guarded::Guarded;
 use crate::http::{Answer, Call};
 use crate::outbox::Event;
 use crate::sign::{BadKey, CopernicaKeys, CopernicaStyle};
-use crate::truth::Truth;
+use crate::truth::{Gone, Truth};
 use world::World;
 
 pub use schema::{FieldKind, Unsubscribe};
@@ -85,6 +85,8 @@ pub struct CopernicaSwitches {
     pub auth_failure_is_400: bool,
     /// What deletions do.
     pub delete_behaviour: DeleteBehaviour,
+    /// The most rows on one page of profiles or subprofiles; more is capped.
+    pub most_rows: i64,
 }
 
 impl Default for CopernicaSwitches {
@@ -103,6 +105,7 @@ impl Default for CopernicaSwitches {
             bare_errors: false,
             auth_failure_is_400: false,
             delete_behaviour: DeleteBehaviour::Delete,
+            most_rows: 1000,
         }
     }
 }
@@ -282,6 +285,16 @@ impl CopernicaSim {
         match at("name") {
             Some(name) => Some(name.to_owned()),
             None => Some(format!("{} {}", at("firstname")?, at("lastname")?).trim().to_owned()),
+        }
+    }
+
+    pub(crate) fn gone(&self) -> Gone {
+        let world = &self.state.lock().world;
+        let profiles = world.profiles.iter().filter(|(_, profile)| profile.removed.is_some());
+        let subprofiles = world.subprofiles.iter().filter(|(_, subprofile)| subprofile.removed.is_some());
+        Gone {
+            profiles: profiles.map(|(id, _)| id.to_string()).collect(),
+            subprofiles: subprofiles.map(|(id, _)| id.to_string()).collect(),
         }
     }
 

@@ -4,9 +4,9 @@ use axum::http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
-use super::listing::{self, Row, paging};
+use super::listing::{self, Lies, Row, Told, paging};
 use super::view::{self, Envelope};
-use super::world::{World, secret_of};
+use super::world::secret_of;
 use super::{ACCOUNT_NUMBER, CopernicaSim, CopernicaSwitches, State, token};
 use crate::clock::real_now;
 use crate::context::{ProviderKind, Refusal};
@@ -46,6 +46,7 @@ impl CopernicaSim {
 
     /// Extra path parts after a list are ignored, as are parameters that nobody knows.
     fn read(&self, call: &Call) -> Result<Answer, Refusal> {
+        let lies = self.context.faults(ProviderKind::Copernica).lies();
         let state = self.state.lock();
         let world = &state.world;
         match call.segments().as_slice() {
@@ -59,8 +60,8 @@ impl CopernicaSim {
                 let databases = world.databases.values().map(|database| view::database(world, database)).collect();
                 Ok(all(call, databases))
             }
-            ["database", id, rest @ ..] => read_database(call, world, id, rest),
-            ["collection", id, rest @ ..] => read_collection(call, world, id, rest),
+            ["database", id, rest @ ..] => read_database(call, &state, &lies, id, rest),
+            ["collection", id, rest @ ..] => read_collection(call, &state, &lies, id, rest),
             ["profile", id, rest @ ..] => self.read_profile(call, &state, id, rest),
             ["subprofile", id, rest @ ..] => {
                 let (id, found) = world.subprofile(id)?;
@@ -127,7 +128,8 @@ fn all<T: Serialize>(call: &Call, items: Vec<T>) -> Answer {
     Answer::ok(&Envelope::of_all(items, paging(call, 100, 1000), call.query("total") != Some("false")))
 }
 
-fn read_database(call: &Call, world: &World, id: &str, rest: &[&str]) -> Result<Answer, Refusal> {
+fn read_database(call: &Call, state: &State, lies: &Lies, id: &str, rest: &[&str]) -> Result<Answer, Refusal> {
+    let world = &state.world;
     let database = world.database(id)?;
     match rest {
         [] => Ok(Answer::ok(&view::database(world, database))),
@@ -145,7 +147,8 @@ fn read_database(call: &Call, world: &World, id: &str, rest: &[&str]) -> Result<
                 let it = world.profiles.get(&id)?;
                 Some(Row { values: &it.values, modified: it.modified, secret: secret_of(id, 1, it.secret.as_deref()) })
             };
-            let page = listing::select(call, &database.fields, &database.live, row);
+            let page =
+                listing::select(call, &database.fields, &Told::of(&database.live, lies, state.switches.most_rows), row);
             let data_only = call.query_is_true("dataonly");
             let found = page
                 .ids
@@ -158,7 +161,8 @@ fn read_database(call: &Call, world: &World, id: &str, rest: &[&str]) -> Result<
     }
 }
 
-fn read_collection(call: &Call, world: &World, id: &str, rest: &[&str]) -> Result<Answer, Refusal> {
+fn read_collection(call: &Call, state: &State, lies: &Lies, id: &str, rest: &[&str]) -> Result<Answer, Refusal> {
+    let world = &state.world;
     let collection = world.collection(None, id)?;
     match rest {
         [] => Ok(Answer::ok(&view::collection(collection))),
@@ -170,7 +174,12 @@ fn read_collection(call: &Call, world: &World, id: &str, rest: &[&str]) -> Resul
                 let it = world.subprofiles.get(&id)?;
                 Some(Row { values: &it.values, modified: it.modified, secret: secret_of(id, 2, it.secret.as_deref()) })
             };
-            let page = listing::select(call, &collection.fields, &collection.live, row);
+            let page = listing::select(
+                call,
+                &collection.fields,
+                &Told::of(&collection.live, lies, state.switches.most_rows),
+                row,
+            );
             let data_only = call.query_is_true("dataonly");
             let found = page
                 .ids

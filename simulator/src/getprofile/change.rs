@@ -42,14 +42,20 @@ impl GetProfileSim {
 
     /// Creates a profile with content drawn from the world's own generator; returns its id.
     pub fn create_random(&self) -> String {
-        let now = self.context.clock.now();
-        let (id, sections) = {
+        let id = {
             let mut state = self.state.lock();
             let number = 1_000_000 + state.world.profiles.len() + state.world.deleted.len();
-            (seed::new_id(&mut state.rng, number), seed::sections(&mut state.rng, now))
+            seed::new_id(&mut state.rng, number)
         };
-        self.submit_sections(&id, &sections);
+        self.create_randomly_as(&id);
         id
+    }
+
+    /// The same under an id that is not in use, perhaps that of a deleted profile.
+    pub(crate) fn create_randomly_as(&self, id: &str) {
+        let now = self.context.clock.now();
+        let sections = seed::sections(&mut self.state.lock().rng, now);
+        self.submit_sections(id, &sections);
     }
 
     /// Submits something new about a profile, drawn from the world's own generator.

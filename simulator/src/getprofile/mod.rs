@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::context::Context;
 use crate::guarded::Guarded;
-use crate::truth::Truth;
+use crate::truth::{Gone, Truth};
 use world::World;
 
 pub use world::Progress;
@@ -122,6 +122,17 @@ impl GetProfileSim {
         let sections = profile.sections.unpack();
         let name = sections.get("core_info").and_then(|core| core.get("name")).and_then(truth::bare_text);
         Some((id.clone(), name.unwrap_or(id).to_owned()))
+    }
+
+    /// The id of a deleted profile near a draw.
+    pub(crate) fn draw_deleted(&self, draw: f64) -> Option<String> {
+        let state = self.state.lock();
+        let deleted = &state.world.deleted;
+        deleted.iter().nth((deleted.len() as f64 * draw) as usize).cloned()
+    }
+
+    pub(crate) fn gone(&self) -> Gone {
+        Gone { profiles: self.state.lock().world.deleted.clone(), ..Gone::default() }
     }
 
     pub(crate) fn truth(&self) -> Truth {

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 use super::truth::bare_text;
 use super::world::Profile;
@@ -24,7 +25,10 @@ impl GetProfileSim {
                 Ok(()) => Answer::ok(&json!({"message": "deleted", "profile_id": id})),
                 Err(_) => absent(&self.state.lock().switches),
             },
-            ("GET", ["v1", "search" | "smart-search"]) => Answer::ok(&self.state.lock().search(call)),
+            ("GET", ["v1", "search" | "smart-search"]) => {
+                let lies = self.context.faults(ProviderKind::GetProfile).lies();
+                Answer::ok(&self.state.lock().search(call, &lies.0, lies.1))
+            }
             _ => error_body(ProviderKind::GetProfile, StatusCode::NOT_FOUND, "Not found"),
         }
     }
@@ -32,6 +36,9 @@ impl GetProfileSim {
     fn read(&self, id: &str) -> Answer {
         let faults = self.context.faults(ProviderKind::GetProfile);
         let state = self.state.lock();
+        if faults.is_forbidden(id) {
+            return error_body(ProviderKind::GetProfile, StatusCode::FORBIDDEN, "No access to this profile");
+        }
         if faults.is_hidden(id) {
             return absent(&state.switches);
         }
@@ -101,7 +108,7 @@ fn view(id: &str, profile: &Profile) -> Value {
 
 impl State {
     /// Everything is found but what `filterBy` and `filterValue` keep out; `query` only makes `sortBy` count for nothing.
-    fn search(&self, call: &Call) -> Value {
+    fn search(&self, call: &Call, unlisted: &HashSet<String>, overstated: usize) -> Value {
         let number =
             |name: &str, default: usize| call.query(name).and_then(|text| text.parse().ok()).unwrap_or(default);
         let page = number("page", 1).max(1);
@@ -116,9 +123,12 @@ impl State {
         let sort_by = call.query("sortBy").filter(|_| call.query("query").is_none());
         let skip = (page - 1).saturating_mul(page_size);
         if sort_by == Some("created_at") && !descending && filter.is_none() {
-            let ids = self.world.by_creation.iter().skip(skip).take(page_size).map(|(_, id)| id);
+            let listed = self.world.by_creation.iter().filter(|(_, id)| !unlisted.contains(id));
+            let ids = listed.skip(skip).take(page_size).map(|(_, id)| id);
             let rows: Vec<Value> = ids.filter_map(|id| Some(view(id, self.world.profiles.get(id)?))).collect();
-            return json!({"profiles": rows, "total": self.world.profiles.len(), "page": page, "pageSize": page_size});
+            let left_out = unlisted.iter().filter(|id| self.world.profiles.contains_key(*id)).count();
+            let total = self.world.profiles.len() - left_out + overstated;
+            return json!({"profiles": rows, "total": total, "page": page, "pageSize": page_size});
         }
         let mut found: Vec<(&String, &Profile)> = self.world.profiles.iter().filter(|(id, it)| fits(id, it)).collect();
         match sort_by.unwrap_or("last_updated") {

@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use crate::context::{Context, ProviderKind};
 use crate::guarded::Guarded;
 use crate::sign::{BadKey, ParallelKeys, ParallelScheme};
-use crate::truth::Truth;
+use crate::truth::{Gone, Truth};
 use world::World;
 
 /// What a read of an anonymized profile answers.
@@ -33,6 +33,8 @@ pub enum AnonymizedReads {
     Forbidden,
     /// 200 with nothing in it, `CLOSED`, and still listed.
     Emptied,
+    /// 200 with nothing in it and the status `ANONYMIZED`, in no list.
+    Told,
 }
 
 /// Everything about Parallel that its documentation leaves open, and its faults of configuration.
@@ -58,6 +60,8 @@ pub struct ParallelSwitches {
     pub shifting_pages: bool,
     /// More than 100 requests a minute are answered with 429.
     pub rate_limited: bool,
+    /// The most rows on one page of a list; more are asked for in vain.
+    pub most_rows: usize,
 }
 
 impl Default for ParallelSwitches {
@@ -73,6 +77,7 @@ impl Default for ParallelSwitches {
             relationship_events_on_end: false,
             shifting_pages: false,
             rate_limited: false,
+            most_rows: 100,
         }
     }
 }
@@ -200,6 +205,12 @@ impl ParallelSim {
         let state = self.state.lock();
         let place = state.world.living(profile).ok()?;
         state.world.profiles.get(&place)?.relationships.last().cloned()
+    }
+
+    pub(crate) fn gone(&self) -> Gone {
+        let state = self.state.lock();
+        let ended = state.world.profiles.values().filter(|profile| profile.end.is_some());
+        Gone { profiles: ended.map(|profile| profile.id.clone()).collect(), ..Gone::default() }
     }
 
     pub(crate) fn truth(&self) -> Truth {

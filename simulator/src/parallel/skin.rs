@@ -16,6 +16,8 @@ use crate::http::{Answer, Call};
 use crate::outbox::Subscription;
 
 const REQUESTS_A_MINUTE: u32 = 100;
+/// What the headers tell while nothing is refused: clients that obey them must not slow down for it.
+const UNLIMITED: u32 = 1_000_000;
 const MOST_ROWS: usize = 100;
 
 fn error(status: StatusCode, text: &str) -> Answer {
@@ -119,7 +121,9 @@ impl ParallelSim {
         let (mut offset, limit) = paging(call)?;
         let include = read_include(call)?;
         let statuses = read_statuses(call)?;
+        let (unlisted, overstated) = self.context.faults(ProviderKind::Parallel).lies();
         let mut state = self.state.lock();
+        let limit = limit.min(state.switches.most_rows);
         state.lists += 1;
         if state.switches.shifting_pages && offset > 0 && state.lists.is_multiple_of(2) {
             offset += 1;
@@ -137,12 +141,15 @@ impl ParallelSim {
                     statuses.contains(profile.status.wire_name())
                 }
         };
-        let listed = || kind.listed.iter().filter_map(|place| state.world.profiles.get(place)).filter(wanted);
+        let is_listed = |profile: &&Profile| unlisted.is_empty() || !unlisted.contains(&profile.id);
+        let listed =
+            || kind.listed.iter().filter_map(|place| state.world.profiles.get(place)).filter(wanted).filter(is_listed);
         let page: Vec<&Profile> = match call.query("sortBy") {
             None | Some("createdAt_ASC") => listed().skip(offset).take(limit).collect(),
             Some(order) => state.sorted(listed().collect(), order)?.into_iter().skip(offset).take(limit).collect(),
         };
-        let total = if everything { kind.listed.len() } else { listed().count() };
+        let total = if everything && unlisted.is_empty() { kind.listed.len() } else { listed().count() };
+        let total = total + overstated;
         let items: Vec<Value> =
             page.into_iter().map(|profile| view::profile(&state.world, &state.switches, profile, include)).collect();
         Ok(Answer::ok(&json!({"items": items, "totalCount": total})))
@@ -152,6 +159,9 @@ impl ParallelSim {
         let include = read_include(call)?;
         let state = self.state.lock();
         let faults = self.context.faults(ProviderKind::Parallel);
+        if faults.is_forbidden(id) {
+            return Err(error(StatusCode::FORBIDDEN, "No access to this profile"));
+        }
         if faults.is_hidden(id) {
             return Err(state.absent());
         }
@@ -194,15 +204,16 @@ impl State {
             self.used = 0;
         }
         self.used += 1;
-        let remaining = REQUESTS_A_MINUTE.saturating_sub(self.used);
+        let limit = if self.switches.rate_limited { REQUESTS_A_MINUTE } else { UNLIMITED };
+        let remaining = limit.saturating_sub(self.used);
         let reset = minute.saturating_sub(self.window.elapsed()).as_secs() + 1;
         let headers = vec![
-            ("X-RateLimit-Limit", REQUESTS_A_MINUTE.to_string()),
+            ("X-RateLimit-Limit", limit.to_string()),
             ("X-RateLimit-Remaining", remaining.to_string()),
             ("X-RateLimit-Reset", reset.to_string()),
-            ("RateLimit", format!("limit={REQUESTS_A_MINUTE}, remaining={remaining}, reset={reset}")),
+            ("RateLimit", format!("limit={limit}, remaining={remaining}, reset={reset}")),
         ];
-        let over = self.switches.rate_limited && self.used > REQUESTS_A_MINUTE;
+        let over = self.switches.rate_limited && self.used > limit;
         (headers, over.then_some(reset))
     }
 
@@ -222,7 +233,7 @@ impl State {
         let found =
             self.world.places.get(id).and_then(|place| self.world.profiles.get(place)).ok_or_else(|| self.absent())?;
         match (found.end, self.switches.anonymized_reads) {
-            (None, _) | (Some(End::Anonymized), AnonymizedReads::Emptied) => Ok(found),
+            (None, _) | (Some(End::Anonymized), AnonymizedReads::Emptied | AnonymizedReads::Told) => Ok(found),
             (Some(End::Anonymized), AnonymizedReads::Forbidden) => {
                 Err(error(StatusCode::FORBIDDEN, "No access to this profile"))
             }

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ParallelSwitches;
 use super::world::{End, Field, Profile, ProfileType, World};
+use super::{AnonymizedReads, ParallelSwitches};
 use crate::clock::iso_millis;
 
 /// Which parts of a profile a request asked for.
@@ -69,7 +69,8 @@ pub(crate) fn profile_type(switches: &ParallelSwitches, kind: &ProfileType, fiel
 pub(crate) fn profile(world: &World, switches: &ParallelSwitches, profile: &Profile, include: Include) -> Value {
     let mut view = summary(world, profile);
     if profile.end == Some(End::Anonymized) {
-        view["status"] = json!("CLOSED");
+        let is_told = switches.anonymized_reads == AnonymizedReads::Told;
+        view["status"] = json!(if is_told { "ANONYMIZED" } else { "CLOSED" });
     }
     if let (Some(at), Some(key)) = (profile.deletion_at, switches.deletion_date_key) {
         view[key] = json!(iso_millis(at));

@@ -152,11 +152,15 @@ async fn a_profile_vanishes_without_a_word() {
     parallel.anonymize(&ids[1]).unwrap();
     let emptied = client.get_ok(&format!("/profiles/{}?include=fields", ids[1])).await;
     assert_eq!((&emptied["name"], &emptied["status"]), (&json!(""), &json!("CLOSED")));
+    parallel.configure(|switches| switches.anonymized_reads = AnonymizedReads::Told);
+    let told = client.get_ok(&format!("/profiles/{}?include=fields", ids[1])).await;
+    assert_eq!((&told["name"], &told["status"]), (&json!(""), &json!("ANONYMIZED")));
 }
 
 #[tokio::test]
 async fn lists_refuse_what_the_api_refuses() {
     let simulator = world(100).await;
+    simulator.parallel().configure(|switches| switches.rate_limited = true);
     let client = Client::new(&simulator, HERE).await;
     let (kind, _) = simulator.parallel().profile_types()[0].clone();
     let page = client.get(&format!("/profiles?profileTypeId={kind}")).await;

@@ -13,7 +13,7 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use entity::{DeliveryState, delivery, fetch_request};
 use profile_mirror::app::{self, AppOptions, Running};
-use profile_mirror::config::{Config, Secret, Source, Sync, Webhook};
+use profile_mirror::config::{Config, Drift, Secret, Source, Sync, Webhook};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::json;
 use std::net::SocketAddr;
@@ -169,6 +169,7 @@ fn configuration(folder: &std::path::Path) -> Config {
         filterable: Vec::new(),
         webhook: Webhook { secrets: vec![Secret::Value(SECRET.to_owned())], ..Webhook::default() },
         sync: Sync::default(),
+        drift: Drift::default(),
     };
     let mut config = Config { sources: vec![source], ..Config::default() };
     config.server.listen = "127.0.0.1:0".to_owned();

@@ -48,13 +48,7 @@ fn decode(criterion: &mut Criterion, simulator: &Simulator) -> anyhow::Result<()
         bencher.iter(|| provider.decode(black_box(&webhook)));
     });
 
-    let page = Page {
-        stream: "database/7616/profiles".to_owned(),
-        number: 0,
-        after: String::new(),
-        call: Call::get("/database/7616/profiles"),
-        expected: None,
-    };
+    let page = Page::first("database/7616/profiles", Call::get("/database/7616/profiles"));
     let body = page_of_rows()?;
     let rows = Delivery {
         kind: DeliveryKind::Page,

@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use entity::Moment;
+use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
@@ -13,6 +15,11 @@ pub trait Clock: Send + Sync {
     /// The time now as a date.
     fn today(&self) -> DateTime<Utc> {
         self.now().to_datetime()
+    }
+
+    /// Returns after so many milliseconds.
+    fn pause(&self, ms: u64) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(Duration::from_millis(ms)))
     }
 }
 

@@ -89,6 +89,9 @@ pub struct Source {
     /// Syncs.
     #[serde(default)]
     pub sync: Sync,
+    /// Measuring drift between syncs.
+    #[serde(default)]
+    pub drift: Drift,
 }
 
 /// Webhooks of a source.
@@ -133,17 +136,43 @@ impl Default for Keys {
 pub struct Sync {
     /// Cron expression, seconds first, UTC; none runs no scheduled sync.
     pub schedule: Option<String>,
+    /// The same for runs over what has changed, where the provider can tell; none runs only full ones.
+    pub incremental: Option<String>,
+    /// A run begins up to so many seconds after its time, so that sources do not all call at once.
+    pub jitter_seconds: u32,
     /// Deletions beyond this in one run wait for a person.
     pub brake: Brake,
     /// Calls to the provider under way at once.
     pub concurrency: usize,
-    /// Calls to the provider a minute at most; the provider's own limit is obeyed in any case.
+    /// Calls to the provider a minute at most; where it is left out, what the provider is known to take (Parallel 100,
+    /// GetProfile 60). What its answers say is obeyed in any case.
     pub requests_per_minute: Option<u32>,
 }
 
 impl Default for Sync {
     fn default() -> Self {
-        Self { schedule: None, brake: Brake::default(), concurrency: 4, requests_per_minute: None }
+        Self {
+            schedule: None,
+            incremental: None,
+            jitter_seconds: 30,
+            brake: Brake::default(),
+            concurrency: 4,
+            requests_per_minute: None,
+        }
+    }
+}
+
+/// Measuring drift between syncs.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Drift {
+    /// Profiles an hour that are read by id at random, while nothing else is asked for; 0 for none.
+    pub reads_per_hour: u32,
+}
+
+impl Default for Drift {
+    fn default() -> Self {
+        Self { reads_per_hour: 20 }
     }
 }
 

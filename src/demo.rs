@@ -95,7 +95,9 @@ fn configuration(simulator: &Simulator, database_url: &str, port: u16, key: &str
         tenant: None,
         filterable: Vec::new(),
         webhook: config::Webhook::default(),
-        sync: config::Sync::default(),
+        // The simulator takes any number.
+        sync: config::Sync { requests_per_minute: Some(60_000), ..config::Sync::default() },
+        drift: config::Drift::default(),
     };
     let (copernica, parallel, getprofile) = (simulator.copernica(), simulator.parallel(), simulator.getprofile());
     let mut marketing = source("marketing", "copernica", &copernica.base_url(), &copernica.token());
@@ -131,14 +133,14 @@ async fn import_all(running: &Running) -> anyhow::Result<()> {
         async move {
             let shown = bar.clone();
             let progress = running
-                .import(name, "first import", move |progress| {
-                    if let Some(expected) = progress.rows_expected {
+                .sync(name, "first import", move |run| {
+                    if let Some(expected) = run.rows_expected {
                         shown.set_length(u64::try_from(expected).unwrap_or(0));
                     }
-                    shown.set_position(u64::try_from(progress.rows_seen).unwrap_or(0));
+                    shown.set_position(u64::try_from(run.rows_seen).unwrap_or(0));
                 })
                 .await
-                .with_context(|| format!("import {name}"))?;
+                .with_context(|| format!("sync {name}"))?;
             let rows = u64::try_from(progress.rows_seen).unwrap_or(0);
             bar.set_length(rows);
             bar.set_position(rows);

@@ -167,7 +167,7 @@ impl Service {
         let started = Instant::now();
         loop {
             let source = self.source()?;
-            if !source["last_complete_sync_at"].is_null() && source["pending"] == 0 {
+            if !source["last_complete_sync"].is_null() && source["pending"] == 0 {
                 return Ok(());
             }
             ensure!(started.elapsed() < Duration::from_secs(3600), "the import does not end: {source}");

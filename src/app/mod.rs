@@ -1,23 +1,25 @@
 //! Wiring: the one module that knows every stage. Starts them, stops them in the opposite order.
 
+mod operations;
 mod source;
 
-use self::source::{WiredSource, wire_source};
-use crate::apply::Applier;
+use self::operations::StageOperations;
+pub use self::source::{WiredSource, wire_source};
+use crate::apply::Cleaner;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::db::{self, Database, DatabaseError};
 use crate::inbox::{self, Backlog, Inbox};
-use crate::ingest::{
-    self, Budget, DnsKeys, Door, Doors, ImportError, Importer, Progress, Puller, Schedule, ScheduleError,
-};
+use crate::ingest::run::{RunRequest, RunRequestError, request_run};
+use crate::ingest::{self, BodyRoom, DnsKeys, Door, Doors, HttpWire, Refusals, Schedule, ScheduleError, Wire};
 use crate::publish::Publisher;
 use crate::serve::{self, Access, ServeState};
+use entity::{RunState, sync_run};
 use provider::{KeyLookup, SettingsError};
-use sea_orm::DbErr;
+use sea_orm::{DbErr, EntityTrait};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -45,6 +47,34 @@ impl Default for AppOptions {
         let instance = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
         Self { clock: Arc::new(SystemClock), key_lookup: Arc::new(DnsKeys::default()), instance }
     }
+}
+
+/// Why a sync has not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The source has no token.
+    #[error("source {source_name:?} has no token: set token in its configuration")]
+    NoToken {
+        /// The source.
+        source_name: String,
+    },
+    /// It cannot be asked for.
+    #[error(transparent)]
+    Request(#[from] RunRequestError),
+    /// It failed or was cancelled.
+    #[error("run {run_id}: {problem}")]
+    Ended {
+        /// The run.
+        run_id: i64,
+        /// Why.
+        problem: String,
+    },
+    /// The database refused.
+    #[error("look at the run")]
+    Database(#[from] DbErr),
+    /// The service stops; the run resumes at its checkpoint after the next start.
+    #[error("the service stops; the run goes on after the next start")]
+    Stopped,
 }
 
 /// Why the service does not start.
@@ -91,7 +121,7 @@ pub struct Running {
     db: Database,
     clock: SharedClock,
     publisher: Arc<Publisher>,
-    importers: HashMap<String, Importer>,
+    run_wakes: HashMap<String, (i32, Arc<Notify>)>,
     schedule: Schedule,
     stop_serving: CancellationToken,
     stop_working: CancellationToken,
@@ -115,9 +145,10 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
     let address = listener.local_addr().map_err(|source| listen_error(&config.server.listen, source))?;
     let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
 
+    let wire: Arc<dyn Wire> = HttpWire::open().map_err(StartError::Client)?;
     let mut sources = Vec::with_capacity(config.sources.len());
     for source in &config.sources {
-        sources.push(wire_source(&db, &clock, &key_lookup, source).await?);
+        sources.push(wire_source(&db, &clock, &key_lookup, &wire, source).await?);
     }
 
     let stop_serving = CancellationToken::new();
@@ -136,26 +167,34 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         let (publisher, stop) = (publisher.clone(), stop_working.clone());
         async move { publisher.run(stop).await }
     });
-    let mut importers = HashMap::new();
+    let cleaner_wake = Arc::new(Notify::new());
+    workers.spawn(Cleaner::new(db.clone(), clock.clone(), cleaner_wake.clone()).run(stop_working.clone()));
+    let mut run_wakes = HashMap::new();
     for source in &sources {
-        spawn_applier(source, &db, &clock, &instance, &publisher, &workers, &stop_working);
-        if let Some(importer) = spawn_puller(source, &db, &clock, &instance, &inbox, &workers, &stop_working) {
-            importers.insert(source.config.name.clone(), importer);
+        spawn_applier(source, &db, &clock, &instance, &cleaner_wake, &publisher, &workers, &stop_working);
+        let (gate, upstream, wake) = (source.gate.clone(), source.upstream.clone(), source.pull_wake.clone());
+        workers.spawn(gate.watch(upstream, instance.clone(), wake, stop_working.clone()));
+        if spawn_pulls(source, &db, &clock, &instance, &inbox, &workers, &stop_working) {
+            run_wakes.insert(source.config.name.clone(), (source.id, source.run_wake.clone()));
         }
     }
-    let schedule = schedule_imports(&sources, &importers, &workers, &stop_working).await?;
+    let schedule = schedule_runs(&sources).await?;
 
+    let refusals = Refusals::new(clock.clone());
+    workers.spawn(refusals.clone().run(db.clone(), stop_working.clone()));
     let doors = Arc::new(Doors {
         by_source: sources.iter().map(|source| (source.config.name.clone(), door(source, &public_url))).collect(),
         inbox,
         clock: clock.clone(),
-        budget: Budget::default(),
+        body_room: BodyRoom::default(),
+        refusals,
     });
     let sockets = TaskTracker::new();
     let router = ingest::router(doors).merge(serve::router(ServeState {
         db: db.clone(),
         publisher: publisher.clone(),
         clock: clock.clone(),
+        operations: StageOperations::over(db.clone(), clock.clone(), &sources),
         access: Access::from_config(&config.access)?,
         server: config.server.clone(),
         stop: stop_serving.clone(),
@@ -171,7 +210,7 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         db,
         clock,
         publisher,
-        importers,
+        run_wakes,
         schedule,
         stop_serving,
         stop_working,
@@ -227,27 +266,40 @@ impl Running {
         }
     }
 
-    /// Passes through all lists of a source; resumes a pass that was interrupted.
+    /// Runs a full sync of a source to its end, or joins the run that goes on. `on_progress` is told how far it is.
     ///
     /// # Errors
-    /// [`ImportError`]; a source without a token cannot be imported.
-    pub async fn import(
+    /// [`SyncError`]; a source without a token cannot be synced.
+    pub async fn sync(
         &self,
         source: &str,
         cause: &str,
-        on_progress: impl Fn(&Progress) + Send + Sync,
-    ) -> Result<Progress, ImportError> {
-        let Some(importer) = self.importers.get(source) else {
-            return Err(ImportError::NoToken { source_name: source.to_owned() });
+        on_progress: impl Fn(&sync_run::Model) + Send + Sync,
+    ) -> Result<sync_run::Model, SyncError> {
+        let Some((source_id, wake)) = self.run_wakes.get(source) else {
+            return Err(SyncError::NoToken { source_name: source.to_owned() });
         };
-        let mut waits = 0;
+        let run_id = match request_run(&self.db, self.clock.now(), *source_id, RunRequest::full(cause)).await {
+            Ok(run) => run.id,
+            Err(RunRequestError::UnderWay { run_id }) => run_id,
+            Err(error) => return Err(error.into()),
+        };
+        wake.notify_one();
         loop {
-            match importer.run(cause, &self.stop_working, &on_progress).await {
-                // Right after the start the lease is still on its way, or runs out with its last holder.
-                Err(ImportError::HeldElsewhere) if waits < 300 => waits += 1,
-                outcome => return outcome,
+            let run = sync_run::Entity::find_by_id(run_id).one(self.db.primary()).await?;
+            let Some(run) = run else { return Err(RunRequestError::Unknown { run_id }.into()) };
+            on_progress(&run);
+            match run.state {
+                RunState::Done | RunState::WaitingForApproval => return Ok(run),
+                RunState::Failed | RunState::Cancelled => {
+                    return Err(SyncError::Ended { run_id, problem: run.error.unwrap_or_default() });
+                }
+                RunState::Planned | RunState::Running | RunState::Sweeping => {}
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            if self.stop_working.is_cancelled() {
+                return Err(SyncError::Stopped);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
@@ -266,7 +318,6 @@ impl Running {
             self.stop_working.cancel();
             self.workers.close();
             self.workers.wait().await;
-            drop(self.importers);
             if let Err(error) = self.inbox_task.await {
                 tracing::warn!(%error, "stop the inbox");
             }
@@ -296,37 +347,32 @@ fn door(source: &WiredSource, public_url: &str) -> Door {
         provider: source.provider.clone(),
         registered_url: format!("{}/webhooks/{}", public_url.trim_end_matches('/'), source.config.name),
         body_limit: source.config.webhook.body_limit.unwrap_or_else(|| source.provider.body_limit()),
+        accepted: OnceLock::new(),
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "wiring, called once")]
 fn spawn_applier(
     source: &WiredSource,
     db: &Database,
     clock: &SharedClock,
     instance: &str,
+    cleaner_wake: &Arc<Notify>,
     publisher: &Arc<Publisher>,
     workers: &TaskTracker,
     stop: &CancellationToken,
 ) {
     let (publisher, pull_wake) = (publisher.clone(), source.pull_wake.clone());
-    let applier = Applier::new(
-        db.clone(),
-        clock.clone(),
-        source.id,
-        source.config.name.clone(),
-        source.provider.clone(),
-        instance.to_owned(),
-        source.apply_wake.clone(),
-        move || {
-            publisher.ring();
-            pull_wake.notify_one();
-        },
-    );
-    workers.spawn(applier.run(stop.clone()));
+    let applier = source.applier(db, clock, instance, cleaner_wake.clone(), move || {
+        publisher.ring();
+        pull_wake.notify_one();
+    });
+    let reads_per_hour = source.upstream.as_ref().map_or(0, |_| source.config.drift.reads_per_hour);
+    workers.spawn(applier.reading(reads_per_hour).run(stop.clone()));
 }
 
-/// Starts pulling for a source that has a token.
-fn spawn_puller(
+/// Starts pulling and runs for a source that has a token; false where it has none.
+fn spawn_pulls(
     source: &WiredSource,
     db: &Database,
     clock: &SharedClock,
@@ -334,98 +380,23 @@ fn spawn_puller(
     inbox: &Inbox,
     workers: &TaskTracker,
     stop: &CancellationToken,
-) -> Option<Importer> {
-    let upstream = source.upstream.clone()?;
-    let puller = Puller {
-        db: db.clone(),
-        inbox: inbox.clone(),
-        clock: clock.clone(),
-        source_id: source.id,
-        source_name: source.config.name.clone(),
-        instance: instance.to_owned(),
-        provider: source.provider.clone(),
-        upstream: upstream.clone(),
-        wake: source.pull_wake.clone(),
-    };
+) -> bool {
+    let Some((puller, runner)) = source.pulls(db, clock, inbox, instance) else { return false };
     workers.spawn(puller.run(stop.clone()));
-    Some(Importer {
-        db: db.clone(),
-        inbox: inbox.clone(),
-        clock: clock.clone(),
-        source_id: source.id,
-        source_name: source.config.name.clone(),
-        provider: source.provider.clone(),
-        upstream,
-        instance: instance.to_owned(),
-    })
+    workers.spawn(runner.run(stop.clone()));
+    true
 }
 
-/// Scheduled sources are imported at their times, and once at the start where they never were or where
-/// a pass was interrupted.
-async fn schedule_imports(
-    sources: &[WiredSource],
-    importers: &HashMap<String, Importer>,
-    workers: &TaskTracker,
-    stop: &CancellationToken,
-) -> Result<Schedule, StartError> {
+/// Wakes the runners of scheduled sources at their times.
+async fn schedule_runs(sources: &[WiredSource]) -> Result<Schedule, StartError> {
     let schedule = Schedule::new().await?;
     for source in sources {
-        let (Some(expression), Some(importer)) = (&source.config.sync.schedule, importers.get(&source.config.name))
-        else {
-            continue;
-        };
-        let (due, now) = (Arc::new(Notify::new()), importer.clone());
-        let tick = due.clone();
-        schedule.add(&source.config.name, expression, move || tick.notify_one()).await?;
-        let stop = stop.clone();
-        workers.spawn(async move {
-            let mut failures = 0;
-            while !stop.is_cancelled() && now.is_due_at_start().await.unwrap_or(true) {
-                let pause_ms = match import_and_log(&now, "first import", &stop).await {
-                    // Another instance holds the lease: if it goes, its pass is taken over here.
-                    Imported::Elsewhere => 1_000,
-                    Imported::Ended => break,
-                    Imported::Failed => {
-                        failures += 1;
-                        u64::try_from(crate::backoff::pause_ms(failures, 2_000, 300_000)).unwrap_or(2_000)
-                    }
-                };
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
-                }
-            }
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = due.notified() => {
-                        import_and_log(&now, "schedule", &stop).await;
-                    }
-                }
-            }
-        });
+        let sync = &source.config.sync;
+        for expression in sync.schedule.iter().chain(&sync.incremental) {
+            let wake = source.run_wake.clone();
+            schedule.add(&source.config.name, expression, move || wake.notify_one()).await?;
+        }
     }
     schedule.start().await?;
     Ok(schedule)
-}
-
-/// How an attempt at a pass ended.
-enum Imported {
-    /// It is done, or it stopped with the service and resumes at its checkpoint.
-    Ended,
-    /// Another instance holds the source's lease.
-    Elsewhere,
-    /// It failed.
-    Failed,
-}
-
-async fn import_and_log(importer: &Importer, cause: &str, stop: &CancellationToken) -> Imported {
-    match importer.run(cause, stop, &|_: &Progress| {}).await {
-        Ok(_) | Err(ImportError::Stopped) => Imported::Ended,
-        Err(ImportError::HeldElsewhere) => Imported::Elsewhere,
-        Err(error) => {
-            tracing::warn!(source = importer.source_name, %error, "import");
-            Imported::Failed
-        }
-    }
 }

@@ -1,10 +1,13 @@
 //! One configured source, made ready: its provider, the way to its API, its rows.
 
 use super::StartError;
+use crate::apply::{Applier, Brake};
 use crate::clock::SharedClock;
 use crate::config;
 use crate::db::Database;
-use crate::ingest::{Upstream, UpstreamSettings};
+use crate::inbox::Inbox;
+use crate::ingest::run::{Timetable, parse_cron};
+use crate::ingest::{Gate, Puller, Runner, Upstream, UpstreamSettings, Wire};
 use entity::{Moment, source, source_state};
 use provider::{KeyLookup, Provider, SettingsError, SourceSettings, registry};
 use sea_orm::sea_query::OnConflict;
@@ -13,20 +16,96 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// A source, wired.
-pub(super) struct WiredSource {
+pub struct WiredSource {
+    /// Its row.
     pub id: i32,
+    /// As it is configured.
     pub config: config::Source,
+    /// Its provider.
     pub provider: Arc<dyn Provider>,
+    /// The way to its API; none without a token.
     pub upstream: Option<Arc<Upstream>>,
+    /// The gate before its calls.
+    pub gate: Arc<Gate>,
+    /// Notified after appends.
     pub apply_wake: Arc<Notify>,
+    /// Notified when apply has written wishes.
     pub pull_wake: Arc<Notify>,
+    /// Notified when somebody has asked for a run, or its time has come.
+    pub run_wake: Arc<Notify>,
+    /// When it is synced by itself.
+    pub timetable: Option<Timetable>,
+    /// When some instance was last alive before this one came.
+    pub alive_before: Option<Moment>,
 }
 
-/// Builds a source's provider and the way to its API, and gives it its rows.
-pub(super) async fn wire_source(
+impl WiredSource {
+    /// Its applier, which calls `on_commit` after each commit that wrote changes or wishes, and notifies `cleaner` when
+    /// the files of the database are to be cleaned.
+    pub fn applier(
+        &self,
+        db: &Database,
+        clock: &SharedClock,
+        instance: &str,
+        cleaner: Arc<Notify>,
+        on_commit: impl Fn() + Send + Sync + 'static,
+    ) -> Applier {
+        Applier::new(
+            db.clone(),
+            clock.clone(),
+            self.id,
+            self.config.name.clone(),
+            self.provider.clone(),
+            instance.to_owned(),
+            Brake { share: self.config.sync.brake.share, count: self.config.sync.brake.count },
+            self.apply_wake.clone(),
+            cleaner,
+            on_commit,
+        )
+    }
+
+    /// What calls its API; none without a token.
+    pub fn pulls(&self, db: &Database, clock: &SharedClock, inbox: &Inbox, instance: &str) -> Option<(Puller, Runner)> {
+        let upstream = self.upstream.clone()?;
+        let puller = Puller {
+            db: db.clone(),
+            inbox: inbox.clone(),
+            clock: clock.clone(),
+            source_id: self.id,
+            source_name: self.config.name.clone(),
+            instance: instance.to_owned(),
+            provider: self.provider.clone(),
+            upstream: upstream.clone(),
+            wake: self.pull_wake.clone(),
+        };
+        let runner = Runner {
+            db: db.clone(),
+            inbox: inbox.clone(),
+            clock: clock.clone(),
+            source_id: self.id,
+            source_name: self.config.name.clone(),
+            provider: self.provider.clone(),
+            upstream,
+            instance: instance.to_owned(),
+            timetable: self.timetable.clone(),
+            alive_before: self.alive_before,
+            came_at: clock.now(),
+            wake: self.run_wake.clone(),
+            apply_wake: self.apply_wake.clone(),
+        };
+        Some((puller, runner))
+    }
+}
+
+/// Builds a source's provider and the way to its API, and gives it its rows; those that it has stay.
+///
+/// # Errors
+/// [`StartError`], with what to mend.
+pub async fn wire_source(
     db: &Database,
     clock: &SharedClock,
     key_lookup: &Arc<dyn KeyLookup>,
+    wire: &Arc<dyn Wire>,
     config: &config::Source,
 ) -> Result<WiredSource, StartError> {
     let token = config.token.as_ref().map(config::Secret::reveal).transpose()?;
@@ -36,31 +115,60 @@ pub(super) async fn wire_source(
     let provider = built
         .ok_or_else(|| wrong(SettingsError { key: "provider", problem: "there is no such provider".to_owned() }))?
         .map_err(wrong)?;
+    let timetable = timetable(config)?;
+    let (id, alive_before) = register_source(db, clock.now(), config).await?;
+    let gate = Gate::open(db.clone(), clock.clone(), id, config.name.clone()).await?;
     let upstream = match token {
         Some(token) => {
             let settings = UpstreamSettings {
+                source_name: config.name.clone(),
                 base_url,
                 token,
                 concurrency: config.sync.concurrency,
                 requests_per_minute: config.sync.requests_per_minute,
             };
-            let upstream = Upstream::new(provider.clone(), settings, clock.clone()).map_err(StartError::Client)?;
-            Some(Arc::new(upstream))
+            let (gate, clock) = (gate.clone(), clock.clone());
+            Some(Arc::new(Upstream::new(provider.clone(), settings, gate, clock, wire.clone())))
         }
         None => {
             tracing::warn!(source = config.name, "no token: thin events cannot be fetched and nothing is synced");
             None
         }
     };
-    let id = register_source(db, clock.now(), config).await?;
     Ok(WiredSource {
         id,
         config: config.clone(),
         provider,
         upstream,
+        gate,
         apply_wake: Arc::new(Notify::new()),
         pull_wake: Arc::new(Notify::new()),
+        run_wake: Arc::new(Notify::new()),
+        timetable,
+        alive_before,
     })
+}
+
+/// When a source is synced by itself; none where no schedule is configured.
+fn timetable(config: &config::Source) -> Result<Option<Timetable>, StartError> {
+    let read = |key: &'static str, expression: &Option<String>| {
+        let read = expression.as_deref().map(parse_cron).transpose();
+        read.map_err(|problem| StartError::Settings {
+            source_name: config.name.clone(),
+            source: SettingsError {
+                key,
+                problem: format!("expected a cron expression with seconds, such as \"0 30 2 * * *\": {problem}"),
+            },
+        })
+    };
+    let incremental = read("sync.incremental", &config.sync.incremental)?;
+    let full = read("sync.schedule", &config.sync.schedule)?;
+    Ok(full.map(|full| Timetable {
+        source_name: config.name.clone(),
+        full,
+        incremental,
+        jitter_seconds: config.sync.jitter_seconds,
+    }))
 }
 
 fn settings(config: &config::Source, base_url: &str) -> Result<SourceSettings, StartError> {
@@ -86,8 +194,8 @@ fn settings(config: &config::Source, base_url: &str) -> Result<SourceSettings, S
     })
 }
 
-/// Gives a source its rows; those that it has stay.
-async fn register_source(db: &Database, now: Moment, config: &config::Source) -> Result<i32, DbErr> {
+/// Gives a source its rows; those that it has stay. Tells when some instance was last alive for it.
+async fn register_source(db: &Database, now: Moment, config: &config::Source) -> Result<(i32, Option<Moment>), DbErr> {
     let transaction = db.begin().await?;
     let row = source::ActiveModel {
         id: NotSet,
@@ -105,13 +213,22 @@ async fn register_source(db: &Database, now: Moment, config: &config::Source) ->
         lease_until: Set(Moment(0)),
         paused_at: Set(None),
         pause_reason: Set(None),
+        paused_by: Set(None),
+        probe_at: Set(None),
+        probes: Set(0),
         last_webhook_at: Set(None),
+        usual_gap_ms: Set(None),
+        first_refusal_at: Set(None),
         last_refusal_at: Set(None),
         last_refusal: Set(None),
+        refusals: Set(0),
         last_applied_at: Set(None),
         last_complete_sync_at: Set(None),
+        alive_at: Set(None),
+        next_run_at: Set(None),
     };
     source_state::Entity::insert(state).on_conflict_do_nothing().exec_without_returning(&transaction).await?;
+    let known = source_state::Entity::find_by_id(row.id).one(&transaction).await?;
     transaction.commit().await?;
-    Ok(row.id)
+    Ok((row.id, known.and_then(|state| state.alive_at)))
 }

@@ -3,7 +3,7 @@
 use super::batch::{Batch, Judged, Origin, Versioned};
 use super::{freshness, lifecycles, policy, subprofiles};
 use crate::mirror::write::Again;
-use entity::{Decision, Moment, RecordKind, Status, fetch_request, lifecycle_transition};
+use entity::{CandidateState, Decision, RecordKind, Status, fetch_request};
 
 /// Takes a fetch by id that found no such profile.
 pub(super) fn observe_profile(
@@ -13,28 +13,31 @@ pub(super) fn observe_profile(
     request: Option<&fetch_request::Model>,
 ) {
     let profile = batch.profile(id);
+    let look = batch.look_at_profile(profile);
     let row = &batch.get(profile).row;
-    let (stored, status, position, is_known) = (row.version(), row.status, row.position, row.is_known);
+    let (row_id, stored, status, position, is_known) = (row.id, row.version(), row.status, row.position, row.is_known);
     let (decision, rule) = if matches!(status, Status::Deleted | Status::Anonymized) {
+        // Somebody told of its end while a run asked for it: there is nothing to bury.
+        batch.settle_candidate(RecordKind::Profile, row_id, CandidateState::Dismissed, origin);
         (Decision::Unchanged, "known to be gone")
     } else if origin.started_at.is_none_or(|at| at < position) {
         batch.wish_profile(id, origin, "news arrived while a fetch found nothing");
         (Decision::Stale, "news arrived while this was in flight")
+    } else if batch.settle_candidate(RecordKind::Profile, row_id, CandidateState::Absent, origin) {
+        (Decision::Quarantined, "no page of the run named it, and it was not found by id")
     } else if !is_believed(batch, request) {
+        if request.is_none() {
+            batch.wish_profile(id, origin, "not found; asked again before that is believed");
+        }
         (Decision::Quarantined, "not found; asked again before that is believed")
     } else if is_known {
-        let from = status;
         let version = freshness::request_version(origin.started_at.unwrap_or(0), origin.position);
-        let now = batch.now;
-        let work = batch.get_mut(profile);
-        work.row.status_since = Some(now);
-        let source_id = work.row.source_id;
-        batch.journal(profile, gone(source_id, Some(from), now, origin));
-        lifecycles::bury(batch, origin, profile, version);
+        lifecycles::mark_gone(batch, origin, profile, version, "not found by id".to_owned());
         (Decision::Applied, "not found by id, again and again")
     } else {
         (Decision::Unchanged, "never became visible")
     };
+    batch.note_profile(origin, profile, decision, &look, true);
     batch.judge(
         origin,
         &Judged {
@@ -49,22 +52,6 @@ pub(super) fn observe_profile(
     );
 }
 
-fn gone(source_id: i32, from: Option<Status>, at: Moment, origin: &Origin) -> lifecycle_transition::Model {
-    lifecycle_transition::Model {
-        id: 0,
-        source_id,
-        profile_id: 0,
-        from_status: from,
-        to_status: Status::Deleted,
-        at,
-        recorded_at: at,
-        scheduled_for: None,
-        cause: "not found by id".to_owned(),
-        is_effective: true,
-        delivery_id: origin.position,
-    }
-}
-
 /// Takes a fetch by id that found no such subprofile.
 pub(super) fn observe_subprofile(
     batch: &mut Batch<'_>,
@@ -72,12 +59,22 @@ pub(super) fn observe_subprofile(
     id: &str,
     request: Option<&fetch_request::Model>,
 ) {
-    let known = batch.subprofiles.get(id).filter(|work| work.row.deleted_at.is_none());
-    let known = known.map(|work| (work.row.position, work.profile));
+    let (row_id, is_gone) =
+        batch.subprofiles.get(id).map_or((0, true), |work| (work.row.id, work.row.deleted_at.is_some()));
+    let known = batch.subprofiles.get(id).filter(|_| !is_gone);
+    let known = known.map(|work| (work.row.position, work.profile, work.row.id));
     let (decision, rule) = match known {
-        None => (Decision::Unchanged, "not known either"),
-        Some((position, _)) if origin.started_at.is_none_or(|at| at < position) => {
+        None => {
+            batch.settle_candidate(RecordKind::Subprofile, row_id, CandidateState::Dismissed, origin);
+            (Decision::Unchanged, "not known either")
+        }
+        Some((position, ..)) if origin.started_at.is_none_or(|at| at < position) => {
             (Decision::Stale, "news arrived while this was in flight")
+        }
+        Some((.., row_id))
+            if batch.settle_candidate(RecordKind::Subprofile, row_id, CandidateState::Absent, origin) =>
+        {
+            (Decision::Quarantined, "no page of the run named it, and it was not found by id")
         }
         Some(_) if !is_believed(batch, request) => {
             (Decision::Quarantined, "not found; asked again before that is believed")
@@ -93,7 +90,7 @@ pub(super) fn observe_subprofile(
         &Judged {
             record_kind: RecordKind::Subprofile,
             record_id: id,
-            profile: known.map(|(_, profile)| profile),
+            profile: known.map(|(_, profile, _)| profile),
             decision,
             rule,
             observed: None,

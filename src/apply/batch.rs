@@ -1,10 +1,12 @@
 //! The rows that one transaction works on: loaded once, changed in memory, written once.
 
 use super::catalog::Catalog;
-use crate::mirror::write::{self, Again, RelationshipsOf, Wish};
+use super::drift::{Look, Note, Noted, Watch};
+use super::erase::Erasing;
+use crate::mirror::write::{self, Again, PageTally, RelationshipsOf, Wish};
 use entity::{
-    ChangeKind, Decision, Moment, ProfileKind, RecordKind, Status, VersionRung, change, lifecycle_transition, profile,
-    relationship, subprofile, verdict,
+    CandidateState, ChangeKind, Decision, Moment, ProfileKind, Purpose, RecordKind, Status, VersionRung, change,
+    deletion_candidate, lifecycle_transition, profile, relationship, subprofile, verdict,
 };
 use provider::{DeliveryKind, InterestSeen, Provider, Target, Version};
 use sea_orm::{ActiveEnum, ConnectionTrait, DbErr};
@@ -60,6 +62,16 @@ struct PendingChange {
     profile: Handle,
 }
 
+/// The page of a run that is being taken.
+struct OpenPage {
+    tally: PageTally,
+    profiles: Vec<Handle>,
+    subprofiles: Vec<String>,
+    /// What it showed, where its run measures drift.
+    notes: Option<Vec<Note>>,
+    received_at: Moment,
+}
+
 /// A verdict on its way into the journal.
 pub(super) struct Judged<'a> {
     pub record_kind: RecordKind,
@@ -105,6 +117,14 @@ pub(super) struct Batch<'a> {
     /// Answered requests, each with the position at which its answer was asked for.
     pub done_requests: Vec<(i64, i64)>,
     cancelled: Vec<String>,
+    pages: Vec<OpenPage>,
+    is_page_open: bool,
+    candidates: HashMap<(RecordKind, i64), deletion_candidate::Model>,
+    settled_candidates: Vec<(i64, CandidateState, i64)>,
+    /// Profiles whose rows were emptied; what tells of them elsewhere is emptied after the flush.
+    pub erasing: Vec<Erasing>,
+    /// What is looked at for drift.
+    pub watch: Watch,
     revision: i64,
 }
 
@@ -133,6 +153,12 @@ impl<'a> Batch<'a> {
             again: BTreeMap::new(),
             done_requests: Vec::new(),
             cancelled: Vec::new(),
+            pages: Vec::new(),
+            is_page_open: false,
+            candidates: HashMap::new(),
+            settled_candidates: Vec::new(),
+            erasing: Vec::new(),
+            watch: Watch::default(),
             revision,
         }
     }
@@ -201,6 +227,140 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
+    /// Loads which of the records in the batch are in quarantine. Only where the source has any.
+    pub async fn load_candidates(&mut self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let profiles: Vec<i64> = self.profiles.iter().map(|work| work.row.id).collect();
+        let subprofiles: Vec<i64> = self.subprofiles.values().map(|work| work.row.id).collect();
+        for (kind, ids) in [(RecordKind::Profile, profiles), (RecordKind::Subprofile, subprofiles)] {
+            let found = write::load_candidates_of(transaction, self.source_id, kind, &ids).await?;
+            self.candidates.extend(found.into_iter().map(|(id, row)| ((kind, id), row)));
+        }
+        Ok(())
+    }
+
+    /// Settles a record that is in quarantine; false where it is not.
+    pub fn settle_candidate(&mut self, kind: RecordKind, id: i64, state: CandidateState, origin: &Origin) -> bool {
+        let Some(candidate) = self.candidates.get(&(kind, id)) else { return false };
+        self.settled_candidates.push((candidate.id, state, origin.position));
+        true
+    }
+
+    /// Begins to count what a page of a run names. Everything until [`Batch::close_page`] belongs to it.
+    pub fn open_page(&mut self, tally: PageTally, origin: &Origin) {
+        self.is_page_open = true;
+        let is_measured = origin.kind == DeliveryKind::Page && self.watch.measured_run == Some(tally.run_id);
+        let notes = is_measured.then(Vec::new);
+        let received_at = origin.received_at;
+        self.pages.push(OpenPage { tally, profiles: Vec::new(), subprofiles: Vec::new(), notes, received_at });
+    }
+
+    /// The page ends; it could not be read where `is_parked`.
+    pub fn close_page(&mut self, is_parked: bool) {
+        if let (true, Some(page)) = (self.is_page_open, self.pages.last_mut()) {
+            page.tally.is_parked = is_parked;
+        }
+        self.is_page_open = false;
+    }
+
+    /// How a profile stands before an observation of it is taken.
+    pub fn look_at_profile(&self, profile: Handle) -> Look {
+        Look::at_profile(&self.profiles[profile].row, self.changes.len())
+    }
+
+    /// How a subprofile stands before an observation of it is taken.
+    pub fn look_at_subprofile(&self, external_id: &str) -> Look {
+        Look::at_subprofile(self.subprofiles.get(external_id).map(|work| &work.row), self.changes.len())
+    }
+
+    /// The changes since a record was looked at.
+    fn changes_since(&self, look: &Look) -> impl Iterator<Item = &change::Model> {
+        self.changes.iter().skip(look.changes).map(|pending| &pending.row)
+    }
+
+    /// Notes what the open page, or the answer to a read, shows of a profile. `is_told` where its status was taken.
+    pub fn note_profile(&mut self, origin: &Origin, profile: Handle, decision: Decision, look: &Look, is_told: bool) {
+        let is_page = self.is_page_open && self.pages.last().is_some_and(|page| page.notes.is_some());
+        if !is_page && !self.watch.awaits(origin) {
+            return;
+        }
+        let row = &self.profiles[profile].row;
+        let note = Note::of_profile((profile, row), decision, look, is_told, self.changes_since(look));
+        match self.pages.last_mut().and_then(|page| page.notes.as_mut()).filter(|_| is_page) {
+            Some(notes) => notes.push(note),
+            None => self.watch.answer(origin, (profile, row), note, decision),
+        }
+    }
+
+    /// Notes what the open page, or the answer to a read, shows of a subprofile of a profile.
+    pub fn note_subprofile(
+        &mut self,
+        origin: &Origin,
+        profile: Handle,
+        external_id: &str,
+        decision: Decision,
+        look: &Look,
+    ) {
+        let is_page = self.is_page_open && self.pages.last().is_some_and(|page| page.notes.is_some());
+        if !is_page && !self.watch.awaits(origin) {
+            return;
+        }
+        let row = self.subprofiles.get(external_id).map(|work| &work.row);
+        let note = Note::of_subprofile((profile, external_id, row), decision, look, self.changes_since(look));
+        match self.pages.last_mut().and_then(|page| page.notes.as_mut()).filter(|_| is_page) {
+            Some(notes) => notes.push(note),
+            None => self.watch.repaired(RecordKind::Subprofile, external_id, note, decision),
+        }
+    }
+
+    /// Counts a profile that the open page names.
+    pub fn count_profile(&mut self, profile: Handle, decision: Decision, was_known: bool) {
+        let Some(page) = self.pages.last_mut().filter(|_| self.is_page_open) else { return };
+        page.profiles.push(profile);
+        let count = match decision {
+            Decision::Applied if was_known => &mut page.tally.updated,
+            Decision::Applied => &mut page.tally.created,
+            Decision::Stale | Decision::TieRefetched => &mut page.tally.conflicts,
+            _ => &mut page.tally.unchanged,
+        };
+        *count += 1;
+    }
+
+    /// Notes a subprofile that the open page names.
+    pub fn count_subprofile(&mut self, external_id: &str) {
+        if let Some(page) = self.pages.last_mut().filter(|_| self.is_page_open) {
+            page.subprofiles.push(external_id.to_owned());
+        }
+    }
+
+    /// What the last page of a run named; for a plan. What it would create has no row: another number stands in for it,
+    /// since the lists are held against their totals.
+    pub fn tally(&self) -> PageTally {
+        let Some(page) = self.pages.last() else { return PageTally::default() };
+        let profile = |handle: &Handle| {
+            let row = &self.profiles[*handle].row;
+            if row.id > 0 { row.id } else { stand_in(&row.external_id) }
+        };
+        let subprofile = |id: &String| {
+            let known = self.subprofiles.get(id).map(|work| work.row.id).filter(|id| *id > 0);
+            known.unwrap_or_else(|| stand_in(id))
+        };
+        PageTally {
+            profiles: page.profiles.iter().map(profile).collect(),
+            subprofiles: page.subprofiles.iter().map(subprofile).collect(),
+            ..page.tally.clone()
+        }
+    }
+
+    /// What the changes in the batch come to, for a plan: nothing of it is written.
+    pub fn preview(&self) -> Vec<Preview> {
+        let shown = |pending: &PendingChange| Preview {
+            profile: self.profiles[pending.profile].row.external_id.clone(),
+            kind: pending.row.kind,
+            names: pending.row.fields.as_array().into_iter().flatten().filter_map(name_of).collect(),
+        };
+        self.changes.iter().map(shown).collect()
+    }
+
     async fn adopt_profiles(
         &mut self,
         transaction: &impl ConnectionTrait,
@@ -228,6 +388,17 @@ impl<'a> Batch<'a> {
         let row = placeholder(self.source_id, external_id, self.now);
         self.profiles.push(ProfileWork { row, interests: Vec::new(), is_dirty: true, has_new_interests: false });
         handle
+    }
+
+    /// Whether a profile is in the batch.
+    pub fn holds(&self, external_id: &str) -> bool {
+        self.by_external_id.contains_key(external_id)
+    }
+
+    /// External ids of the profiles in the batch that are erased.
+    pub fn erased_ids(&self) -> HashSet<&str> {
+        let erased = self.profiles.iter().filter(|work| work.row.status == Status::Anonymized);
+        erased.map(|work| work.row.external_id.as_str()).collect()
     }
 
     /// A profile in the batch.
@@ -277,6 +448,7 @@ impl<'a> Batch<'a> {
             fields: Value::Array(fields),
             delivery_id: origin.position,
             cause: origin.cause.clone(),
+            is_erased: false,
         };
         self.changes.push(PendingChange { row, profile });
     }
@@ -309,15 +481,18 @@ impl<'a> Batch<'a> {
         self.transitions.push((profile, transition));
     }
 
-    /// Wishes to fetch a record; many wishes are one.
+    /// Wishes to fetch a record; many wishes are one. What a page leaves open is repair, what news asks for is live.
     pub fn wish(&mut self, target: Target, origin: &Origin, reason: &str, delay_ms: u64, is_creation: bool) {
         let not_before = self.now.plus_ms(i64::try_from(delay_ms).unwrap_or(i64::MAX));
-        let wish = Wish { position: origin.position, reason: reason.to_owned(), not_before, is_creation, target };
+        let purpose = if origin.kind == DeliveryKind::Page { Purpose::Repair } else { Purpose::Live };
+        let position = origin.position;
+        let wish = Wish { target, position, reason: reason.to_owned(), not_before, is_creation, purpose };
         match self.wishes.get_mut(&write::target_key(&wish.target)) {
             Some(known) => {
                 known.position = wish.position;
                 known.not_before = known.not_before.min(wish.not_before);
                 known.is_creation |= wish.is_creation;
+                known.purpose = known.purpose.min(wish.purpose);
             }
             None => {
                 self.wishes.insert(write::target_key(&wish.target), wish);
@@ -337,9 +512,13 @@ impl<'a> Batch<'a> {
         self.cancelled.push(key);
     }
 
-    /// Writes everything that changed.
-    pub async fn flush(mut self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
-        let dirty = self.profiles.iter().filter(|work| work.is_dirty).map(|work| work.row.clone());
+    /// Writes everything that changed, and tells what the pages of runs came to.
+    pub async fn flush(mut self, transaction: &impl ConnectionTrait) -> Result<Vec<PageTally>, DbErr> {
+        let dirty = self.profiles.iter_mut().filter(|work| work.is_dirty).map(|work| {
+            // Nothing asks for the fields any more: they go with the row instead of being copied.
+            let fields = std::mem::take(&mut work.row.fields);
+            profile::Model { fields, ..work.row.clone() }
+        });
         let (placeholders, mut rows): (Vec<_>, Vec<_>) =
             dirty.partition(|row| row.id == 0 && row.position == 0 && !row.is_known);
         // Sorted keys touch neighbouring pages of the index.
@@ -351,19 +530,23 @@ impl<'a> Batch<'a> {
                 self.profiles[*handle].row.id = id;
             }
         }
-        let id_of = |handle: Handle| self.profiles[handle].row.id;
-
         let interests = self
             .profiles
-            .iter()
+            .iter_mut()
             .filter(|work| work.has_new_interests)
-            .map(|work| (work.row.id, work.interests.clone()))
+            .map(|work| (work.row.id, std::mem::take(&mut work.interests)))
             .collect();
         write::write_interests(transaction, interests).await?;
+        let id_of = |handle: Handle| self.profiles[handle].row.id;
 
-        let subprofiles = std::mem::take(&mut self.subprofiles).into_values().filter(|work| work.is_dirty);
-        let rows = subprofiles.map(|work| subprofile::Model { profile_id: id_of(work.profile), ..work.row }).collect();
-        write::write_subprofiles(transaction, rows).await?;
+        let subprofiles = std::mem::take(&mut self.subprofiles);
+        let mut subprofile_ids: HashMap<String, i64> = HashMap::new();
+        if !self.pages.is_empty() {
+            subprofile_ids.extend(subprofiles.iter().map(|(external_id, work)| (external_id.clone(), work.row.id)));
+        }
+        let rows = subprofiles.into_values().filter(|work| work.is_dirty);
+        let rows = rows.map(|work| subprofile::Model { profile_id: id_of(work.profile), ..work.row }).collect();
+        subprofile_ids.extend(write::write_subprofiles(transaction, rows).await?);
 
         let relationships = std::mem::take(&mut self.relationships).into_values().filter(|work| work.is_dirty);
         let rows = relationships
@@ -388,7 +571,35 @@ impl<'a> Batch<'a> {
         let rows = rows.map(|(profile, row)| verdict::Model { profile_id: profile.map(id_of), ..row }).collect();
         write::write_verdicts(transaction, rows).await?;
 
-        self.flush_requests(transaction).await
+        let row_of = |record: &Noted| match record {
+            Noted::Profile(profile) => (id_of(*profile), id_of(*profile)),
+            Noted::Subprofile(profile, id) => (subprofile_ids.get(id).copied().unwrap_or(0), id_of(*profile)),
+        };
+        let mut finds = Vec::new();
+        let tallies = std::mem::take(&mut self.pages).into_iter().map(|page| {
+            let drift = page.notes.map(|notes| {
+                let (drift, differing) = super::drift::tell_page(notes, row_of);
+                finds.push((Some(page.tally.run_id), None, page.received_at, differing));
+                drift
+            });
+            PageTally {
+                profiles: page.profiles.into_iter().map(id_of).collect(),
+                subprofiles: page.subprofiles.iter().filter_map(|id| subprofile_ids.get(id).copied()).collect(),
+                drift,
+                ..page.tally
+            }
+        });
+        let tallies = tallies.collect();
+        finds.extend(self.watch.flush(transaction, self.now, row_of).await?);
+        for (run_id, sample_id, found_at, differing) in finds.into_iter().filter(|find| !find.3.is_empty()) {
+            let place = write::Place { source_id: self.source_id, run_id, sample_id, found_at };
+            write::write_find(transaction, place, self.now, differing).await?;
+        }
+        for (id, state, delivery_id) in std::mem::take(&mut self.settled_candidates) {
+            write::settle_candidates(transaction, &[id], state, Some(delivery_id)).await?;
+        }
+        self.flush_requests(transaction).await?;
+        Ok(tallies)
     }
 
     async fn flush_requests(self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
@@ -398,6 +609,23 @@ impl<'a> Batch<'a> {
         write::cancel_requests(transaction, self.source_id, &self.cancelled).await?;
         write::write_wishes(transaction, self.source_id, self.now, self.wishes.into_values().collect()).await
     }
+}
+
+/// A change that a plan shows: whose, what, and the names of what differs. Values stay where they are.
+pub(super) struct Preview {
+    pub profile: String,
+    pub kind: ChangeKind,
+    pub names: Vec<String>,
+}
+
+/// A number that no row has, always the same one for a record.
+fn stand_in(external_id: &str) -> i64 {
+    const NO_ROW: i64 = 1 << 62;
+    NO_ROW | (content_hash(&Value::from(external_id)) & (NO_ROW - 1))
+}
+
+fn name_of(field: &Value) -> Option<String> {
+    field.get("name").and_then(Value::as_str).map(str::to_owned)
 }
 
 fn placeholder(source_id: i32, external_id: &str, now: Moment) -> profile::Model {
@@ -451,6 +679,27 @@ pub(super) fn differences(before: &Value, after: &Map<String, Value>) -> Vec<Val
         .collect()
 }
 
+/// Whether a stored object is the seen one, but for how a database writes numbers.
+pub(super) fn is_same_object(stored: &Map<String, Value>, seen: &Map<String, Value>) -> bool {
+    let is_same =
+        |(name, value): (&String, &Value)| stored.get(name).is_some_and(|stored| is_same_value(stored, value));
+    stored.len() == seen.len() && seen.iter().all(is_same)
+}
+
+fn is_same_value(stored: &Value, seen: &Value) -> bool {
+    match (stored, seen) {
+        (Value::Number(one), Value::Number(another)) => {
+            let (one, another) = (one.as_f64().unwrap_or(0.0), another.as_f64().unwrap_or(0.0));
+            one == another || (one - another).abs() <= one.abs() * 1e-12
+        }
+        (Value::Array(one), Value::Array(another)) => {
+            one.len() == another.len() && one.iter().zip(another).all(|(one, another)| is_same_value(one, another))
+        }
+        (Value::Object(one), Value::Object(another)) => is_same_object(one, another),
+        _ => stored == seen,
+    }
+}
+
 /// A difference in something that is not a field.
 pub(super) fn attribute(name: &str, before: impl serde::Serialize, after: impl serde::Serialize) -> Value {
     json!({"name": name, "before": before, "after": after, "attribute": true})
@@ -463,8 +712,12 @@ pub(super) fn status_attribute(before: Option<Status>, after: Status) -> Value {
 }
 
 /// A 64-bit hash of content: the first bytes of SHA-256 over its canonical JSON.
-pub fn content_hash(content: &Value) -> i64 {
-    let digest = ring::digest::digest(&ring::digest::SHA256, content.to_string().as_bytes());
+///
+/// Keys must come sorted, as they do in a JSON object.
+pub fn content_hash(content: &impl serde::Serialize) -> i64 {
+    // Values of JSON always can be written.
+    let text = serde_json::to_vec(content).unwrap_or_default();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &text);
     let mut first = [0_u8; 8];
     first.copy_from_slice(&digest.as_ref()[..8]);
     i64::from_be_bytes(first)

@@ -31,6 +31,12 @@ impl Catalog {
         self.0.collections.get(external_id).map(|row| row.id)
     }
 
+    /// Row ids of the collections of the profile type with this row id.
+    pub fn collections_of(&self, profile_type_id: i32) -> Vec<i32> {
+        let of_type = self.0.collections.values().filter(|row| row.profile_type_id == Some(profile_type_id));
+        of_type.map(|row| row.id).collect()
+    }
+
     /// The relationship type with this external id.
     pub fn relationship_type(&self, external_id: &str) -> Option<&relationship_type::Model> {
         self.0.relationship_types.get(external_id)

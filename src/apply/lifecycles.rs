@@ -1,11 +1,12 @@
 //! Takes lifecycle transitions that events tell, and buries what is gone.
 
 use super::batch::{Batch, Handle, Judged, Origin, Versioned, content_hash, status_attribute};
+use super::erase::Erasing;
 use super::lifecycle::{Transition, judge_event};
 use super::profiles::kind_of;
 use super::{freshness, relationships, subprofiles};
-use entity::{ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition};
-use provider::{LifecycleSeen, Rung, Version};
+use entity::{CandidateState, ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition};
+use provider::{DeliveryKind, LifecycleSeen, Rung, Version};
 use serde_json::{Map, Value};
 
 /// Takes a transition that an event tells.
@@ -16,12 +17,36 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, seen: LifecycleSee
     let row = &batch.get(profile).row;
     let stored = row.version();
     let version = Version::within_second(Rung::EventTime, seen.at);
+    let row_id = row.id;
+    if to == Status::Deleted
+        && origin.kind == DeliveryKind::Fetch
+        && batch.settle_candidate(RecordKind::Profile, row_id, CandidateState::Absent, origin)
+    {
+        // Whether so many may go at once is for the sweep to decide.
+        let judged = Judged {
+            record_kind: RecordKind::Profile,
+            record_id: &seen.profile,
+            profile: Some(profile),
+            decision: Decision::Quarantined,
+            rule: "no page of the run named it, and it is removed",
+            observed: Some(version),
+            stored: Some(stored),
+        };
+        return batch.judge(origin, &judged);
+    }
+    let row = &batch.get(profile).row;
     let outlived =
         to == Status::Deleted && row.is_known && row.status != Status::Deleted && freshness::is_newer(stored, version);
     let transition = if outlived {
         Transition::Unsettled
     } else {
         judge_event(row.status, row.status_since, row.status_position > 0, to, at)
+    };
+    // It goes through again, or after long tries: what is stored was told or read when this had arrived already.
+    let is_behind = origin.position < row.status_position.abs();
+    let transition = match transition {
+        Transition::Effective if is_behind && to != Status::Anonymized => Transition::Late,
+        transition => transition,
     };
     let (decision, rule) = match transition {
         Transition::Effective => {
@@ -35,7 +60,12 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, seen: LifecycleSee
         Transition::Late => {
             journal(batch, origin, profile, &seen, false);
             batch.wish_profile(&seen.profile, origin, "a lifecycle event came late");
-            (Decision::Stale, "happened before the transition that is stored")
+            let rule = if is_behind {
+                "arrived before the status that is stored was told or read"
+            } else {
+                "happened before the transition that is stored"
+            };
+            (Decision::Stale, rule)
         }
         Transition::Unsettled => {
             journal(batch, origin, profile, &seen, false);
@@ -112,6 +142,28 @@ fn journal(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &Lifec
     batch.journal(profile, transition);
 }
 
+/// Takes a profile for gone that nobody said is: the lists and a fetch by id do not know it.
+pub(super) fn mark_gone(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, version: Version, cause: String) {
+    let now = batch.now;
+    let row = &mut batch.get_mut(profile).row;
+    row.status_since = Some(now);
+    let transition = lifecycle_transition::Model {
+        id: 0,
+        source_id: row.source_id,
+        profile_id: 0,
+        from_status: Some(row.status),
+        to_status: Status::Deleted,
+        at: now,
+        recorded_at: now,
+        scheduled_for: None,
+        cause,
+        is_effective: true,
+        delivery_id: origin.position,
+    };
+    batch.journal(profile, transition);
+    bury(batch, origin, profile, version);
+}
+
 /// Leaves a tombstone: the content is gone, the subprofiles and relationships go with it, and what
 /// comes late finds the version of the deletion.
 pub(super) fn bury(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, version: Version) {
@@ -127,12 +179,48 @@ pub(super) fn bury(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, vers
     batch.change(profile, ChangeKind::Deleted, (RecordKind::Profile, &id), Vec::new(), origin);
 }
 
-/// Wipes the personal data of the profile and its subprofiles; the change tells no values.
+/// Makes a profile that the mirror meets for the first time what the suppression list says it is.
+pub(super) fn uphold(batch: &mut Batch<'_>, origin: &Origin, id: &str, at: Moment) {
+    let profile = batch.profile(id);
+    let origin = Origin { cause: "erased before".to_owned(), ..origin.clone() };
+    let row = &mut batch.get_mut(profile).row;
+    row.status = Status::Anonymized;
+    row.status_since = Some(at);
+    row.status_position = origin.position;
+    let transition = lifecycle_transition::Model {
+        id: 0,
+        source_id: row.source_id,
+        profile_id: 0,
+        from_status: None,
+        to_status: Status::Anonymized,
+        at,
+        recorded_at: batch.now,
+        scheduled_for: None,
+        cause: origin.cause.clone(),
+        is_effective: true,
+        delivery_id: origin.position,
+    };
+    batch.journal(profile, transition);
+    anonymize(batch, &origin, profile);
+}
+
+/// Empties the rows of the profile, its subprofiles and relationships; the change tells no values. What tells of it
+/// elsewhere is emptied in the same transaction (`erase`).
 pub(super) fn anonymize(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
-    for id in batch.subprofiles_of(profile) {
+    let subprofiles = batch.subprofiles_of(profile);
+    let erasing = Erasing {
+        external_id: batch.get(profile).row.external_id.clone(),
+        reason: origin.cause.clone(),
+        position: origin.position,
+        interests: batch.get(profile).interests.len(),
+        subprofiles: subprofiles.len(),
+        relationships: 0,
+    };
+    for id in subprofiles {
         subprofiles::remove(batch, origin, &id, Version::at(Rung::RequestStarted, i64::MAX));
     }
-    relationships::remove_all(batch, origin, profile);
+    let relationships = relationships::remove_all(batch, origin, profile);
+    batch.erasing.push(Erasing { relationships, ..erasing });
     wipe(batch, profile);
     let row = &mut batch.get_mut(profile).row;
     row.is_known = true;

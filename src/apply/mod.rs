@@ -9,20 +9,31 @@
 //!
 //! `worker` takes batches, `step` is one transaction, `batch` holds the rows that it works on;
 //! `profiles`, `lifecycles`, `subprofiles`, `relationships` and `absences` each take one kind of
-//! observation. `freshness` and `lifecycle` are the rules, pure; `policy` decides what becomes of failures.
+//! observation. `sweep` carries on with what complete runs miss, `plan` compares without writing, `drift` measures how far
+//! the mirror was from upstream. `freshness` and `lifecycle` are the rules, pure; `policy` decides what becomes of failures.
+//! `erase` empties whatever tells of a person who is anonymized, `clean` the database's files after it; `due` looks after
+//! deletions that are overdue.
 
 mod absences;
 mod batch;
 mod catalog;
+mod clean;
+mod drift;
+mod due;
+mod erase;
 pub mod freshness;
 pub mod lifecycle;
 mod lifecycles;
+mod plan;
 pub mod policy;
 mod profiles;
 mod relationships;
 mod step;
 mod subprofiles;
+mod sweep;
 mod worker;
 
 pub use batch::content_hash;
+pub use clean::Cleaner;
+pub use sweep::Brake;
 pub use worker::{Applier, ApplyError};

@@ -32,6 +32,14 @@ pub fn after_failed_apply(attempts: i32, now: Moment, problem: &str) -> Failed {
     Failed::Retry(now.plus_ms(backoff::pause_ms(attempts, 500, 60_000)))
 }
 
+/// Tries of a run before it is left to the schedule.
+const MAX_RUN_ATTEMPTS: i32 = 6;
+
+/// When a run that failed at its `attempt`-th try is tried again; none where it is left to the schedule.
+pub fn after_failed_run(attempt: i32, now: Moment) -> Option<Moment> {
+    (attempt < MAX_RUN_ATTEMPTS).then(|| now.plus_ms(backoff::pause_ms(attempt, 30_000, 1_800_000)))
+}
+
 /// When to ask again for a record that was not there `misses` times in a row.
 pub fn after_miss(misses: i32, now: Moment) -> Moment {
     let index = usize::try_from(misses.max(1) - 1).unwrap_or(0).min(MISS_PAUSES_MS.len() - 1);

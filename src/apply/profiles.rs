@@ -1,13 +1,15 @@
 //! Takes the whole state of a profile, as a webhook, page or fetch shows it.
 
 use super::batch::{
-    Batch, Handle, Judged, Origin, Versioned, attribute, content_hash, differences, sorted, status_attribute,
+    Batch, Handle, Judged, Origin, Versioned, attribute, content_hash, differences, is_same_object, sorted,
+    status_attribute,
 };
 use super::freshness::{self, Judgement, Observed, Stored};
 use super::{lifecycle, lifecycles, relationships};
-use entity::{ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition};
-use provider::{DeliveryKind, ProfileSeen, Rung, Version};
-use serde_json::{Map, Value, json};
+use entity::{CandidateState, ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition};
+use provider::{DeliveryKind, InterestSeen, ProfileSeen, Rung, Version};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// Takes an observation of a whole profile.
 pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, mut seen: ProfileSeen) {
@@ -15,27 +17,40 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, mut seen: ProfileS
         seen.version = freshness::request_version(origin.started_at.unwrap_or(0), origin.position);
     }
     let profile = batch.profile(&seen.external_id);
+    let newer = who_is_newer(batch, origin, profile, &seen);
     if let Some(reason) = seen.refetch.take() {
         batch.wish_profile(&seen.external_id, origin, &reason);
     }
-    let (decision, rule) = settle_content(batch, origin, profile, &seen);
+    let (row_id, was_known) = (batch.get(profile).row.id, batch.get(profile).row.is_known);
+    if origin.kind == DeliveryKind::Fetch {
+        batch.settle_candidate(RecordKind::Profile, row_id, CandidateState::Present, origin);
+    }
+    let before = batch.revision();
+    let look = batch.look_at_profile(profile);
+    let (decision, rule) = settle_content(batch, origin, profile, &mut seen);
     let stored = batch.get(profile).row.version();
     if matches!(decision, Decision::Applied | Decision::Unchanged) {
         show_status(batch, origin, profile, &seen);
-        show_upstream_status(batch, origin, profile, &seen);
+        let newer = if decision == Decision::Applied { Judgement::Observed(rule) } else { newer };
+        show_upstream_status(batch, origin, profile, &seen, newer);
     }
     let is_barred = matches!(decision, Decision::Suppressed | Decision::Tombstoned);
     if let (Some((scope, seen_relationships)), false) = (seen.relationships.take(), is_barred) {
         relationships::observe(batch, origin, profile, scope, seen_relationships);
     }
+    let has_changed = decision == Decision::Unchanged && batch.revision() != before;
+    let counted = if has_changed { Decision::Applied } else { decision };
+    batch.count_profile(profile, counted, was_known);
+    let is_told = seen.status.is_none_or(|status| Status::from(status) == batch.get(profile).row.status);
+    batch.note_profile(origin, profile, counted, &look, is_told);
     batch.judge(
         origin,
         &Judged {
             record_kind: RecordKind::Profile,
             record_id: &seen.external_id,
             profile: Some(profile),
-            decision,
-            rule,
+            decision: counted,
+            rule: if has_changed { "same content; its status or its relationships are others" } else { rule },
             observed: Some(seen.version),
             stored: Some(stored),
         },
@@ -47,7 +62,7 @@ fn settle_content(
     batch: &mut Batch<'_>,
     origin: &Origin,
     profile: Handle,
-    seen: &ProfileSeen,
+    seen: &mut ProfileSeen,
 ) -> (Decision, &'static str) {
     let row = &batch.get(profile).row;
     let (status, is_known, position) = (row.status, row.is_known, row.position);
@@ -73,7 +88,8 @@ fn settle_content(
         write_content(batch, origin, profile, seen);
         return (Decision::Applied, "first seen");
     }
-    if hash_of(batch, profile, seen) == batch.get(profile).row.row_hash {
+    // Equal hashes tell of what was written: whether the row still holds it is looked at as well.
+    if hash_of(batch, profile, seen) == batch.get(profile).row.row_hash && is_stored(batch, profile, seen) {
         if freshness::is_newer(seen.version, stored.version) {
             let row = &mut batch.get_mut(profile).row;
             row.set_version(seen.version, origin);
@@ -97,19 +113,44 @@ fn settle_content(
 
 /// The content that an observation leaves: what it does not tell stays as it is stored.
 fn hash_of(batch: &Batch<'_>, profile: Handle, seen: &ProfileSeen) -> i64 {
+    #[derive(serde::Serialize)]
+    struct Content<'a> {
+        fields: &'a Map<String, Value>,
+        interests: &'a [InterestSeen],
+        name: Option<&'a String>,
+        r#type: Option<i32>,
+    }
     let work = batch.get(profile);
-    let interests = seen.interests.clone().map_or_else(|| work.interests.clone(), sorted);
+    let told = seen.interests.clone().map(sorted);
     let profile_type =
         seen.profile_type.as_deref().and_then(|id| batch.catalog.profile_type(id)).map(|known| known.row.id);
-    content_hash(&json!({
-        "type": profile_type.or(work.row.profile_type_id),
-        "name": seen.name.as_ref().or(work.row.upstream_name.as_ref()),
-        "fields": seen.fields.as_ref().map_or_else(|| work.row.fields.clone(), |fields| Value::Object(fields.clone())),
-        "interests": interests,
-    }))
+    content_hash(&Content {
+        fields: seen.fields.as_ref().unwrap_or_else(|| object(&work.row.fields)),
+        interests: told.as_deref().unwrap_or(&work.interests),
+        name: seen.name.as_ref().or(work.row.upstream_name.as_ref()),
+        r#type: profile_type.or(work.row.profile_type_id),
+    })
 }
 
-fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &ProfileSeen) {
+/// Whether the row holds what is seen, whatever its hash says.
+fn is_stored(batch: &Batch<'_>, profile: Handle, seen: &ProfileSeen) -> bool {
+    let work = batch.get(profile);
+    let known_type = seen.profile_type.as_deref().and_then(|id| batch.catalog.profile_type(id));
+    known_type.is_none_or(|known| work.row.profile_type_id == Some(known.row.id))
+        && seen.name.as_ref().is_none_or(|name| work.row.upstream_name.as_ref() == Some(name))
+        && seen.fields.as_ref().is_none_or(|fields| is_same_object(object(&work.row.fields), fields))
+        && seen.interests.clone().is_none_or(|interests| is_same_interests(&work.interests, &sorted(interests)))
+}
+
+fn is_same_interests(stored: &[InterestSeen], seen: &[InterestSeen]) -> bool {
+    // No group is stored as an empty one.
+    let key = |interest: &InterestSeen| (interest.group.clone().unwrap_or_default(), interest.name.clone());
+    let keys = |interests: &[InterestSeen]| interests.iter().map(key).collect::<BTreeSet<_>>();
+    stored == seen || keys(stored) == keys(seen)
+}
+
+/// Makes the observed content the stored content. Its fields and interests move.
+fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &mut ProfileSeen) {
     let hash = hash_of(batch, profile, seen);
     let known_type = seen.profile_type.as_deref().and_then(|id| batch.catalog.profile_type(id));
     let known_type = known_type.map(|known| (known.row.id, known.row.kind, known.row.name.clone()));
@@ -132,11 +173,12 @@ fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: 
         changed.push(attribute("name", &work.row.upstream_name, name));
         work.row.upstream_name = Some(name.clone());
     }
-    if let Some(fields) = &seen.fields {
-        changed.extend(differences(&work.row.fields, fields));
-        work.row.fields = Value::Object(fields.clone());
+    let has_fields = seen.fields.is_some();
+    if let Some(fields) = seen.fields.take() {
+        changed.extend(differences(&work.row.fields, &fields));
+        work.row.fields = Value::Object(fields);
     }
-    if let Some(interests) = seen.interests.clone().map(sorted)
+    if let Some(interests) = seen.interests.take().map(sorted)
         && interests != work.interests
     {
         changed.push(attribute("interests", &work.interests, &interests));
@@ -149,7 +191,7 @@ fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: 
     work.row.is_known = true;
     work.row.row_hash = hash;
     // Content that a provider is still computing has no version yet: whatever comes next is newer.
-    let version = if seen.fields.is_some() { seen.version } else { Version::at(seen.version.rung, 0) };
+    let version = if has_fields { seen.version } else { Version::at(seen.version.rung, 0) };
     work.row.set_version(version, origin);
     let id = work.row.external_id.clone();
 
@@ -226,7 +268,7 @@ fn show_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &P
     if from == to && !has_new_date {
         return;
     }
-    let is_later = origin.started_at.is_some_and(|at| at >= row.status_position);
+    let is_later = origin.started_at.is_some_and(|at| at >= row.status_position.abs());
     if !is_later || !lifecycle::allows_state(from, to) {
         if origin.started_at.is_some() && from != to {
             batch.wish_profile(&id, origin, "its status was told while this was in flight");
@@ -277,6 +319,7 @@ fn set_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, to: Statu
         Some(_) => origin.received_at,
     };
     row.status_since = Some(at);
+    row.status_position = if row.status_position > 0 { origin.position } else { -origin.position };
     let transition = lifecycle_transition::Model {
         id: 0,
         source_id: row.source_id,
@@ -293,12 +336,26 @@ fn set_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, to: Statu
     batch.journal(profile, transition);
 }
 
-fn show_upstream_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &ProfileSeen) {
+/// Which of the stored and the seen state is newer, whatever both say.
+fn who_is_newer(batch: &Batch<'_>, origin: &Origin, profile: Handle, seen: &ProfileSeen) -> Judgement {
+    let row = &batch.get(profile).row;
+    let observed = Observed { version: seen.version, started_at: origin.started_at };
+    freshness::judge(observed, Stored { version: row.version(), position: row.position })
+}
+
+/// Takes the provider's own word for the status. It is no part of the content, so that a state with the same content
+/// may still be an older one.
+fn show_upstream_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &ProfileSeen, newer: Judgement) {
     let row = &batch.get(profile).row;
     if seen.upstream_status.is_none() || seen.upstream_status == row.upstream_status {
         return;
     }
     let (before, id) = (row.upstream_status.clone(), row.external_id.clone());
+    match newer {
+        Judgement::Observed(_) => {}
+        Judgement::Stored(_) => return,
+        Judgement::Fetch(rule) => return batch.wish_profile(&id, origin, rule),
+    }
     let is_first = before.is_none();
     batch.get_mut(profile).row.upstream_status.clone_from(&seen.upstream_status);
     if !is_first {

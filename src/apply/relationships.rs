@@ -204,7 +204,8 @@ pub(super) fn observe_gone(batch: &mut Batch<'_>, origin: &Origin, id: &str) {
 }
 
 /// Removes what hangs on a profile that is gone. A reference field of another profile still names it.
-pub(super) fn remove_all(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
+/// Returns how many.
+pub(super) fn remove_all(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) -> usize {
     let going: Vec<String> = batch
         .relationships
         .values()
@@ -212,7 +213,8 @@ pub(super) fn remove_all(batch: &mut Batch<'_>, origin: &Origin, profile: Handle
         .filter(|work| work.from == profile || (work.to == profile && !work.row.is_derived))
         .map(|work| work.row.external_id.clone())
         .collect();
-    for id in going {
-        remove(batch, origin, &id);
+    for id in &going {
+        remove(batch, origin, id);
     }
+    going.len()
 }

@@ -1,19 +1,27 @@
 //! One transaction: the observations of some deliveries, taken in order.
 
-use super::batch::{Batch, Origin, Wanted};
+use super::batch::{Batch, Origin, Preview, Wanted};
 use super::catalog::Catalog;
+use super::drift::Watching;
+use super::erase::{self, Eraser};
 use super::worker::ApplyError;
 use super::{absences, lifecycles, policy, profiles, relationships, subprofiles};
 use crate::db::Database;
 use crate::failpoint::Failpoint;
 use crate::inbox::{self, Context, Lease, Settlement, Taken};
-use crate::mirror::write::{self, Again};
+use crate::mirror::write::{self, Again, PageTally};
 use entity::{Decision, Moment, RecordKind, fetch_request};
-use provider::{DecodeError, Decoded, Delivery, DeliveryKind, Observation, Provider, Status, Target};
+use provider::{DecodeError, Decoded, Delivery, DeliveryKind, Observation, Provider, Status, Subjects, Target};
 use sea_orm::DatabaseTransaction;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::iter::Peekable;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+/// Observations that are taken at once, with the rows that they touch. A page has a thousand, each of which would
+/// otherwise be in memory as a row, a change and the values of their statements at the same time.
+const PIECE: usize = 256;
 
 /// A delivery, read.
 pub(super) struct Read {
@@ -21,10 +29,21 @@ pub(super) struct Read {
     pub context: Option<Context>,
     pub origin: Origin,
     pub decoded: Result<Decoded, DecodeError>,
+    /// Whom it names.
+    pub subjects: Arc<Subjects>,
+    /// The same as it is kept beside the delivery, where no verdict will name them.
+    pub names: Vec<u8>,
+}
+
+impl Read {
+    /// It is ignored, or cannot be read.
+    fn observes_nothing(&self) -> bool {
+        self.decoded.as_ref().map_or(true, |decoded| decoded.observations.is_empty())
+    }
 }
 
 /// Reads a delivery. Pure, so that it can be done outside the transaction.
-pub(super) fn read(provider: &dyn Provider, taken: Taken) -> Read {
+pub(super) fn read(provider: &dyn Provider, taken: &Taken) -> Read {
     let context = Context::from_json(taken.context.as_ref());
     let delivery = Delivery {
         kind: taken.kind.into(),
@@ -37,6 +56,13 @@ pub(super) fn read(provider: &dyn Provider, taken: Taken) -> Read {
     // One delivery that a provider cannot cope with must not stop the others.
     let decoded = catch_unwind(AssertUnwindSafe(|| provider.decode(&delivery)))
         .unwrap_or_else(|_| Err(DecodeError("reading it failed inside the service; the log has the place".to_owned())));
+    // Where the whole delivery cannot be coped with, nobody is named.
+    let subjects = catch_unwind(AssertUnwindSafe(|| erase::subjects(provider, &delivery, decoded.as_ref().ok())));
+    let subjects = Arc::new(subjects.unwrap_or_default());
+    let is_judged = delivery.kind != DeliveryKind::Page
+        && decoded.as_ref().is_ok_and(|decoded| !decoded.observations.is_empty())
+        && subjects.profiles.len() <= 1;
+    let names = if is_judged { Vec::new() } else { erase::names(&subjects) };
     let cause = match (&decoded, delivery.kind) {
         (Ok(Decoded { event: Some(event), .. }), _) => event.clone(),
         (_, DeliveryKind::Webhook) => "webhook".to_owned(),
@@ -51,58 +77,161 @@ pub(super) fn read(provider: &dyn Provider, taken: Taken) -> Read {
         request_id: context.as_ref().and_then(|context| context.request_id),
         cause,
     };
-    Read { id: taken.id, context, origin, decoded }
+    Read { id: taken.id, context, origin, decoded, subjects, names }
 }
 
 /// Applies deliveries in one transaction. Returns the source's revision after it, and whether it moved.
+#[expect(clippy::too_many_arguments, reason = "the parts of one transaction, passed through once")]
 pub(super) async fn apply(
     db: &Database,
     lease: &Lease,
     provider: &Arc<dyn Provider>,
     catalog: &mut Catalog,
     now: Moment,
-    deliveries: &[Read],
+    mut deliveries: Vec<Read>,
+    watching: Watching,
+    eraser: &Eraser,
 ) -> Result<bool, ApplyError> {
+    let told_by = erase::search(db, provider, lease.source_id, &deliveries).await?;
+    let names = |delivery: &mut Read| (delivery.id, std::mem::take(&mut delivery.names));
+    let named: Vec<(i64, Vec<u8>)> = deliveries.iter_mut().map(names).filter(|(_, names)| !names.is_empty()).collect();
     let transaction = db.begin().await?;
     let webhooks = deliveries.iter().filter(|delivery| delivery.origin.kind == DeliveryKind::Webhook);
     let last_webhook_at = webhooks.map(|delivery| delivery.origin.received_at).max();
     let Some(revision) = lease.fence(&transaction, now, last_webhook_at).await? else {
         return Err(ApplyError::LeaseLost);
     };
-    let changed_types = learn(&transaction, lease.source_id, now, catalog, deliveries).await?;
-    let unknown = ensure(&transaction, lease.source_id, now, catalog, deliveries).await?;
+    let changed_types = learn(&transaction, lease.source_id, now, catalog, &deliveries).await?;
+    let mut unknown = ensure(&transaction, lease.source_id, now, catalog, &deliveries).await?;
+    let requests = load_requests(&transaction, &deliveries).await?;
+    let first = deliveries.first().map(|first| first.origin.clone());
 
-    let wanted = wanted(provider.as_ref(), catalog, deliveries);
-    let mut batch = Batch::new(lease.source_id, provider.clone(), now, revision, catalog);
-    batch.load(&transaction, &wanted).await?;
-    let requests = load_requests(&transaction, deliveries).await?;
+    let mut newest = revision;
+    let mut tallies: BTreeMap<(i64, i64), PageTally> = BTreeMap::new();
+    let (mut erasing, mut hits) = (Vec::new(), erase::Hits::default());
     let mut settlements = Vec::with_capacity(deliveries.len());
-    for delivery in deliveries {
-        settlements.push(take_delivery(&mut batch, delivery, &requests));
-    }
-    if let (Some(first), false) = (deliveries.first(), unknown.is_empty()) {
-        for profile_type in unknown {
-            let target = Target::Metadata { profile_type };
-            batch.wish(target, &first.origin, "named by a record, not known yet", 0, false);
+    let mut pieces = Pieces(deliveries.into_iter().peekable());
+    while let Some(piece) = pieces.next() {
+        let wanted = wanted(provider.as_ref(), catalog, &piece);
+        let mut batch = Batch::new(lease.source_id, provider.clone(), now, newest, catalog);
+        batch.load(&transaction, &wanted).await?;
+        if watching.has_candidates && piece.iter().any(|delivery| delivery.origin.kind == DeliveryKind::Fetch) {
+            batch.load_candidates(&transaction).await?;
+        }
+        if let Some(first) = piece.first() {
+            erase::uphold(&transaction, eraser, &mut batch, &wanted.profiles, &first.origin).await?;
+        }
+        let told: Vec<_> = piece.iter().map(|delivery| (delivery.id, Arc::clone(&delivery.subjects))).collect();
+        batch.watch.open(&transaction, lease.source_id, watching, &piece).await?;
+        for delivery in piece {
+            let settlement = take_delivery(&mut batch, delivery, &requests);
+            // Each part of a delivery ends as the whole does.
+            if settlements.last().is_none_or(|(id, _, _)| *id != settlement.0) {
+                settlements.push(settlement);
+            }
+        }
+        if let (Some(first), true) = (&first, pieces.is_over()) {
+            for profile_type in unknown.drain(..) {
+                let target = Target::Metadata { profile_type };
+                batch.wish(target, first, "named by a record, not known yet", 0, false);
+            }
+        }
+        newest = batch.revision();
+        erasing.append(&mut batch.erasing);
+        hits.note(&batch, &told);
+        for tally in batch.flush(&transaction).await? {
+            match tallies.entry((tally.run_id, tally.delivery_id)) {
+                Entry::Occupied(known) => known.into_mut().add(tally),
+                Entry::Vacant(place) => drop(place.insert(tally)),
+            }
         }
     }
-    let mut newest = batch.revision();
-    batch.flush(&transaction).await?;
-    if let Some(first) = deliveries.first() {
+    write::write_tallies(&transaction, tallies.into_values().collect()).await?;
+    if let Some(first) = &first {
         for profile_type_id in changed_types {
             newest =
-                rederive(&transaction, lease.source_id, provider, catalog, now, newest, profile_type_id, &first.origin)
-                    .await?;
+                rederive(&transaction, lease.source_id, provider, catalog, now, newest, profile_type_id, first).await?;
         }
     }
     inbox::settle(&transaction, now, &settlements).await?;
+    inbox::erase::note_names(&transaction, lease.source_id, named).await?;
+    let has_erased =
+        erase::carry_out(&transaction, db, eraser, lease.source_id, provider.as_ref(), now, erasing, told_by, hits)
+            .await?;
     if newest != revision && !write::advance_revision(&transaction, lease.source_id, revision, newest).await? {
         return Err(ApplyError::LeaseLost);
     }
     Failpoint::ApplyCommit.pass();
     transaction.commit().await?;
     Failpoint::Applied.pass();
+    if has_erased {
+        eraser.cleaner.notify_one();
+    }
     Ok(newest != revision)
+}
+
+/// Applies one delivery in a transaction that is rolled back, and tells what it would have changed.
+pub(super) async fn preview(
+    db: &Database,
+    source_id: i32,
+    provider: &Arc<dyn Provider>,
+    now: Moment,
+    delivery: Read,
+) -> Result<(Vec<Preview>, PageTally), ApplyError> {
+    let transaction = db.begin().await?;
+    let deliveries = vec![delivery];
+    let mut catalog = Catalog::load(&transaction, source_id).await?;
+    learn(&transaction, source_id, now, &mut catalog, &deliveries).await?;
+    ensure(&transaction, source_id, now, &mut catalog, &deliveries).await?;
+    let wanted = wanted(provider.as_ref(), &catalog, &deliveries);
+    let mut batch = Batch::new(source_id, provider.clone(), now, 0, &mut catalog);
+    batch.load(&transaction, &wanted).await?;
+    let requests = Requests::new();
+    for delivery in deliveries {
+        take_delivery(&mut batch, delivery, &requests);
+    }
+    let (previews, tally) = (batch.preview(), batch.tally());
+    transaction.rollback().await?;
+    Ok((previews, tally))
+}
+
+/// Deliveries in pieces of so many observations. Only what answers no fetch request is parted: how a request ends
+/// is told by all of its answer.
+struct Pieces(Peekable<std::vec::IntoIter<Read>>);
+
+impl Pieces {
+    fn is_over(&mut self) -> bool {
+        self.0.peek().is_none()
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = Vec<Read>;
+
+    fn next(&mut self) -> Option<Vec<Read>> {
+        let mut piece = Vec::new();
+        let mut room = PIECE;
+        while let Some(next) = self.0.peek_mut() {
+            let count = next.decoded.as_ref().map_or(0, |decoded| decoded.observations.len());
+            if count > room && !piece.is_empty() {
+                break;
+            }
+            room = room.saturating_sub(count);
+            match &mut next.decoded {
+                Ok(whole) if count > PIECE && next.origin.request_id.is_none() => {
+                    let rest = whole.observations.split_off(PIECE);
+                    let observations = std::mem::replace(&mut whole.observations, rest);
+                    let part = Decoded { observations, ignored: whole.ignored.clone(), event: whole.event.clone() };
+                    let (context, origin) = (next.context.clone(), next.origin.clone());
+                    let (subjects, names) = (Arc::clone(&next.subjects), Vec::new());
+                    piece.push(Read { id: next.id, context, origin, decoded: Ok(part), subjects, names });
+                    break;
+                }
+                _ => piece.extend(self.0.next()),
+            }
+        }
+        (!piece.is_empty()).then_some(piece)
+    }
 }
 
 fn observations(deliveries: &[Read]) -> impl Iterator<Item = &Observation> {
@@ -182,6 +311,11 @@ async fn ensure(
 /// What the observations name: it must be in the batch before they are taken.
 fn wanted(provider: &dyn Provider, catalog: &Catalog, deliveries: &[Read]) -> Wanted {
     let mut wanted = Wanted::default();
+    // What is ignored or cannot be read may name somebody who is erased.
+    for delivery in deliveries.iter().filter(|delivery| delivery.observes_nothing()) {
+        wanted.profiles.extend(delivery.subjects.profiles.iter().cloned());
+        wanted.subprofiles.extend(delivery.subjects.subprofiles.iter().cloned());
+    }
     for observation in observations(deliveries) {
         match observation {
             Observation::ProfileType(_) | Observation::CollectionFields { .. } | Observation::MetadataNeeded { .. } => {
@@ -189,6 +323,9 @@ fn wanted(provider: &dyn Provider, catalog: &Catalog, deliveries: &[Read]) -> Wa
             Observation::Profile(seen) => {
                 wanted.profiles.insert(seen.external_id.clone());
                 wanted.whole.insert(seen.external_id.clone());
+                if seen.status == Some(Status::Anonymized) {
+                    wanted.going.insert(seen.external_id.clone());
+                }
                 for relationship in seen.relationships.iter().flat_map(|(_, relationships)| relationships) {
                     wanted.profiles.extend([relationship.from.clone(), relationship.to.clone()]);
                     wanted.relationships.insert(relationship.external_id.clone());
@@ -241,10 +378,15 @@ async fn load_requests(transaction: &DatabaseTransaction, deliveries: &[Read]) -
 }
 
 /// Takes one delivery and says how it ends.
-fn take_delivery(batch: &mut Batch<'_>, delivery: &Read, requests: &Requests) -> (i64, Option<String>, Settlement) {
-    let request = delivery.origin.request_id.and_then(|id| requests.get(&id));
-    batch.done_requests.extend(delivery.origin.request_id.zip(delivery.origin.started_at));
-    let decoded = match &delivery.decoded {
+fn take_delivery(batch: &mut Batch<'_>, delivery: Read, requests: &Requests) -> (i64, Option<String>, Settlement) {
+    if let Some(tally) = tally(&delivery) {
+        batch.open_page(tally, &delivery.origin);
+    }
+    let Read { id, context, origin, decoded, .. } = delivery;
+    let request = origin.request_id.and_then(|id| requests.get(&id));
+    batch.watch.wanted_position = request.map_or(0, |request| request.wanted_position);
+    batch.done_requests.extend(origin.request_id.zip(origin.started_at));
+    let decoded = match decoded {
         Ok(decoded) => decoded,
         Err(problem) => {
             let judged = super::batch::Judged {
@@ -256,27 +398,42 @@ fn take_delivery(batch: &mut Batch<'_>, delivery: &Read, requests: &Requests) ->
                 observed: None,
                 stored: None,
             };
-            batch.judge(&delivery.origin, &judged);
-            return (delivery.id, None, Settlement::Parked(problem.0.clone()));
+            batch.judge(&origin, &judged);
+            batch.close_page(true);
+            return (id, None, Settlement::Parked(problem.0));
         }
     };
-    for observation in &decoded.observations {
-        take_observation(batch, delivery, observation.clone(), request);
-    }
-    let settlement = match &decoded.ignored {
-        Some(reason) if decoded.observations.is_empty() => Settlement::Ignored(reason.clone()),
+    let settlement = match decoded.ignored {
+        Some(reason) if decoded.observations.is_empty() => Settlement::Ignored(reason),
         _ => Settlement::Applied,
     };
-    (delivery.id, decoded.event.clone(), settlement)
+    let asked_now = context.as_ref().and_then(|context| context.target.as_ref());
+    for observation in decoded.observations {
+        take_observation(batch, &origin, asked_now, observation, request);
+    }
+    batch.close_page(false);
+    (id, decoded.event, settlement)
+}
+
+/// An empty tally for what a run asked for.
+pub(super) fn tally(delivery: &Read) -> Option<PageTally> {
+    let context = delivery.context.as_ref()?;
+    Some(PageTally {
+        run_id: context.run_id?,
+        delivery_id: delivery.id,
+        stream: context.page.as_ref().map(|page| page.stream.clone()).unwrap_or_default(),
+        expected: context.total.and_then(|total| i64::try_from(total).ok()),
+        ..PageTally::default()
+    })
 }
 
 fn take_observation(
     batch: &mut Batch<'_>,
-    delivery: &Read,
+    origin: &Origin,
+    asked_now: Option<&Target>,
     observation: Observation,
     request: Option<&fetch_request::Model>,
 ) {
-    let origin = &delivery.origin;
     match observation {
         Observation::ProfileType(_) | Observation::CollectionFields { .. } | Observation::MetadataNeeded { .. } => {}
         Observation::Profile(seen) => profiles::observe(batch, origin, *seen),
@@ -284,7 +441,6 @@ fn take_observation(
         Observation::Lifecycle(seen) => lifecycles::observe(batch, origin, seen),
         Observation::Touched { profile, reason, is_creation, delay_ms, .. } => {
             let target = Target::Profile { id: profile };
-            let asked_now = delivery.context.as_ref().and_then(|context| context.target.as_ref());
             match request {
                 // The answer to a fetch says: not ready, ask again. Each time a little later.
                 Some(request) if asked_now == Some(&target) => {
@@ -376,5 +532,55 @@ async fn rederive(
         }
         revision = batch.revision();
         batch.flush(transaction).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(id: i64, observations: usize, request_id: Option<i64>) -> Read {
+        let kind = if request_id.is_some() { DeliveryKind::Fetch } else { DeliveryKind::Page };
+        let touched =
+            |place: usize| Observation::SubprofileMissing { subprofile: format!("{id}-{place}"), said: String::new() };
+        let decoded = Decoded {
+            observations: (0..observations).map(touched).collect(),
+            ignored: None,
+            event: Some(id.to_string()),
+        };
+        let origin = Origin {
+            position: id,
+            kind,
+            received_at: Moment(0),
+            started_at: Some(0),
+            request_id,
+            cause: String::new(),
+        };
+        Read { id, context: None, origin, decoded: Ok(decoded), subjects: Arc::default(), names: Vec::new() }
+    }
+
+    #[test]
+    fn a_page_is_taken_in_pieces_and_nothing_is_lost_or_moved() {
+        let deliveries = vec![
+            delivery(1, 3, None),
+            delivery(2, 2 * PIECE + 1, None),
+            delivery(3, 0, None),
+            delivery(4, PIECE + 1, Some(7)),
+            delivery(5, 1, None),
+        ];
+        let all: Vec<Observation> = observations(&deliveries).cloned().collect();
+        let pieces: Vec<Vec<Read>> = Pieces(deliveries.into_iter().peekable()).collect();
+
+        let parted: Vec<Observation> = pieces.iter().flat_map(|piece| observations(piece)).cloned().collect();
+        assert!(parted == all, "the observations come in their order");
+        let of_a_request = pieces.iter().flatten().filter(|part| part.origin.request_id.is_some());
+        assert_eq!(of_a_request.count(), 1, "an answer to a request stays whole");
+        for piece in &pieces {
+            let is_whole_answer = piece.iter().any(|part| part.origin.request_id.is_some());
+            assert!(is_whole_answer || observations(piece).count() <= PIECE);
+        }
+        let mut ids: Vec<i64> = pieces.iter().flatten().map(|part| part.id).collect();
+        ids.dedup();
+        assert_eq!(ids, [1, 2, 3, 4, 5], "parts of a delivery follow each other");
     }
 }

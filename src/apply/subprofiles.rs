@@ -1,10 +1,11 @@
 //! Takes the whole state of a subprofile, and its going.
 
-use super::batch::{Batch, Judged, Origin, SubprofileWork, Versioned, content_hash, differences};
+use super::batch::{Batch, Judged, Origin, SubprofileWork, Versioned, content_hash, differences, is_same_object};
 use super::freshness::{self, Judgement, Observed, Stored};
-use entity::{ChangeKind, Decision, Moment, RecordKind, Status, VersionRung, subprofile};
+use super::profiles::object;
+use entity::{CandidateState, ChangeKind, Decision, Moment, RecordKind, Status, VersionRung, subprofile};
 use provider::{DeliveryKind, Rung, SubprofileSeen, Target, Version};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// Takes an observation of a whole subprofile.
 pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, mut seen: SubprofileSeen) {
@@ -13,7 +14,14 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, mut seen: Subprofi
     }
     let profile = batch.profile(&seen.profile);
     let stored = batch.subprofiles.get(&seen.external_id).map(|work| work.row.version());
-    let (decision, rule) = settle(batch, origin, &seen);
+    let row_id = batch.subprofiles.get(&seen.external_id).map_or(0, |work| work.row.id);
+    if origin.kind == DeliveryKind::Fetch {
+        batch.settle_candidate(RecordKind::Subprofile, row_id, CandidateState::Present, origin);
+    }
+    let look = batch.look_at_subprofile(&seen.external_id);
+    let (decision, rule) = settle(batch, origin, &mut seen);
+    batch.count_subprofile(&seen.external_id);
+    batch.note_subprofile(origin, profile, &seen.external_id, decision, &look);
     if !batch.get(profile).row.is_known && origin.kind != DeliveryKind::Page && decision == Decision::Applied {
         batch.wish_profile(&seen.profile, origin, "a subprofile came before its profile");
     }
@@ -31,7 +39,7 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, mut seen: Subprofi
     );
 }
 
-fn settle(batch: &mut Batch<'_>, origin: &Origin, seen: &SubprofileSeen) -> (Decision, &'static str) {
+fn settle(batch: &mut Batch<'_>, origin: &Origin, seen: &mut SubprofileSeen) -> (Decision, &'static str) {
     let profile = batch.profile(&seen.profile);
     match batch.get(profile).row.status {
         Status::Anonymized => return (Decision::Suppressed, "anonymized profiles take nothing more"),
@@ -45,7 +53,8 @@ fn settle(batch: &mut Batch<'_>, origin: &Origin, seen: &SubprofileSeen) -> (Dec
     let observed = Observed { version: seen.version, started_at: origin.started_at };
     let stored = Stored { version: work.row.version(), position: work.row.position };
     let is_gone = work.row.deleted_at.is_some();
-    if !is_gone && work.profile == profile && hash_of(seen) == work.row.row_hash {
+    let is_stored = hash_of(seen) == work.row.row_hash && is_same_object(object(&work.row.fields), &seen.fields);
+    if !is_gone && work.profile == profile && is_stored {
         if freshness::is_newer(seen.version, stored.version)
             && let Some(work) = batch.subprofiles.get_mut(&seen.external_id)
         {
@@ -71,10 +80,15 @@ fn settle(batch: &mut Batch<'_>, origin: &Origin, seen: &SubprofileSeen) -> (Dec
 }
 
 fn hash_of(seen: &SubprofileSeen) -> i64 {
-    content_hash(&json!({"collection": seen.collection, "fields": seen.fields}))
+    #[derive(serde::Serialize)]
+    struct Content<'a> {
+        collection: &'a str,
+        fields: &'a Map<String, Value>,
+    }
+    content_hash(&Content { collection: &seen.collection, fields: &seen.fields })
 }
 
-fn write(batch: &mut Batch<'_>, origin: &Origin, seen: &SubprofileSeen) {
+fn write(batch: &mut Batch<'_>, origin: &Origin, seen: &mut SubprofileSeen) {
     let profile = batch.profile(&seen.profile);
     let collection_id = batch.catalog.collection_id(&seen.collection);
     let before = batch.subprofiles.get(&seen.external_id).filter(|work| work.row.deleted_at.is_none());
@@ -85,12 +99,12 @@ fn write(batch: &mut Batch<'_>, origin: &Origin, seen: &SubprofileSeen) {
         .remove(&seen.external_id)
         .map_or_else(|| blank(batch.source_id, &seen.external_id, batch.now), |work| work.row);
     row.collection_id = collection_id;
-    row.fields = Value::Object(seen.fields.clone());
+    row.row_hash = hash_of(seen);
+    row.fields = Value::Object(std::mem::take(&mut seen.fields));
     row.created_at = seen.created_at.map(Moment::from).or(row.created_at);
     row.modified_at = seen.modified_at.map(Moment::from).or(row.modified_at);
     row.mirrored_at = origin.received_at;
     row.deleted_at = None;
-    row.row_hash = hash_of(seen);
     row.set_version(seen.version, origin);
     batch.subprofiles.insert(seen.external_id.clone(), SubprofileWork { row, profile, is_dirty: true });
     let kind = if is_new { ChangeKind::SubprofileCreated } else { ChangeKind::SubprofileUpdated };
@@ -108,12 +122,18 @@ pub(super) fn observe_gone(
     collection: Option<&str>,
     version: Version,
 ) {
+    let row_id = batch.subprofiles.get(id).map_or(0, |work| work.row.id);
+    let is_held = origin.kind == DeliveryKind::Fetch
+        && batch.settle_candidate(RecordKind::Subprofile, row_id, CandidateState::Absent, origin);
     let known = batch.subprofiles.get(id).map(|work| (work.row.version(), work.row.deleted_at.is_some(), work.profile));
     let (decision, rule, handle) = match known {
         Some((_, true, profile)) => (Decision::Unchanged, "already gone", Some(profile)),
         Some((stored, false, profile)) if freshness::is_newer(stored, version) => {
             batch.wish(Target::Subprofile { id: id.to_owned() }, origin, "older than what is stored", 0, false);
             (Decision::Stale, "changed after the deletion", Some(profile))
+        }
+        Some((_, false, profile)) if is_held => {
+            (Decision::Quarantined, "no page of the run named it, and it is removed", Some(profile))
         }
         Some((_, false, profile)) => {
             remove(batch, origin, id, version);

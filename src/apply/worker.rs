@@ -1,13 +1,19 @@
 //! Takes batches of pending deliveries and applies them, one source at a time under its lease.
 
 use super::catalog::Catalog;
+use super::drift::{Pace, Watching};
+use super::due::DueLook;
+use super::erase::{self, Eraser};
+use super::plan;
 use super::policy::{self, Failed};
 use super::step;
+use super::sweep::{self, Brake, Stepped};
 use crate::clock::SharedClock;
 use crate::db::Database;
 use crate::failpoint::Failpoint;
 use crate::inbox::{self, Context, Lease, Settlement, Taken};
-use crate::mirror::write;
+use crate::mirror::write::{self, PageTally};
+use entity::RunState;
 use futures::FutureExt;
 use provider::Provider;
 use sea_orm::DbErr;
@@ -24,7 +30,7 @@ const MAX_BATCH_BYTES: i64 = 1 << 20;
 /// Looks for work at least this often: retries that are due, work of an instance that died.
 const POLL: Duration = Duration::from_millis(500);
 /// Longest rest.
-const MAX_REST: Duration = Duration::from_millis(100);
+const MAX_REST: Duration = Duration::from_millis(500);
 
 /// Why a batch was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -50,13 +56,23 @@ pub struct Applier {
     instance: String,
     wake: Arc<Notify>,
     on_commit: Box<dyn Fn() + Send + Sync>,
+    brake: Brake,
     lease: Option<Lease>,
     catalog: Option<Catalog>,
+    /// What the pages of the run that sweeps have named.
+    named: Option<sweep::Named>,
+    /// Some records of the source are in quarantine.
+    has_candidates: bool,
+    /// Looks at how far the mirror is from upstream.
+    pace: Pace,
     rest: Duration,
+    eraser: Eraser,
+    due: DueLook,
 }
 
 impl Applier {
-    /// An applier for a source. `wake` is notified after appends, `on_commit` is called after each
+    /// An applier for a source. `wake` is notified after appends, `cleaner` where the database's
+    /// files are to be cleaned after an erasure, `on_commit` is called after each
     /// commit that wrote changes or wishes.
     #[expect(clippy::too_many_arguments, reason = "wiring, called once by app")]
     pub fn new(
@@ -66,12 +82,38 @@ impl Applier {
         source_name: String,
         provider: Arc<dyn Provider>,
         instance: String,
+        brake: Brake,
         wake: Arc<Notify>,
+        cleaner: Arc<Notify>,
         on_commit: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         let on_commit = Box::new(on_commit);
-        let (lease, catalog, rest) = (None, None, Duration::ZERO);
-        Self { db, clock, source_id, source_name, provider, instance, wake, on_commit, lease, catalog, rest }
+        Self {
+            db,
+            clock,
+            source_id,
+            source_name: source_name.clone(),
+            provider,
+            instance,
+            wake,
+            on_commit,
+            brake,
+            lease: None,
+            catalog: None,
+            named: None,
+            has_candidates: true,
+            pace: Pace::new(0),
+            rest: Duration::ZERO,
+            eraser: Eraser { source_name, cleaner },
+            due: DueLook::default(),
+        }
+    }
+
+    /// Reads so many profiles an hour at random, between runs, to see whether the mirror is right.
+    #[must_use]
+    pub fn reading(mut self, reads_per_hour: u32) -> Self {
+        self.pace = Pace::new(reads_per_hour);
+        self
     }
 
     /// Applies until told to stop, then gives the lease back.
@@ -108,15 +150,22 @@ impl Applier {
     }
 
     /// Applies everything that is due, if this instance holds the lease.
-    async fn apply_pending(&mut self, stop: &CancellationToken) -> Result<(), ApplyError> {
+    ///
+    /// # Errors
+    /// [`ApplyError`]: what was not committed is still pending.
+    pub async fn apply_pending(&mut self, stop: &CancellationToken) -> Result<(), ApplyError> {
         loop {
             self.db.precedence().let_senders_go_first(self.rest).await;
             if stop.is_cancelled() || !self.hold_lease().await? {
                 return Ok(());
             }
+            self.look_for_due().await?;
             let taken = inbox::take(&self.db, self.source_id, self.clock.now(), MAX_BATCH, MAX_BATCH_BYTES).await?;
             if taken.is_empty() {
-                return Ok(());
+                match self.carry_on_run().await? || self.measure_drift().await? {
+                    true => continue,
+                    false => return Ok(()),
+                }
             }
             Failpoint::Taken.pass();
             let waited_ms = taken.first().map_or(0, |oldest| self.clock.now().0 - oldest.received_at.0);
@@ -124,6 +173,54 @@ impl Applier {
             self.apply_taken(taken).await?;
             self.rest = (started.elapsed() * policy::rest(waited_ms)).min(MAX_REST);
         }
+    }
+
+    /// Carries the run that sweeps or compares on by one step; true where there is more to do at once.
+    async fn carry_on_run(&mut self) -> Result<bool, ApplyError> {
+        let Some(lease) = self.lease.clone() else { return Ok(false) };
+        let Some(run) = write::load_run_for_apply(self.db.primary(), self.source_id).await? else {
+            return Ok(false);
+        };
+        let now = self.clock.now();
+        let stepped = if run.state == RunState::Running {
+            plan::compare(&self.db, &lease, &self.provider, now, &run).await?
+        } else {
+            self.has_candidates = true;
+            self.pace.await_answers();
+            let mut catalog = match self.catalog.take() {
+                Some(catalog) => catalog,
+                None => Catalog::load(self.db.primary(), self.source_id).await?,
+            };
+            let terms = sweep::Terms { db: &self.db, lease: &lease, provider: &self.provider, now, brake: self.brake };
+            let stepped = terms.advance(&run, &mut catalog, &mut self.named).await?;
+            self.catalog = Some(catalog);
+            stepped
+        };
+        if stepped == Stepped::Over {
+            self.has_candidates = write::has_candidates(self.db.primary(), self.source_id).await?;
+        }
+        (self.on_commit)();
+        Ok(stepped == Stepped::On)
+    }
+
+    /// Asks upstream for what became of deletions that are due.
+    async fn look_for_due(&mut self) -> Result<(), ApplyError> {
+        let Some(lease) = &self.lease else { return Ok(()) };
+        if self.due.look(&self.db, lease, self.clock.now()).await? {
+            (self.on_commit)();
+        }
+        Ok(())
+    }
+
+    /// Settles what differed and asks for reads; true where there is more to do at once.
+    async fn measure_drift(&mut self) -> Result<bool, ApplyError> {
+        let Some(lease) = self.lease.clone() else { return Ok(false) };
+        let had_awaited = self.pace.has_awaited();
+        let has_more = self.pace.advance(&self.db, &lease, self.clock.now()).await?;
+        if !had_awaited && self.pace.has_awaited() {
+            (self.on_commit)();
+        }
+        Ok(has_more)
     }
 
     async fn hold_lease(&mut self) -> Result<bool, ApplyError> {
@@ -135,8 +232,10 @@ impl Applier {
         let is_same = matches!((&self.lease, &renewed), (Some(old), Some(new)) if old.epoch == new.epoch);
         if !is_same {
             self.catalog = None;
+            self.pace.start_over();
             if renewed.is_some() {
                 inbox::take_over_requests(&self.db, self.source_id).await?;
+                self.has_candidates = write::has_candidates(self.db.primary(), self.source_id).await?;
             }
         }
         self.lease = renewed;
@@ -149,6 +248,7 @@ impl Applier {
 
     /// Applies a batch; if it fails, each delivery on its own, so that one bad one stops no other.
     async fn apply_taken(&mut self, taken: Vec<Taken>) -> Result<(), ApplyError> {
+        let taken: Vec<Arc<Taken>> = taken.into_iter().map(Arc::new).collect();
         match self.try_batch(taken.clone()).await {
             Err(error) if is_of_the_delivery(&error) => {
                 for delivery in taken {
@@ -166,7 +266,7 @@ impl Applier {
     }
 
     /// Applies a batch. Whatever fails, nothing of it is kept, in memory neither.
-    async fn try_batch(&mut self, taken: Vec<Taken>) -> Result<(), ApplyError> {
+    async fn try_batch(&mut self, taken: Vec<Arc<Taken>>) -> Result<(), ApplyError> {
         let outcome = AssertUnwindSafe(self.apply_batch(taken)).catch_unwind().await;
         let outcome = outcome.unwrap_or(Err(ApplyError::Panicked));
         if outcome.is_err() {
@@ -175,12 +275,11 @@ impl Applier {
         outcome
     }
 
-    async fn apply_batch(&mut self, taken: Vec<Taken>) -> Result<(), ApplyError> {
+    async fn apply_batch(&mut self, taken: Vec<Arc<Taken>>) -> Result<(), ApplyError> {
         let Some(lease) = self.lease.clone() else { return Err(ApplyError::LeaseLost) };
         let provider = self.provider.clone();
         let bytes: usize = taken.iter().map(|delivery| delivery.body.len()).sum();
-        let read =
-            move || taken.into_iter().map(|delivery| step::read(provider.as_ref(), delivery)).collect::<Vec<_>>();
+        let read = move || taken.iter().map(|delivery| step::read(provider.as_ref(), delivery)).collect::<Vec<_>>();
         // A page is milliseconds of parsing: not on a thread that answers requests.
         let deliveries = if bytes > 64 << 10 {
             tokio::task::spawn_blocking(read)
@@ -193,10 +292,21 @@ impl Applier {
             Some(catalog) => catalog,
             None => Catalog::load(self.db.primary(), self.source_id).await?,
         };
-        let now = self.clock.now();
-        step::apply(&self.db, &lease, &self.provider, &mut catalog, now, &deliveries).await?;
+        for (number, part) in parts(deliveries).into_iter().enumerate() {
+            if number > 0 {
+                self.db.precedence().let_senders_go_first(MAX_REST).await;
+            }
+            let now = self.clock.now();
+            let run_id = part.iter().find_map(|delivery| delivery.context.as_ref()?.run_id);
+            let watching = Watching {
+                has_candidates: self.has_candidates,
+                measured_run: self.pace.measured(&self.db, run_id).await?,
+                has_awaited: self.pace.has_awaited(),
+            };
+            step::apply(&self.db, &lease, &self.provider, &mut catalog, now, part, watching, &self.eraser).await?;
+            (self.on_commit)();
+        }
         self.catalog = Some(catalog);
-        (self.on_commit)();
         Ok(())
     }
 
@@ -224,14 +334,41 @@ impl Applier {
         if lease.fence(&transaction, now, None).await?.is_none() {
             return Err(ApplyError::LeaseLost);
         }
-        if let (Settlement::Parked(_), Some(context)) = (&settlement, context)
-            && let Some(request_id) = context.request_id
-        {
-            write::settle_requests(&transaction, now, &[(request_id, context.started_at)], &[]).await?;
+        if let (Settlement::Parked(_), Some(context)) = (&settlement, context) {
+            if let Some(request_id) = context.request_id {
+                write::settle_requests(&transaction, now, &[(request_id, context.started_at)], &[]).await?;
+            }
+            if let Some(run_id) = context.run_id {
+                let page = PageTally { run_id, delivery_id: id, is_parked: true, ..PageTally::default() };
+                write::write_tallies(&transaction, vec![page]).await?;
+            }
         }
+        let is_parked = matches!(settlement, Settlement::Parked(_));
         inbox::settle(&transaction, now, &[(id, None, settlement)]).await?;
+        let has_erased = is_parked && erase::empty_parked(&transaction, lease, self.provider.as_ref(), now, id).await?;
         transaction.commit().await?;
+        if has_erased {
+            self.eraser.cleaner.notify_one();
+        }
         Ok(())
+    }
+}
+
+/// Deliveries in order, few that erase somebody in each part.
+fn parts(mut deliveries: Vec<step::Read>) -> Vec<Vec<step::Read>> {
+    let mut parts = Vec::new();
+    loop {
+        let erasing = deliveries.iter().enumerate().filter(|(_, delivery)| erase::erases(delivery));
+        match erasing.map(|(place, _)| place).nth(erase::MAX_ERASURES) {
+            Some(place) => {
+                let rest = deliveries.split_off(place);
+                parts.push(std::mem::replace(&mut deliveries, rest));
+            }
+            None => {
+                parts.push(deliveries);
+                return parts;
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::log::LevelFilter;
@@ -131,6 +131,22 @@ impl Database {
         self.reader.execute_unprepared("SELECT 1").await.map(drop)
     }
 
+    /// On SQLite: a connection of its own beside the writing one, which waits for nobody. To be closed by whoever
+    /// asked for it.
+    pub(super) async fn connect_aside(&self) -> Result<DatabaseConnection, DbErr> {
+        let file = self.file.as_deref().unwrap_or_else(|| Path::new(""));
+        let mut aside = options(&format!("sqlite://{}", file.display()));
+        aside.max_connections(1);
+        aside.map_sqlx_sqlite_opts(|options| {
+            options
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(Duration::from_millis(50))
+                .pragma("secure_delete", "ON")
+        });
+        sea_orm::Database::connect(aside).await
+    }
+
     /// Closes both sides. On SQLite the write-ahead log is folded into the file.
     ///
     /// # Errors
@@ -170,7 +186,8 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
     let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
     let file = PathBuf::from(path.split('?').next().unwrap_or(path));
 
-    // A statement of hundreds of rows holds a megabyte once it is prepared, hence no more of them here. The log may grow
+    // Statements of many rows come in a few sizes each, none of which holds more than some hundred kilobytes: all of
+    // them may stay prepared. The log may grow
     // to 64 MB, because pages of random keys are written again and again before each is copied into the file once.
     let mut writing = options(url);
     writing.max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
@@ -186,7 +203,7 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
             .pragma("cache_size", "-16000")
             .pragma("wal_autocheckpoint", "16000")
             .pragma("journal_size_limit", "67108864")
-            .statement_cache_capacity(48)
+            .statement_cache_capacity(128)
     });
     let writer = sea_orm::Database::connect(writing).await.map_err(failed)?;
 

@@ -1,8 +1,8 @@
 //! Every difference between SQLite and PostgreSQL, and nothing else.
 
-use super::Database;
+use super::{Database, pages};
 use sea_orm::sea_query::{Expr, SimpleExpr};
-use sea_orm::{ConnectionTrait, DbErr, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbErr, RuntimeErr, Statement, TransactionTrait};
 
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,15 @@ pub async fn order_inbox(transaction: &impl ConnectionTrait, dialect: Dialect, s
         transaction.execute_raw(statement).await?;
     }
     Ok(())
+}
+
+/// Whether the database gave up this transaction because two waited for each other; it works when it is done again.
+/// SQLite has one writer, which waits for nobody.
+pub fn is_deadlock(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
+        return false;
+    };
+    cause.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "40P01")
 }
 
 /// Held while migrations run.
@@ -93,6 +102,15 @@ pub async fn lock_migrations(db: &Database) -> Result<MigrationGuard, DbErr> {
     Ok(MigrationGuard::Postgres(transaction))
 }
 
+/// Writes the place of a bound value, the `number`th of its statement, counted from 1. JSON is bound as text.
+pub fn push_placeholder(sql: &mut String, backend: sea_orm::DbBackend, number: usize, is_json: bool) {
+    match (backend, is_json) {
+        (sea_orm::DbBackend::Postgres, false) => sql.push_str(&format!("${number}")),
+        (sea_orm::DbBackend::Postgres, true) => sql.push_str(&format!("CAST(${number} AS jsonb)")),
+        _ => sql.push('?'),
+    }
+}
+
 /// The text of one field inside a JSON column: strings without quotes, null where it is absent.
 pub fn json_field_text(dialect: Dialect, column: &str, name: &str) -> SimpleExpr {
     match dialect {
@@ -129,10 +147,96 @@ pub fn json_field_plain(dialect: Dialect, column: &str, name: &str) -> SimpleExp
     }
 }
 
+/// A JSON column without some of its top-level keys. Keys are words of our own, never input.
+pub fn json_without(dialect: Dialect, column: &str, keys: &[&str]) -> SimpleExpr {
+    match dialect {
+        Dialect::Sqlite => {
+            let paths: String = keys.iter().map(|key| format!(", '$.{key}'")).collect();
+            Expr::cust(format!("json_remove({column}{paths})"))
+        }
+        Dialect::Postgres => {
+            let keys: String = keys.iter().map(|key| format!(" - '{key}'")).collect();
+            Expr::cust(format!("({column}{keys})"))
+        }
+    }
+}
+
 /// A text with its ASCII letters in lower case. SQLite folds no others, and PostgreSQL does so where it is told to.
 pub fn fold_case(dialect: Dialect, text: SimpleExpr) -> SimpleExpr {
     match dialect {
         Dialect::Sqlite => Expr::cust_with_exprs("lower(?)", [text]),
         Dialect::Postgres => Expr::cust_with_exprs("lower($1 COLLATE \"C\")", [text]),
     }
+}
+
+/// Whether a column of bytes contains these.
+pub fn bytes_contain(dialect: Dialect, column: &str, bytes: Vec<u8>) -> SimpleExpr {
+    match dialect {
+        Dialect::Sqlite => Expr::cust_with_values(format!("instr(\"{column}\", ?) > 0"), [bytes]),
+        Dialect::Postgres => Expr::cust_with_values(format!("position($1 in \"{column}\") > 0"), [bytes]),
+    }
+}
+
+/// Whether a JSON column holds a list with something in it.
+pub fn json_list_is_filled(dialect: Dialect, column: &str) -> SimpleExpr {
+    match dialect {
+        Dialect::Sqlite => Expr::cust(format!("json_array_length(\"{column}\") > 0")),
+        Dialect::Postgres => Expr::cust(format!("jsonb_array_length(\"{column}\") > 0")),
+    }
+}
+
+/// Cleans the database's files of what rows of these tables held before they were last written; false where somebody
+/// still reads an older state, so that it must be tried again.
+///
+/// SQLite: deleted content is overwritten (`secure_delete`), yet copies of it lie between the cells of pages, and the
+/// write-ahead log has it until it is folded into the file and cut. PostgreSQL: old versions of rows stay until a vacuum that no open snapshot holds up, their index
+/// entries with them, and common values in the statistics of the planner.
+///
+/// # Errors
+/// The database's own error.
+pub async fn clean_files(db: &Database, tables: &[&str]) -> Result<bool, DbErr> {
+    match db.dialect() {
+        Dialect::Sqlite => {
+            let aside = db.connect_aside().await?;
+            let overwritten = pages::overwrite_middles(&aside).await;
+            if let Err(error) = overwritten {
+                aside.close().await?;
+                return if is_locked(&error) { Ok(false) } else { Err(error) };
+            }
+            // Most of it without holding up writers, and the rest with them waiting for a moment.
+            aside.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await?;
+            let cut = Statement::from_string(sea_orm::DbBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)");
+            let outcome = aside.query_one_raw(cut).await;
+            aside.close().await?;
+            let is_busy = outcome?.map(|row| row.try_get_by_index::<i32>(0)).transpose()?;
+            Ok(is_busy == Some(0))
+        }
+        Dialect::Postgres => {
+            let holds_up = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE backend_xmin IS NOT NULL \
+                AND datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' \
+                AND xact_start < to_timestamp($1))";
+            let now = Statement::from_string(
+                sea_orm::DbBackend::Postgres,
+                "SELECT extract(epoch from clock_timestamp())::float8",
+            );
+            let now: f64 = match db.writer().query_one_raw(now).await? {
+                Some(row) => row.try_get_by_index(0)?,
+                None => return Ok(false),
+            };
+            let holds_up = Statement::from_sql_and_values(sea_orm::DbBackend::Postgres, holds_up, [now.into()]);
+            let is_held_up = db.writer().query_one_raw(holds_up).await?.map(|row| row.try_get_by_index::<bool>(0));
+            if is_held_up.transpose()?.unwrap_or(true) {
+                return Ok(false);
+            }
+            for table in tables {
+                let vacuum = format!("VACUUM (INDEX_CLEANUP ON, ANALYZE) \"{table}\"");
+                db.writer().execute_unprepared(&vacuum).await?;
+            }
+            Ok(true)
+        }
+    }
+}
+
+fn is_locked(error: &DbErr) -> bool {
+    error.to_string().contains("database is locked")
 }

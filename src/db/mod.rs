@@ -7,6 +7,7 @@
 
 mod connect;
 pub mod dialect;
+mod pages;
 mod precedence;
 
 pub use connect::{Database, DatabaseError, connect};

@@ -4,36 +4,71 @@
 //! inbox as long as anything is pending, and senders would wait for both.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
+/// So many senders at once are a crowd: more of them are on their way, even while all are being answered.
+const CROWD: usize = 8;
+/// How long a crowd is expected to come back.
+const CROWD_STAYS: Duration = Duration::from_millis(20);
+
 /// Counts the senders that wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Precedence {
     waiting: AtomicUsize,
     nobody_waits: Notify,
+    since: Instant,
+    /// Microseconds after `since` until which a crowd is expected.
+    crowd_until: AtomicU64,
 }
 
 /// A sender that waits, until this is dropped.
 #[derive(Debug)]
 pub struct Ticket(Arc<Precedence>);
 
+impl Default for Precedence {
+    fn default() -> Self {
+        Self {
+            waiting: AtomicUsize::new(0),
+            nobody_waits: Notify::new(),
+            since: Instant::now(),
+            crowd_until: AtomicU64::new(0),
+        }
+    }
+}
+
 impl Precedence {
     /// Counts a sender.
     pub fn wait_for_answer(self: &Arc<Self>) -> Ticket {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
+        if self.waiting.fetch_add(1, Ordering::SeqCst) + 1 >= CROWD {
+            let until = self.since.elapsed() + CROWD_STAYS;
+            self.crowd_until.store(u64::try_from(until.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        }
         Ticket(Arc::clone(self))
     }
 
-    /// Returns once no sender waits, or after `longest`, so that the others get their share under any load.
+    /// Returns once no sender waits and no crowd is about to come back, or after `longest`, so that the others get
+    /// their share under any load.
     pub async fn let_senders_go_first(&self, longest: Duration) {
-        let nobody_waits = self.nobody_waits.notified();
-        tokio::pin!(nobody_waits);
-        nobody_waits.as_mut().enable();
-        if self.waiting.load(Ordering::SeqCst) > 0 {
-            // Either way it is their turn no longer.
-            let _ = tokio::time::timeout(longest, nobody_waits).await;
+        // Either way it is their turn no longer.
+        let _ = tokio::time::timeout(longest, self.all_senders()).await;
+    }
+
+    async fn all_senders(&self) {
+        loop {
+            let nobody_waits = self.nobody_waits.notified();
+            tokio::pin!(nobody_waits);
+            nobody_waits.as_mut().enable();
+            if self.waiting.load(Ordering::SeqCst) > 0 {
+                nobody_waits.await;
+            }
+            let crowd_until = Duration::from_micros(self.crowd_until.load(Ordering::SeqCst));
+            match crowd_until.checked_sub(self.since.elapsed()) {
+                Some(left) if !left.is_zero() => tokio::time::sleep(left).await,
+                _ if self.waiting.load(Ordering::SeqCst) == 0 => return,
+                _ => {}
+            }
         }
     }
 }
@@ -65,5 +100,17 @@ mod tests {
         let answering = tokio::spawn(async move { drop(ticket) });
         precedence.let_senders_go_first(long).await;
         assert!(answering.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_is_being_answered_still_goes_first() {
+        let precedence = Arc::new(Precedence::default());
+        let tickets: Vec<Ticket> = (0..CROWD).map(|_| precedence.wait_for_answer()).collect();
+        drop(tickets);
+        let until = Duration::from_micros(precedence.crowd_until.load(Ordering::SeqCst));
+        assert!(until >= CROWD_STAYS);
+
+        precedence.let_senders_go_first(Duration::from_secs(3600)).await;
+        assert!(precedence.since.elapsed() >= until);
     }
 }

@@ -1,11 +1,12 @@
 //! Appends deliveries: everything that waits rides in one commit.
 
-use super::insert::{MAX_ROWS, insert_at_once, insert_within};
+use super::insert::{Row, insert_or_count, insert_unknown};
+use super::keys::{Digest, Keys, digest};
 use crate::clock::SharedClock;
 use crate::db::{Database, Dialect, Precedence, dialect};
 use crate::failpoint::Failpoint;
 use bytes::Bytes;
-use entity::{DeliveryKind, FetchState, Moment, fetch_request, sync_run};
+use entity::{DeliveryKind, DeliveryState, FetchState, Moment, fetch_request, sync_run};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter};
 use serde_json::Value;
@@ -23,6 +24,9 @@ const MAX_GROUP: usize = 256;
 const MAX_GROUP_BYTES: usize = 8 << 20;
 /// Longest wait for a commit; every known sender waits at least 5 s.
 const DEADLINE: Duration = Duration::from_millis(4_500);
+/// A commit that takes longer is given up, so that a connection that hangs does not hold up every group behind it. On
+/// SQLite the lock's own timeout does that.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(6);
 
 /// A delivery on its way into the inbox.
 #[derive(Clone, Debug)]
@@ -35,8 +39,8 @@ pub struct NewDelivery {
     pub dedupe_key: String,
     /// Media type of the body, lower case, without parameters.
     pub media_type: String,
-    /// Headers worth keeping, without credentials.
-    pub headers: Value,
+    /// Headers worth keeping, without credentials: the text of a JSON object.
+    pub headers: String,
     /// The raw body.
     pub body: Bytes,
     /// For a page or a fetch: what was asked for, and where the inbox stood then.
@@ -60,13 +64,25 @@ pub enum Along {
     Checkpoint {
         /// Id of the run.
         run_id: i64,
-        /// The pages still to get.
-        pages_left: Value,
+        /// The pages still to get, and what is known of each stream.
+        checkpoint: Value,
         /// Rows on this page.
         rows: i64,
         /// Rows expected in all, where upstream told.
         rows_expected: Option<i64>,
+        /// The run only compares: the page is held, and not applied.
+        is_held: bool,
     },
+}
+
+impl NewDelivery {
+    /// The state in which it is kept.
+    pub(super) fn first_state(&self) -> DeliveryState {
+        match self.along {
+            Along::Checkpoint { is_held: true, .. } => DeliveryState::Held,
+            _ => DeliveryState::Pending,
+        }
+    }
 }
 
 /// What became of it.
@@ -92,7 +108,7 @@ pub enum AppendError {
     Stopping,
 }
 
-type Waiting = (NewDelivery, oneshot::Sender<Result<Appended, AppendError>>);
+type Waiting = (Row, oneshot::Sender<Result<Appended, AppendError>>);
 
 /// The way into the inbox. Cheap to clone.
 #[derive(Clone)]
@@ -129,7 +145,8 @@ impl Inbox {
     pub async fn append(&self, delivery: NewDelivery) -> Result<Appended, AppendError> {
         let _waiting = self.precedence.wait_for_answer();
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send((delivery, answer)).map_err(|error| match error {
+        let digest = digest(delivery.source_id, &delivery.dedupe_key);
+        self.queue.try_send(((delivery, digest), answer)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => AppendError::Busy,
             mpsc::error::TrySendError::Closed(_) => AppendError::Stopping,
         })?;
@@ -148,33 +165,53 @@ async fn commit_groups(
     mut waiting: mpsc::Receiver<Waiting>,
     on_append: impl Fn(&BTreeSet<i32>) + Send + Sync + 'static,
 ) {
-    let mut committed: Option<Committed> = None;
+    let mut keys = match db.dialect() {
+        Dialect::Sqlite => Some(Keys::default()),
+        Dialect::Postgres => None,
+    };
+    if let Some(keys) = &mut keys
+        && let Err(error) = keys.load(&db, &stop).await
+    {
+        tracing::warn!(%error, "read the dedupe keys; the first append reads them again");
+    }
+    let on_append = Arc::new(on_append);
+    let mut answering = tokio::spawn(async {});
     loop {
-        let first = match committed {
-            Some(_) => waiting.try_recv().ok(),
-            None => next_waiting(&mut waiting, &stop).await,
-        };
-        let Some(first) = first else {
-            match committed.take() {
-                Some(committed) => committed.answer(&on_append),
-                None => return,
+        if keys.as_ref().is_some_and(Keys::is_filing_due) {
+            file_some(&db, &mut keys).await;
+        }
+        let first = match waiting.try_recv() {
+            Ok(first) => first,
+            Err(_) if keys.as_ref().is_some_and(Keys::is_filing) && !stop.is_cancelled() => {
+                file_some(&db, &mut keys).await;
+                continue;
             }
-            continue;
+            Err(_) => match next_waiting(&mut waiting, &stop).await {
+                Some(first) => first,
+                None => break,
+            },
         };
         let group = gather(first, &mut waiting);
         if group.is_empty() {
             continue;
         }
         let (deliveries, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let sources: BTreeSet<i32> = deliveries.iter().map(|delivery| delivery.source_id).collect();
-        // The database works on this group while the senders of the one before are answered.
-        let answer = async {
-            if let Some(committed) = committed.take() {
-                committed.answer(&on_append);
-            }
-        };
-        let (outcome, ()) = tokio::join!(commit_group(&db, clock.now(), deliveries, &sources), answer);
-        committed = Some(Committed { outcome, answers, sources });
+        let sources: BTreeSet<i32> = deliveries.iter().map(|(delivery, _)| delivery.source_id).collect();
+        let outcome = commit_in_time(&db, clock.now(), deliveries, &sources, &mut keys).await;
+        // Among the senders, where waking one after the other is cheap; the next group is committed meanwhile.
+        let (committed, on_append) = (Committed { outcome, answers, sources }, Arc::clone(&on_append));
+        answering = tokio::spawn(async move { committed.answer(&*on_append) });
+    }
+    if let Err(error) = answering.await {
+        tracing::error!(%error, "answer the last senders");
+    }
+}
+
+async fn file_some(db: &Database, keys: &mut Option<Keys>) {
+    if let Some(keys) = keys
+        && let Err(error) = keys.file_some(db.writer()).await
+    {
+        tracing::warn!(%error, "file dedupe keys; they stay in memory until it works");
     }
 }
 
@@ -192,11 +229,11 @@ async fn next_waiting(waiting: &mut mpsc::Receiver<Waiting>, stop: &Cancellation
 
 /// What waits behind `first` and may ride in one commit with it.
 fn gather(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting> {
-    let mut bytes = first.0.body.len();
+    let mut bytes = first.0.0.body.len();
     let mut group = vec![first];
     while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
         let Ok(next) = waiting.try_recv() else { break };
-        bytes += next.0.body.len();
+        bytes += next.0.0.body.len();
         group.push(next);
     }
     // Senders that have given up are not worth a commit.
@@ -231,34 +268,57 @@ impl Committed {
     }
 }
 
+/// Commits a group within its time. One that met apply half way, each waiting for a row of the other, is done again.
+async fn commit_in_time(
+    db: &Database,
+    now: Moment,
+    deliveries: Vec<Row>,
+    sources: &BTreeSet<i32>,
+    keys: &mut Option<Keys>,
+) -> Result<Vec<Appended>, DbErr> {
+    if db.dialect() == Dialect::Sqlite {
+        return commit_group(db, now, deliveries, sources, keys).await;
+    }
+    let commit = async {
+        match commit_group(db, now, deliveries.clone(), sources, keys).await {
+            Err(error) if dialect::is_deadlock(&error) => commit_group(db, now, deliveries, sources, keys).await,
+            outcome => outcome,
+        }
+    };
+    let too_late = |_| Err(DbErr::Custom(format!("no commit within {} s", COMMIT_DEADLINE.as_secs())));
+    tokio::time::timeout(COMMIT_DEADLINE, commit).await.unwrap_or_else(too_late)
+}
+
 /// Commits a group and tells what became of each, in order.
 async fn commit_group(
     db: &Database,
     now: Moment,
-    deliveries: Vec<NewDelivery>,
+    deliveries: Vec<Row>,
     sources: &BTreeSet<i32>,
+    keys: &mut Option<Keys>,
 ) -> Result<Vec<Appended>, DbErr> {
-    let is_bare = deliveries.iter().all(|delivery| matches!(delivery.along, Along::Nothing));
+    let is_bare = deliveries.iter().all(|(delivery, _)| matches!(delivery.along, Along::Nothing));
     let alongs: Vec<Along> =
-        if is_bare { Vec::new() } else { deliveries.iter().map(|delivery| delivery.along.clone()).collect() };
+        if is_bare { Vec::new() } else { deliveries.iter().map(|(delivery, _)| delivery.along.clone()).collect() };
     let (rows, places) = distinct(deliveries);
-    let placed = if is_bare && rows.len() <= MAX_ROWS && db.dialect() == Dialect::Sqlite {
-        insert_at_once(db.writer(), now, &rows).await?
-    } else {
-        let transaction = db.begin().await?;
-        for source_id in sources {
-            dialect::order_inbox(&transaction, db.dialect(), *source_id).await?;
+    let placed = match keys {
+        Some(keys) => commit_on_sqlite(db, now, &rows, &alongs, keys).await?,
+        None => {
+            let transaction = db.begin().await?;
+            for source_id in sources {
+                dialect::order_inbox(&transaction, db.dialect(), *source_id).await?;
+            }
+            for along in &alongs {
+                write_along(&transaction, along).await?;
+            }
+            let mut placed = Vec::with_capacity(rows.len());
+            for chunk in rows.chunks(128) {
+                placed.extend(insert_or_count(&transaction, now, chunk).await?);
+            }
+            Failpoint::Append.pass();
+            transaction.commit().await?;
+            placed
         }
-        for along in &alongs {
-            write_along(&transaction, along).await?;
-        }
-        let mut placed = Vec::with_capacity(rows.len());
-        for chunk in rows.chunks(128) {
-            placed.extend(insert_within(&transaction, now, chunk).await?);
-        }
-        Failpoint::Append.pass();
-        transaction.commit().await?;
-        placed
     };
     let mut is_first = vec![true; placed.len()];
     let answer = |place: usize| match placed[place] {
@@ -268,16 +328,52 @@ async fn commit_group(
     Ok(places.into_iter().map(answer).collect())
 }
 
+/// Commits rows with different keys: in one statement, unless something must be written along with them or another
+/// instance has appended meanwhile.
+async fn commit_on_sqlite(
+    db: &Database,
+    now: Moment,
+    rows: &[Row],
+    alongs: &[Along],
+    keys: &mut Keys,
+) -> Result<Vec<Appended>, DbErr> {
+    let mut placed = None;
+    if alongs.is_empty() {
+        Failpoint::Append.pass();
+        placed = insert_unknown(db.writer(), now, rows, keys).await?;
+    }
+    let placed = match placed {
+        Some(placed) => placed,
+        None => {
+            let transaction = db.begin().await?;
+            keys.catch_up(&transaction).await?;
+            for along in alongs {
+                write_along(&transaction, along).await?;
+            }
+            let placed = insert_unknown(&transaction, now, rows, keys).await?;
+            let placed = placed.ok_or_else(|| DbErr::Custom("two wrote to the inbox at once".to_owned()))?;
+            Failpoint::Append.pass();
+            transaction.commit().await?;
+            placed
+        }
+    };
+    keys.note(rows.iter().zip(&placed).filter_map(|((_, digest), placed)| match placed {
+        Appended::Kept(id) => Some((*digest, *id)),
+        Appended::Duplicate(_) => None,
+    }));
+    Ok(placed)
+}
+
 /// Each key once, and for every delivery which of them is its own: copies that wait side by side would
 /// touch one row twice in one statement.
-fn distinct(deliveries: Vec<NewDelivery>) -> (Vec<NewDelivery>, Vec<usize>) {
-    let mut rows: Vec<NewDelivery> = Vec::with_capacity(deliveries.len());
+fn distinct(deliveries: Vec<Row>) -> (Vec<Row>, Vec<usize>) {
+    let mut rows: Vec<Row> = Vec::with_capacity(deliveries.len());
     let mut places = Vec::with_capacity(deliveries.len());
-    let mut known: HashMap<(i32, String), usize> = HashMap::with_capacity(deliveries.len());
-    for delivery in deliveries {
-        let place = *known.entry((delivery.source_id, delivery.dedupe_key.clone())).or_insert(rows.len());
+    let mut known: HashMap<Digest, usize> = HashMap::with_capacity(deliveries.len());
+    for (delivery, digest) in deliveries {
+        let place = *known.entry(digest).or_insert(rows.len());
         if place == rows.len() {
-            rows.push(delivery);
+            rows.push((delivery, digest));
         }
         places.push(place);
     }
@@ -293,10 +389,10 @@ async fn write_along(transaction: &impl ConnectionTrait, along: &Along) -> Resul
             .exec(transaction)
             .await
             .map(drop),
-        Along::Checkpoint { run_id, pages_left, rows, rows_expected } => {
+        Along::Checkpoint { run_id, checkpoint, rows, rows_expected, .. } => {
             use sync_run::Column;
             let mut update = sync_run::Entity::update_many()
-                .col_expr(Column::Checkpoint, Expr::value(pages_left.clone()))
+                .col_expr(Column::Checkpoint, Expr::value(checkpoint.clone()))
                 .col_expr(Column::Pages, Expr::col(Column::Pages).add(1))
                 .col_expr(Column::RowsSeen, Expr::col(Column::RowsSeen).add(*rows));
             if let Some(expected) = rows_expected {

@@ -21,6 +21,12 @@ pub struct Context {
     /// Upstream said that the record is not there.
     #[serde(default)]
     pub is_missing: bool,
+    /// The run that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<i64>,
+    /// For a page: records of its whole stream, where upstream told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
 }
 
 impl Context {

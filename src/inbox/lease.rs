@@ -7,6 +7,11 @@ use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Expr
 
 /// How long a lease holds without being renewed, milliseconds. Another instance takes over after it.
 const LEASE_MS: i64 = 4_000;
+/// A gap between webhooks that is as long counts as much as all that came before it, milliseconds: a week, so that
+/// weekends are usual.
+const MEMORY_MS: i64 = 7 * 86_400_000;
+/// No gap counts for longer, milliseconds: 20 days.
+const MAX_GAP_MS: i64 = 20 * 86_400_000;
 
 /// The right to apply for a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +33,7 @@ impl Lease {
     }
 
     /// Locks the source for this transaction and returns its revision, or `None` where the lease is lost.
-    /// `last_webhook_at` is noted beside it.
+    /// `last_webhook_at` is noted beside it, and what it tells about the usual gap between webhooks.
     ///
     /// # Errors
     /// The database's own error.
@@ -48,7 +53,12 @@ impl Lease {
             .and_where(Column::LeaseEpoch.eq(self.epoch))
             .returning(Query::returning().column(Column::Revision));
         if let Some(at) = last_webhook_at {
-            statement.value(Column::LastWebhookAt, at);
+            let is_newer = || Expr::col(Column::LastWebhookAt).is_null().or(Expr::col(Column::LastWebhookAt).lt(at));
+            statement.value(
+                Column::LastWebhookAt,
+                Expr::case(is_newer(), Expr::value(at)).finally(Expr::col(Column::LastWebhookAt)),
+            );
+            statement.value(Column::UsualGapMs, usual_gap(at));
         }
         let row = transaction.query_one(&statement).await?;
         row.map(|row| row.try_get("", "revision")).transpose()
@@ -69,6 +79,22 @@ impl Lease {
             .await
             .map(drop)
     }
+}
+
+/// The usual gap after a webhook that arrived `at`: the gap in which a moment usually falls. Each gap moves it in
+/// proportion to its own length, so that a burst does not make the night after it look like silence.
+fn usual_gap(at: Moment) -> Expr {
+    use source_state::Column;
+    let usual = || Expr::col(Column::UsualGapMs);
+    // Bounded, so that the product below stays within 64 bits.
+    let since = || Expr::value(at.0).sub(Expr::col(Column::LastWebhookAt));
+    let gap = || Expr::case(since().gt(MAX_GAP_MS), MAX_GAP_MS).finally(since());
+    let moved =
+        usual().add(Expr::expr(Expr::expr(gap()).sub(usual())).mul(gap()).div(Expr::expr(gap()).add(MEMORY_MS)));
+    Expr::case(Expr::col(Column::LastWebhookAt).is_null().or(since().lte(0)), usual())
+        .case(usual().is_null(), gap())
+        .finally(moved)
+        .into()
 }
 
 /// Whether an instance holds the lease on a source now. Pulls and imports follow the lease, so that
@@ -112,6 +138,7 @@ pub async fn renew(db: &Database, source_id: i32, holder: &str, now: Moment) -> 
         .value(Column::LeaseEpoch, epoch)
         .value(Column::LeaseHolder, holder)
         .value(Column::LeaseUntil, until)
+        .value(Column::AliveAt, now)
         .and_where(Column::SourceId.eq(source_id))
         .cond_where(Condition::any().add(is_mine).add(Column::LeaseUntil.lt(now)).add(Column::LeaseHolder.is_null()))
         .returning(Query::returning().column(Column::LeaseEpoch));

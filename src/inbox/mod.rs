@@ -9,12 +9,16 @@
 mod append;
 mod backlog;
 mod context;
+pub mod erase;
 mod insert;
+mod keys;
 mod lease;
+mod operate;
 mod take;
 
 pub use append::{Along, AppendError, Appended, Inbox, NewDelivery};
 pub use backlog::{Backlog, backlog};
 pub use context::Context;
 pub use lease::{Lease, is_held, renew, take_over_requests};
-pub use take::{Settlement, Taken, count_pending, head, settle, take};
+pub use operate::{MAX_TOUCHED, Operation, Selection, Touched, count_selected, operate};
+pub use take::{Settlement, Taken, count_pending, head, settle, take, take_held};

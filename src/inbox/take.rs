@@ -82,6 +82,33 @@ pub async fn take(db: &Database, source_id: i32, now: Moment, count: u64, max_by
         .await
 }
 
+/// The next page of a plan after a position; a page that is held is taken by nobody else.
+///
+/// # Errors
+/// The database's own error.
+pub async fn take_held(db: &Database, source_id: i32, run_id: i64, after: i64) -> Result<Option<Taken>, DbErr> {
+    use delivery::Column;
+    delivery::Entity::find()
+        .filter(Column::SourceId.eq(source_id))
+        .filter(Expr::cust("state = 'held'"))
+        .filter(Column::Id.gt(after))
+        .filter(Column::DedupeKey.starts_with(format!("page:{run_id}:")))
+        .order_by_asc(Column::Id)
+        .select_only()
+        .columns([
+            Column::Id,
+            Column::Kind,
+            Column::ReceivedAt,
+            Column::MediaType,
+            Column::Body,
+            Column::Context,
+            Column::Attempts,
+        ])
+        .into_model::<Taken>()
+        .one(db.primary())
+        .await
+}
+
 /// How a delivery ends, or when it is tried again.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Settlement {

@@ -5,11 +5,12 @@ use crate::backoff;
 use crate::clock::SharedClock;
 use crate::db::Database;
 use crate::inbox::{self, Along, Context, Inbox, NewDelivery};
-use entity::{DeliveryKind, FetchState, Moment, fetch_request};
+use entity::{DeliveryKind, FetchState, Moment, Purpose, fetch_request};
 use provider::{Provider, Target};
 use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{ActiveEnum, ColumnTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::Deserialize;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -49,10 +50,17 @@ impl Puller {
     /// Fetches until told to stop; calls under way are given up and claimed again later.
     pub async fn run(self, stop: CancellationToken) {
         let this = Arc::new(self);
-        let mut running = JoinSet::new();
+        let mut fetches = JoinSet::new();
+        let mut purposes = HashMap::new();
         loop {
-            while running.try_join_next().is_some() {}
-            let places = this.upstream.concurrency().saturating_sub(running.len());
+            // Each purpose has places of its own: repair that waits for its turn must not keep live requests from being
+            // claimed. How many calls are made at once is for the budget to say; as many again stand in its line, so
+            // that a place that becomes free is not taken by a lower right while the next is claimed.
+            let places = Purpose::ALL.map(|purpose| {
+                let taken = purposes.values().filter(|taken| **taken == purpose).count();
+                let free = (2 * this.upstream.concurrency()).saturating_sub(taken);
+                (purpose, if this.upstream.is_ready(purpose) { free } else { 0 })
+            });
             let claimed = match this.claim(places).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
@@ -60,39 +68,56 @@ impl Puller {
                     Vec::new()
                 }
             };
-            let is_busy = claimed.len() == places;
             for request in claimed {
-                let this = this.clone();
-                running.spawn(async move { this.fetch(request).await });
+                let (this, purpose) = (this.clone(), request.purpose);
+                let fetch = fetches.spawn(async move { this.fetch(request).await });
+                purposes.insert(fetch.id(), purpose);
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = running.join_next(), if is_busy && !running.is_empty() => {}
-                () = this.wake.notified(), if !is_busy => {}
+                Some(ended) = fetches.join_next_with_id(), if !fetches.is_empty() => {
+                    let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+                    purposes.remove(&id);
+                }
+                () = this.wake.notified() => {}
                 () = tokio::time::sleep(POLL) => {}
             }
         }
     }
 
-    /// Claims due requests, oldest first. A claim notes where the inbox stands: everything up to there
-    /// is older than the answer.
-    async fn claim(&self, places: usize) -> Result<Vec<fetch_request::Model>, DbErr> {
+    /// Claims due requests, those of the highest right first, then the oldest. A claim notes where the inbox stands:
+    /// everything up to there is older than the answer. Empty where another instance holds the lease.
+    ///
+    /// # Errors
+    /// The database's own error.
+    pub async fn claim(&self, places: [(Purpose, usize); 3]) -> Result<Vec<fetch_request::Model>, DbErr> {
         use fetch_request::Column;
         let now = self.clock.now();
-        if places == 0 || self.upstream.not_before() > now {
+        let all: usize = places.iter().map(|(_, places)| places).sum();
+        if all == 0 {
             return Ok(Vec::new());
         }
         let is_due = Condition::any()
             .add(Column::State.eq(FetchState::Pending))
             .add(Column::State.eq(FetchState::Running).and(Column::ClaimedUntil.lt(now)));
-        let due = fetch_request::Entity::find()
+        let wanted = places.iter().filter(|(_, places)| *places > 0).map(|(purpose, _)| *purpose);
+        let mut due = fetch_request::Entity::find()
             .filter(Column::SourceId.eq(self.source_id))
+            // Written out so that the partial index serves: neither database proves a bound value.
+            .filter(Expr::cust("state <> 'answered'"))
+            .filter(Column::Purpose.is_in(wanted))
             .filter(Column::NotBefore.lte(now))
             .filter(is_due.clone())
+            .order_by_asc(Column::Purpose)
             .order_by_asc(Column::NotBefore)
-            .limit(u64::try_from(places).unwrap_or(1))
+            .limit(u64::try_from(all).unwrap_or(1))
             .all(self.db.primary())
             .await?;
+        let mut left = places;
+        due.retain(|request| {
+            let place = left.iter_mut().find(|(purpose, places)| *purpose == request.purpose && *places > 0);
+            place.map(|(_, places)| *places -= 1).is_some()
+        });
         let mut claimed = Vec::with_capacity(due.len());
         if due.is_empty() || !inbox::is_held(&self.db, self.source_id, &self.instance, now).await? {
             return Ok(claimed);
@@ -116,9 +141,10 @@ impl Puller {
         Ok(claimed)
     }
 
-    async fn fetch(&self, request: fetch_request::Model) {
+    /// Carries out a claimed request: keeps its answer in the inbox, or puts the request off.
+    pub async fn fetch(&self, request: fetch_request::Model) {
         let outcome = match Target::deserialize(&request.target) {
-            Ok(target) => self.ask(&target).await.map(|answered| (target, answered)),
+            Ok(target) => self.ask(request.purpose, &target).await.map(|answered| (target, answered)),
             Err(error) => {
                 Err(CallError::Later { reason: format!("read its target: {error}"), retry_after_seconds: None })
             }
@@ -134,14 +160,13 @@ impl Puller {
             // The claim runs out, and the request is claimed again.
             tracing::warn!(source = self.source_name, request = request.id, error, "keep what a fetch brought");
         }
-        self.wake.notify_one();
     }
 
     /// Asks upstream. *Not there* is asked about twice where the provider has a second way to tell.
-    async fn ask(&self, target: &Target) -> Result<Answered, CallError> {
-        let answered = self.upstream.call(&self.provider.fetch(target)).await?;
+    async fn ask(&self, purpose: Purpose, target: &Target) -> Result<Answered, CallError> {
+        let answered = self.upstream.call(purpose, &self.provider.fetch(target)).await?;
         match self.provider.confirm_missing(target) {
-            Some(second) if answered.is_missing => self.upstream.call(&second).await,
+            Some(second) if answered.is_missing => self.upstream.call(purpose, &second).await,
             _ => Ok(answered),
         }
     }
@@ -153,6 +178,8 @@ impl Puller {
             target: Some(target),
             page: None,
             is_missing: answered.is_missing,
+            run_id: None,
+            total: None,
         };
         let delivery = NewDelivery {
             source_id: self.source_id,
@@ -164,7 +191,7 @@ impl Puller {
                 request.attempts + request.misses * 100
             ),
             media_type: answered.media_type,
-            headers: serde_json::json!({}),
+            headers: "{}".to_owned(),
             body: answered.body,
             context: Some(context.to_json()),
             along: Along::FetchAnswered { request_id: request.id },

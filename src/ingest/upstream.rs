@@ -1,42 +1,51 @@
 //! Calls to a provider's REST API, made as it wants them made: authorized, paced, bounded, patient.
 
+use super::budget::{Budget, Denied, Ending, Permit, Reading, Terms};
+use super::pause::Gate;
+use super::wire::{Wire, WireError};
+use crate::backoff;
 use crate::clock::SharedClock;
 use base64::Engine;
-use entity::Moment;
-use provider::{Answer, Auth, Call, Method, Provider};
-use reqwest::header::{HeaderMap, HeaderValue};
+use bytes::Bytes;
+use entity::{Moment, Purpose};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Request};
+use provider::{Answer, Auth, Call, Limits, Method, Provider};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
-use tokio::sync::{Mutex, Semaphore};
+use std::time::Instant;
+use tokio::sync::Mutex;
 
-/// Largest answer that is taken, bytes.
-const MAX_ANSWER: usize = 32 << 20;
 /// A JWT is renewed this long before it runs out, milliseconds.
 const JWT_MARGIN_MS: i64 = 60_000;
+/// Longest pause that is taken from upstream, milliseconds.
+const MAX_PAUSE_MS: i64 = 3_600_000;
+/// A page of a sync that has no turn is asked for again after this long at most, seconds.
+const SYNC_ASKS_AGAIN_SECONDS: u64 = 5;
+/// Longest pause after a 429 that names none, milliseconds.
+const MAX_BACKOFF_MS: i64 = 300_000;
 
 /// What a call needs to know about its source.
 pub struct UpstreamSettings {
+    /// Its name, for metrics.
+    pub source_name: String,
     /// REST base URL, without a trailing slash.
     pub base_url: String,
     /// The token.
     pub token: String,
     /// Calls under way at once.
     pub concurrency: usize,
-    /// Calls a minute; none leaves it to the provider's own limit.
+    /// Calls a minute; none takes what the provider is known to allow, or leaves it to its answers.
     pub requests_per_minute: Option<u32>,
 }
 
 /// The way to one source's REST API.
 pub struct Upstream {
-    client: reqwest::Client,
+    wire: Arc<dyn Wire>,
     provider: Arc<dyn Provider>,
     settings: UpstreamSettings,
     clock: SharedClock,
-    places: Semaphore,
-    next_slot: Mutex<Moment>,
-    /// No call before then: upstream said so.
-    not_before: AtomicI64,
+    budget: Arc<Budget>,
+    gate: Arc<Gate>,
     jwt: Mutex<Option<(String, Moment)>>,
 }
 
@@ -54,18 +63,18 @@ pub struct Answered {
 /// A call that brought nothing to keep.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallError {
-    /// The credential is refused. Nothing is known about any record.
+    /// The credential is refused, and the source is paused for it. Nothing is known about any record.
     #[error("the token is refused: {0}. Check token of this source and its rights at the provider")]
     Unauthorized(String),
     /// This record may not be read. Nothing is known about it.
     #[error("no access: {0}. Check the rights of this source's token at the provider")]
     Forbidden(String),
-    /// Upstream is busy or out of reach; another time may work.
+    /// Not now: upstream is busy or out of reach, the budget is used up, or the source is paused.
     #[error("{reason}")]
     Later {
         /// What happened.
         reason: String,
-        /// Upstream asks to wait this long, seconds.
+        /// To wait this long, seconds; the call is not to blame then.
         retry_after_seconds: Option<u64>,
     },
 }
@@ -78,137 +87,186 @@ impl CallError {
 
 impl Upstream {
     /// A way to a source's API.
-    ///
-    /// # Errors
-    /// A sentence, where the HTTP client cannot be built.
-    pub fn new(provider: Arc<dyn Provider>, settings: UpstreamSettings, clock: SharedClock) -> Result<Self, String> {
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("set up TLS: {error}"))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(5))
-            .read_timeout(Duration::from_secs(15))
-            .timeout(Duration::from_secs(60))
-            .no_proxy()
-            .user_agent(concat!("profile-mirror/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| format!("build the HTTP client: {error}"))?;
-        Ok(Self {
-            client,
-            provider,
-            places: Semaphore::new(settings.concurrency.max(1)),
-            settings,
-            clock,
-            next_slot: Mutex::new(Moment(0)),
-            not_before: AtomicI64::new(0),
-            jwt: Mutex::new(None),
-        })
+    pub fn new(
+        provider: Arc<dyn Provider>,
+        settings: UpstreamSettings,
+        gate: Arc<Gate>,
+        clock: SharedClock,
+        wire: Arc<dyn Wire>,
+    ) -> Self {
+        let per_minute = settings.requests_per_minute.or_else(|| provider.requests_per_minute());
+        let budget = Budget::new(Terms { concurrency: settings.concurrency, per_minute }, clock.clone());
+        Self { wire, provider, settings, clock, budget, gate, jwt: Mutex::new(None) }
     }
 
-    /// Calls under way at once.
+    /// Calls under way at once, at most.
     pub fn concurrency(&self) -> usize {
         self.settings.concurrency.max(1)
     }
 
-    /// No call is made before then.
-    pub fn not_before(&self) -> Moment {
-        Moment(self.not_before.load(Ordering::Relaxed))
+    /// Whether a call for this purpose would be made now, or soon.
+    pub fn is_ready(&self, purpose: Purpose) -> bool {
+        self.gate.is_open() && self.budget.pause_ms(purpose) == 0
     }
 
-    /// Makes a call. An expired JWT is renewed once.
+    /// The budget for people.
+    pub fn budget(&self) -> Reading {
+        self.budget.read()
+    }
+
+    /// Makes a call when it is its turn. A refused JWT is renewed once; a refused credential pauses the source, so that
+    /// the call is to come back later, like every other.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn call(&self, call: &Call) -> Result<Answered, CallError> {
-        let _place = self.places.acquire().await.map_err(|_| CallError::later("the service is stopping"))?;
-        match self.call_once(call, false).await {
-            Err(CallError::Unauthorized(_)) if matches!(self.provider.auth(), Auth::ExchangedJwt { .. }) => {
-                self.call_once(call, true).await
+    pub async fn call(&self, purpose: Purpose, call: &Call) -> Result<Answered, CallError> {
+        self.gate.check()?;
+        let outcome = self.make(purpose, call).await;
+        match outcome {
+            Ok(answered) => {
+                self.gate.note_answer();
+                Ok(answered)
+            }
+            Err(error @ CallError::Unauthorized(_)) => Err(self.gate.note_unauthorized(&error).await),
+            Err(error @ CallError::Forbidden(_)) => {
+                self.gate.note_forbidden(purpose, call, &error).await;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether upstream lets us in: asks for the first page of a sync, paused or not.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub(super) async fn probe(&self) -> Result<(), CallError> {
+        match self.provider.first_pages().first() {
+            Some(page) => self.make(Purpose::Live, &page.call).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    async fn make(&self, purpose: Purpose, call: &Call) -> Result<Answered, CallError> {
+        let permit = self.budget.acquire(purpose).await.map_err(|denied| no_turn(purpose, denied))?;
+        let auth = self.provider.auth();
+        let Auth::ExchangedJwt { url } = &auth else {
+            return self.call_once(&permit, purpose, call, &self.settings.token).await;
+        };
+        let jwt = self.jwt(&permit, purpose, url, None).await?;
+        match self.call_once(&permit, purpose, call, &jwt).await {
+            Err(CallError::Unauthorized(_)) => {
+                let renewed = self.jwt(&permit, purpose, url, Some(&jwt)).await?;
+                permit.charge();
+                self.call_once(&permit, purpose, call, &renewed).await
             }
             outcome => outcome,
         }
     }
 
-    async fn call_once(&self, call: &Call, with_new_jwt: bool) -> Result<Answered, CallError> {
-        self.wait_for_slot().await?;
-        let token = match self.provider.auth() {
-            Auth::Bearer => self.settings.token.clone(),
-            Auth::ExchangedJwt { url } => self.jwt(&url, with_new_jwt).await?,
-        };
-        let url = format!("{}{}", self.settings.base_url, call.path);
-        let request = match call.method {
-            Method::Get => self.client.get(&url),
-            Method::Post => self.client.post(&url),
-        };
+    async fn call_once(
+        &self,
+        permit: &Permit,
+        purpose: Purpose,
+        call: &Call,
+        token: &str,
+    ) -> Result<Answered, CallError> {
         let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))
             .map_err(|_| CallError::Unauthorized("the token has characters that no header can carry".to_owned()))?;
         bearer.set_sensitive(true);
-        let request = request.query(&call.query).header(reqwest::header::AUTHORIZATION, bearer);
-        let request = request.header(reqwest::header::ACCEPT, HeaderValue::from_static("application/json"));
-        let response = request.send().await.map_err(|error| CallError::later(without_url(error)))?;
-        let status = response.status().as_u16();
-        let headers = response.headers().clone();
-        let body = read_bounded(response).await?;
-        let answered =
-            |is_missing| Answered { body: body.clone().into(), media_type: media_type(&headers), is_missing };
-        match self.provider.classify(call, status, &headers, &body) {
-            Answer::Usable => Ok(answered(false)),
-            Answer::Missing(_) => Ok(answered(true)),
-            Answer::Unauthorized(said) => Err(CallError::Unauthorized(said)),
-            Answer::Forbidden(said) => Err(CallError::Forbidden(said)),
+        let request = Request::builder()
+            .method(match call.method {
+                Method::Get => http::Method::GET,
+                Method::Post => http::Method::POST,
+            })
+            .uri(address(&self.settings.base_url, call)?)
+            .header(AUTHORIZATION, bearer)
+            .header(ACCEPT, HeaderValue::from_static("application/json"));
+        let (status, headers, body) = self.send(permit, purpose, request, Bytes::new()).await?;
+        let limits = self.provider.limits(&headers);
+        let answered = |is_missing| Answered { body: body.clone(), media_type: media_type(&headers), is_missing };
+        let (ending, outcome) = match self.provider.classify(call, status, &headers, &body) {
+            Answer::Usable => (Ending::Good, Ok(answered(false))),
+            Answer::Missing(_) => (Ending::Good, Ok(answered(true))),
+            Answer::Unauthorized(said) => (Ending::Other, Err(CallError::Unauthorized(said))),
+            Answer::Forbidden(said) => (Ending::Other, Err(CallError::Forbidden(said))),
             Answer::Busy { retry_after_seconds, reason } => {
-                if let Some(seconds) = retry_after_seconds {
-                    let wait_ms = i64::try_from(seconds.min(3_600) * 1_000).unwrap_or(0);
-                    self.not_before.fetch_max(self.clock.now().plus_ms(wait_ms).0, Ordering::Relaxed);
-                }
-                Err(CallError::Later { reason, retry_after_seconds })
+                let pause_ms = self.pause_ms(status, retry_after_seconds, &limits);
+                let is_strained = pause_ms.is_some() || matches!(status, 408 | 429 | 503 | 504);
+                let ending = if is_strained { Ending::Strained { pause_ms } } else { Ending::Other };
+                let retry_after_seconds = pause_ms.map(seconds);
+                (ending, Err(CallError::Later { reason, retry_after_seconds }))
             }
-            Answer::Broken(reason) => Err(CallError::later(reason)),
+            Answer::Broken(reason) => (Ending::Other, Err(CallError::later(reason))),
+        };
+        permit.record(ending, &limits);
+        outcome
+    }
+
+    /// Sends a request and reads its answer: status, headers, body.
+    async fn send(
+        &self,
+        permit: &Permit,
+        purpose: Purpose,
+        request: http::request::Builder,
+        body: Bytes,
+    ) -> Result<(u16, HeaderMap, Bytes), CallError> {
+        let request = request.body(body).map_err(|error| CallError::later(format!("make the request: {error}")))?;
+        let begun = Instant::now();
+        match self.wire.send(request).await {
+            Ok(answer) => {
+                let (parts, body) = answer.into_parts();
+                self.count(purpose, parts.status.as_str(), begun);
+                Ok((parts.status.as_u16(), parts.headers, body))
+            }
+            Err(error) => {
+                let is_strained = matches!(error, WireError::TimedOut(_));
+                let ending = if is_strained { Ending::Strained { pause_ms: None } } else { Ending::Other };
+                permit.record(ending, &Limits::default());
+                self.count(purpose, error.code(), begun);
+                Err(CallError::later(error.to_string()))
+            }
         }
     }
 
-    /// Waits for this call's turn. A long wait that upstream asked for is an error instead, so that
-    /// nothing is held up by it.
-    async fn wait_for_slot(&self) -> Result<(), CallError> {
-        let now = self.clock.now();
-        let wait_ms = self.not_before().0 - now.0;
-        if wait_ms > 2_000 {
-            let seconds = u64::try_from(wait_ms / 1_000 + 1).unwrap_or(1);
-            let reason = format!("upstream asked to wait {seconds} s");
-            return Err(CallError::Later { reason, retry_after_seconds: Some(seconds) });
-        }
-        let mut pause_ms = wait_ms.max(0);
-        if let Some(per_minute) = self.settings.requests_per_minute {
-            let gap_ms = 60_000 / i64::from(per_minute.max(1));
-            let mut next = self.next_slot.lock().await;
-            let slot = (*next).max(now);
-            *next = slot.plus_ms(gap_ms);
-            pause_ms = pause_ms.max(slot.0 - now.0);
-        }
-        if pause_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(u64::try_from(pause_ms).unwrap_or(0))).await;
-        }
-        Ok(())
+    fn count(&self, purpose: Purpose, code: &str, begun: Instant) {
+        let (source, purpose) = (self.settings.source_name.clone(), purpose.as_str());
+        metrics::counter!("profile_mirror_upstream_requests_total",
+            "source" => source.clone(), "code" => code.to_owned(), "purpose" => purpose)
+        .increment(1);
+        metrics::histogram!("profile_mirror_upstream_request_duration_seconds", "source" => source)
+            .record(begun.elapsed().as_secs_f64());
     }
 
-    async fn jwt(&self, url: &str, renew: bool) -> Result<String, CallError> {
+    /// The pause that a busy answer asks for, milliseconds. 429 without one is a pause of our own that grows.
+    fn pause_ms(&self, status: u16, retry_after_seconds: Option<u64>, limits: &Limits) -> Option<i64> {
+        let told = retry_after_seconds.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000));
+        let told = told.or_else(|| limits.retry_after.map(|pause| pause.ms_from(self.clock.today())));
+        let own = || backoff::pause_ms(self.budget.throttled_in_row() + 1, 1_000, MAX_BACKOFF_MS);
+        told.map(|pause_ms| pause_ms.min(MAX_PAUSE_MS)).or_else(|| (status == 429).then(own))
+    }
+
+    /// The JWT to call with: the one that is held, unless it runs out or is the one that was refused.
+    async fn jwt(
+        &self,
+        permit: &Permit,
+        purpose: Purpose,
+        url: &str,
+        refused: Option<&str>,
+    ) -> Result<String, CallError> {
         let mut held = self.jwt.lock().await;
         let now = self.clock.now();
         if let Some((jwt, until)) = held.as_ref()
-            && !renew
+            && refused != Some(jwt)
             && now.plus_ms(JWT_MARGIN_MS) < *until
         {
             return Ok(jwt.clone());
         }
-        let request = self.client.post(url).form(&[("access_token", &self.settings.token)]);
-        let response = request.send().await.map_err(|error| CallError::later(without_url(error)))?;
-        let status = response.status().as_u16();
-        let body = read_bounded(response).await?;
+        permit.charge();
+        let form = serde_urlencoded::to_string([("access_token", &self.settings.token)])
+            .map_err(|_| CallError::Unauthorized("the token cannot be sent as a form".to_owned()))?;
+        let request = Request::post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let (status, headers, body) = self.send(permit, purpose, request, form.into()).await?;
         let text = String::from_utf8_lossy(&body);
         match status {
             200..=299 => {
@@ -219,40 +277,41 @@ impl Upstream {
                 Ok(jwt)
             }
             400..=403 => Err(CallError::Unauthorized(format!("the token exchange answered {status}"))),
-            _ => Err(CallError::later(format!("the token exchange answered {status}"))),
-        }
-    }
-}
-
-/// Errors of the client carry the URL, and a URL can carry what nobody should log.
-fn without_url(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
-}
-
-async fn read_bounded(mut response: reqwest::Response) -> Result<Vec<u8>, CallError> {
-    let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_ANSWER => {
-                return Err(CallError::later(format!("the answer is larger than {MAX_ANSWER} bytes")));
+            _ => {
+                let limits = Limits::read(&headers);
+                let pause_ms = self.pause_ms(status, None, &limits);
+                let ending = if pause_ms.is_some() { Ending::Strained { pause_ms } } else { Ending::Other };
+                permit.record(ending, &limits);
+                let reason = format!("the token exchange answered {status}");
+                Err(CallError::Later { reason, retry_after_seconds: pause_ms.map(seconds) })
             }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body),
-            Err(error) => return Err(CallError::later(format!("the answer was cut: {}", without_url(error)))),
         }
     }
+}
+
+/// No turn now. A sync asks again soon: it costs upstream nothing, and the rest of the limit may come back early.
+fn no_turn(purpose: Purpose, denied: Denied) -> CallError {
+    let seconds = seconds(denied.retry_after_ms);
+    let seconds = if purpose == Purpose::Sync { seconds.min(SYNC_ASKS_AGAIN_SECONDS) } else { seconds };
+    let reason = "the source's budget of calls is used up for now".to_owned();
+    CallError::Later { reason, retry_after_seconds: Some(seconds) }
+}
+
+fn seconds(ms: i64) -> u64 {
+    u64::try_from(ms).unwrap_or(0).div_ceil(1_000)
+}
+
+/// The address of a call, its query encoded as forms are.
+fn address(base_url: &str, call: &Call) -> Result<String, CallError> {
+    if call.query.is_empty() {
+        return Ok(format!("{base_url}{}", call.path));
+    }
+    let query = serde_urlencoded::to_string(&call.query).map_err(|error| CallError::later(error.to_string()))?;
+    Ok(format!("{base_url}{}?{query}", call.path))
 }
 
 fn media_type(headers: &HeaderMap) -> String {
-    let value = headers.get(reqwest::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 

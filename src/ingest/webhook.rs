@@ -1,25 +1,27 @@
 //! The door for webhooks: limit, verify over the raw bytes, append, answer.
 
+use super::refusals::Refusals;
 use crate::clock::SharedClock;
 use crate::inbox::{Along, AppendError, Appended, Inbox, NewDelivery};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{OriginalUri, Path, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use entity::DeliveryKind;
+use metrics::Counter;
 use provider::{Inbound, Provider, Receipt, Refusal, VerifyContext};
-use serde_json::{Map, Value};
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Longest time that a sender may take for its body.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// Body bytes, in KiB, that may be on their way over all senders at once: nobody is authentic yet.
-const BUDGET_KIB: usize = 128 << 10;
+const BODY_ROOM_KIB: usize = 128 << 10;
 /// Bytes of headers that are kept with a delivery.
 const KEPT_HEADER_BYTES: usize = 8 << 10;
 /// Headers that carry credentials: never kept, never logged.
@@ -35,6 +37,8 @@ pub struct Door {
     pub registered_url: String,
     /// Largest body, bytes.
     pub body_limit: usize,
+    /// Counts what is answered 200; looked up once.
+    pub accepted: OnceLock<Counter>,
 }
 
 /// The doors of all sources.
@@ -46,23 +50,25 @@ pub struct Doors {
     /// Our clock.
     pub clock: SharedClock,
     /// What is left of the body bytes that may be on their way.
-    pub budget: Budget,
+    pub body_room: BodyRoom,
+    /// Who was turned away.
+    pub refusals: Arc<Refusals>,
 }
 
 /// Body bytes that may be on their way over all senders at once.
-pub struct Budget(Semaphore);
+pub struct BodyRoom(Semaphore);
 
-impl Default for Budget {
+impl Default for BodyRoom {
     fn default() -> Self {
-        Self(Semaphore::new(BUDGET_KIB))
+        Self(Semaphore::new(BODY_ROOM_KIB))
     }
 }
 
-impl Budget {
+impl BodyRoom {
     /// Takes the bytes that a request announces, or may have where it announces none.
     fn take(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
         let kib = (bytes >> 10) + 1;
-        self.0.try_acquire_many(u32::try_from(kib.min(BUDGET_KIB)).ok()?).ok()
+        self.0.try_acquire_many(u32::try_from(kib.min(BODY_ROOM_KIB)).ok()?).ok()
     }
 }
 
@@ -99,12 +105,10 @@ impl Rejection {
             Self::Refused(_) => StatusCode::UNAUTHORIZED,
         }
     }
-}
 
-impl IntoResponse for Rejection {
-    fn into_response(self) -> Response {
+    /// The sender learns the class of the failure only; the operator's log has the reason.
+    fn answer(&self) -> Response {
         let status = self.status();
-        // The sender learns the class of the failure only; the operator's log has the reason.
         let mut response = (status, status.canonical_reason().unwrap_or_default()).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
@@ -113,39 +117,39 @@ impl IntoResponse for Rejection {
     }
 }
 
-async fn receive(
-    State(doors): State<Arc<Doors>>,
-    Path(source): Path<String>,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let known = doors.by_source.get_key_value(&source);
-    let outcome = match known {
-        Some((_, door)) => accept(&doors, door, &uri, &headers, body).await,
-        None => Err(Rejection::UnknownSource),
+async fn receive(State(doors): State<Arc<Doors>>, Path(source): Path<String>, request: Request) -> Response {
+    // In parts, and not through extractors: those copy.
+    let (parts, body) = request.into_parts();
+    let Some((name, door)) = doors.by_source.get_key_value(&source) else {
+        return refuse("unknown", &Rejection::UnknownSource);
     };
-    let response = match outcome {
-        Ok(()) => StatusCode::OK.into_response(),
-        Err(rejection) => {
-            let name = known.map_or("unknown", |(name, _)| name.as_str());
-            tracing::warn!(source = name, status = rejection.status().as_u16(), reason = %rejection, "refuse a webhook");
-            rejection.into_response()
+    match accept(&doors, door, &parts.uri, &parts.headers, body).await {
+        Ok(()) => {
+            door.accepted.get_or_init(|| answered(name, StatusCode::OK)).increment(1);
+            StatusCode::OK.into_response()
         }
-    };
-    let name = known.map_or("unknown", |(name, _)| name.as_str()).to_owned();
-    let code = response.status().as_str().to_owned();
-    metrics::counter!("profile_mirror_webhook_requests_total", "source" => name, "code" => code).increment(1);
+        Err(rejection) => {
+            if rejection.status().is_client_error() {
+                doors.refusals.note(door.source_id, &rejection.to_string());
+            }
+            refuse(name, &rejection)
+        }
+    }
+}
+
+fn refuse(source: &str, rejection: &Rejection) -> Response {
+    let response = rejection.answer();
+    tracing::warn!(source, status = response.status().as_u16(), reason = %rejection, "refuse a webhook");
+    answered(source, response.status()).increment(1);
     response
 }
 
-async fn accept(
-    doors: &Doors,
-    door: &Door,
-    uri: &axum::http::Uri,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<(), Rejection> {
+fn answered(source: &str, status: StatusCode) -> Counter {
+    let (source, code) = (source.to_owned(), status.as_str().to_owned());
+    metrics::counter!("profile_mirror_webhook_requests_total", "source" => source, "code" => code)
+}
+
+async fn accept(doors: &Doors, door: &Door, uri: &Uri, headers: &HeaderMap, body: Body) -> Result<(), Rejection> {
     let media_type = media_type(headers);
     let expected = door.provider.media_types();
     if !media_type.is_empty() && !expected.contains(&media_type.as_str()) {
@@ -156,7 +160,7 @@ async fn accept(
     if announced.is_some_and(|announced| announced > limit) {
         return Err(Rejection::TooLarge { limit });
     }
-    let taken = doors.budget.take(announced.unwrap_or(limit)).ok_or(AppendError::Busy)?;
+    let taken = doors.body_room.take(announced.unwrap_or(limit)).ok_or(AppendError::Busy)?;
     let body = match tokio::time::timeout(BODY_DEADLINE, axum::body::to_bytes(body, limit)).await {
         Ok(Ok(body)) => body,
         Ok(Err(error)) if is_over_limit(&error) => return Err(Rejection::TooLarge { limit }),
@@ -207,30 +211,32 @@ fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// Headers worth keeping, as a map; a repeated one is joined with a comma.
-fn kept_headers(headers: &HeaderMap) -> Value {
-    let mut kept: Map<String, Value> = Map::new();
+/// Headers worth keeping, as the text of a JSON object; a repeated one is joined with a comma.
+fn kept_headers(headers: &HeaderMap) -> String {
+    let mut kept: BTreeMap<&str, Cow<'_, str>> = BTreeMap::new();
     let mut bytes = 0;
     for (name, value) in headers {
         if CREDENTIALS.contains(&name.as_str()) {
             continue;
         }
-        let value = String::from_utf8_lossy(value.as_bytes()).replace('\0', "");
+        let value = String::from_utf8_lossy(value.as_bytes());
         bytes += name.as_str().len() + value.len();
         if bytes > KEPT_HEADER_BYTES {
             break;
         }
         match kept.get_mut(name.as_str()) {
-            Some(Value::String(known)) => {
+            Some(known) => {
+                let known = known.to_mut();
                 known.push_str(", ");
                 known.push_str(&value);
             }
-            _ => {
-                kept.insert(name.as_str().to_owned(), Value::String(value));
+            None => {
+                kept.insert(name.as_str(), value);
             }
         }
     }
-    Value::Object(kept)
+    // Text as key and value: that cannot fail.
+    serde_json::to_string(&kept).unwrap_or_else(|_| "{}".to_owned())
 }
 
 #[cfg(test)]
@@ -243,7 +249,7 @@ mod tests {
         headers.insert("authorization", HeaderValue::from_static("Bearer canary"));
         headers.insert("cookie", HeaderValue::from_static("canary"));
         headers.insert("x-nonce", HeaderValue::from_static("7"));
-        let kept = kept_headers(&headers).to_string();
+        let kept = kept_headers(&headers);
         assert!(!kept.contains("canary"), "{kept}");
         assert!(kept.contains("x-nonce"), "{kept}");
     }

@@ -1,6 +1,7 @@
 //! Answers clients: GraphQL over HTTP and WebSocket, the GraphiQL page, and the three health paths.
 //!
-//! In: requests with an access key, statements of `mirror::read`, feeds of `publish`. Out: one [`router()`].
+//! In: requests with an access key, statements of `mirror::read`, feeds of `publish`, and the handle [`Operations`]
+//! behind which the other stages stand. Out: one [`router()`].
 //! Guaranteed: nothing but the health paths and GraphiQL's page answers without a key; a document is measured
 //! before the parser and again before the validator see it, so that no document costs more than its length allows;
 //! every list is a page with a hard maximum; faults of the service leave as a number that the log has, never as
@@ -9,10 +10,17 @@
 
 pub mod auth;
 mod edge;
+mod estimate;
 mod graphiql;
 pub mod graphql;
+mod health;
+mod operations;
 pub mod ops;
 mod router;
+mod run_watch;
 
 pub use auth::{Access, Viewer};
+pub use operations::{
+    Budget, DeliveryOperation, Operations, Outcome, Refused, RunDecision, RunWish, TouchReach, Touched,
+};
 pub use router::{ServeState, router};

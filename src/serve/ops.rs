@@ -1,15 +1,17 @@
 //! Health, readiness and metrics. Open to anybody who reaches the port: no names but those of sources, no values.
 
+use super::estimate::Known;
+use super::health::{self, Signs};
 use super::router::Shared;
-use crate::mirror::read::{ReadError, Waiting};
-use ::entity::{Moment, source_state};
+use crate::mirror::read::{ReadError, SourceCount, Waiting};
+use ::entity::{Moment, source_state, sync_run};
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
@@ -59,29 +61,49 @@ struct Readiness {
 struct SourceReadiness {
     state: &'static str,
     reason: Option<String>,
-    pending: i64,
-    oldest_pending_seconds: Option<f64>,
-    parked: i64,
-    last_webhook_at: Option<String>,
+    overdue_deletions: i64,
+    pending_erasures: i64,
+    lag_seconds: f64,
     silence_seconds: Option<f64>,
+    oldest_pending_seconds: Option<f64>,
+    pending: i64,
+    parked: i64,
+    deletions_waiting: i64,
+    last_webhook_at: Option<String>,
     last_applied_at: Option<String>,
-    last_complete_sync_at: Option<String>,
+    last_complete_sync: Option<String>,
+}
+
+/// What `/readyz` is asked.
+#[derive(Deserialize)]
+pub(super) struct ReadinessQuery {
+    /// Only this source.
+    source: Option<String>,
+    /// `1` or `true`: a source that is not well makes the answer 503. Otherwise it does not, since reads are served.
+    strict: Option<String>,
 }
 
 /// Whether queries can be answered, and how each source stands.
-pub(super) async fn readyz(State(shared): State<Shared>) -> Response {
-    match read_sources(&shared).await {
-        Ok(sources) => {
-            let is_degraded = sources.values().any(|source| source.state != "running" || source.parked > 0);
-            let status = if is_degraded { "degraded" } else { "ok" };
-            Json(Readiness { status, database: "ok", sources }).into_response()
-        }
+pub(super) async fn readyz(State(shared): State<Shared>, Query(query): Query<ReadinessQuery>) -> Response {
+    let sources = match read_sources(&shared).await {
+        Ok(sources) => sources,
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "not ready");
             let readiness = Readiness { status: "unavailable", database: "does not answer", sources: BTreeMap::new() };
-            (StatusCode::SERVICE_UNAVAILABLE, Json(readiness)).into_response()
+            return (StatusCode::SERVICE_UNAVAILABLE, Json(readiness)).into_response();
         }
+    };
+    let is_asked_for = |name: &String| query.source.as_ref().is_none_or(|asked| asked == name);
+    let sources: BTreeMap<_, _> = sources.into_iter().filter(|(name, _)| is_asked_for(name)).collect();
+    if sources.is_empty() && query.source.is_some() {
+        return (StatusCode::NOT_FOUND, "no such source\n").into_response();
     }
+    let is_unwell = sources.values().any(|source| source.state != health::State::Running.as_str());
+    let is_degraded = is_unwell || sources.values().any(|source| source.parked > 0);
+    let is_strict = query.strict.as_deref().is_some_and(|strict| matches!(strict, "1" | "true"));
+    let code = if is_strict && is_unwell { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let status = if is_degraded { "degraded" } else { "ok" };
+    (code, Json(Readiness { status, database: "ok", sources })).into_response()
 }
 
 struct SourceRow {
@@ -90,6 +112,18 @@ struct SourceRow {
     state: Option<source_state::Model>,
     pending: Option<Waiting>,
     parked: Option<Waiting>,
+    deletions: Option<sync_run::Model>,
+    overdue: i64,
+    erasures: i64,
+    is_configured: bool,
+}
+
+impl SourceRow {
+    fn signs(&self, now: Moment) -> Signs<'_> {
+        let (state, pending) = (self.state.as_ref(), self.pending.as_ref());
+        let deletions = self.deletions.as_ref();
+        Signs { name: &self.name, state, pending, deletions, is_configured: self.is_configured, now }
+    }
 }
 
 async fn read_rows(shared: &Shared) -> Result<Vec<SourceRow>, ReadError> {
@@ -97,13 +131,21 @@ async fn read_rows(shared: &Shared) -> Result<Vec<SourceRow>, ReadError> {
     let states = shared.reader.source_states().await?;
     let pending = shared.reader.pending().await?;
     let parked = shared.reader.parked().await?;
+    let deletions = shared.reader.deletions_waiting().await?;
+    let overdue = shared.reader.overdue(shared.clock.now()).await?;
+    let erasures = shared.reader.pending_erasures().await?;
     let of = |list: &[Waiting], id: i32| list.iter().find(|row| row.source_id == id).cloned();
+    let count = |list: &[SourceCount], id: i32| list.iter().find(|row| row.source_id == id).map_or(0, |row| row.count);
     let row = |source: &std::sync::Arc<::entity::source::Model>| SourceRow {
         name: source.name.clone(),
         provider: source.provider.clone(),
         state: states.iter().find(|state| state.source_id == source.id).cloned(),
         pending: of(&pending, source.id),
         parked: of(&parked, source.id),
+        deletions: deletions.iter().find(|run| run.source_id == source.id).cloned(),
+        overdue: count(&overdue, source.id),
+        erasures: count(&erasures, source.id),
+        is_configured: shared.operations.is_configured(&source.name),
     };
     Ok(sources.all().iter().map(row).collect())
 }
@@ -111,18 +153,22 @@ async fn read_rows(shared: &Shared) -> Result<Vec<SourceRow>, ReadError> {
 async fn read_sources(shared: &Shared) -> Result<BTreeMap<String, SourceReadiness>, ReadError> {
     let now = shared.clock.now();
     let readiness = |row: SourceRow| {
-        let state = row.state.as_ref();
-        let is_paused = state.is_some_and(|state| state.paused_at.is_some());
+        let signs = row.signs(now);
+        let (state, health) = (row.state.as_ref(), signs.judge());
         let source = SourceReadiness {
-            state: if is_paused { "paused" } else { "running" },
-            reason: state.filter(|_| is_paused).and_then(|state| state.pause_reason.clone()),
+            state: health.state.as_str(),
+            reason: health.reason,
+            lag_seconds: seconds(signs.lag_ms()),
+            silence_seconds: signs.silence_ms().map(seconds),
+            oldest_pending_seconds: signs.oldest_pending_ms().map(seconds),
             pending: row.pending.as_ref().map_or(0, |waiting| waiting.count),
-            oldest_pending_seconds: row.pending.map(|waiting| seconds_since(waiting.oldest_at, now)),
-            parked: row.parked.map_or(0, |waiting| waiting.count),
-            last_webhook_at: text(state.and_then(|state| state.last_webhook_at)),
-            silence_seconds: state.and_then(|state| state.last_webhook_at).map(|at| seconds_since(at, now)),
+            parked: row.parked.as_ref().map_or(0, |waiting| waiting.count),
+            deletions_waiting: row.deletions.as_ref().map_or(0, |run| run.absent),
+            overdue_deletions: row.overdue,
+            pending_erasures: row.erasures,
+            last_webhook_at: text(signs.last_webhook_at()),
             last_applied_at: text(state.and_then(|state| state.last_applied_at)),
-            last_complete_sync_at: text(state.and_then(|state| state.last_complete_sync_at)),
+            last_complete_sync: text(state.and_then(|state| state.last_complete_sync_at)),
         };
         (row.name, source)
     };
@@ -133,9 +179,9 @@ fn text(at: Option<Moment>) -> Option<String> {
     at.map(|at| at.to_datetime().to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
 }
 
-fn seconds_since(at: Moment, now: Moment) -> f64 {
+fn seconds(ms: i64) -> f64 {
     // Milliseconds since 1970 fit a double exactly.
-    (now.0.saturating_sub(at.0).max(0)) as f64 / 1000.0
+    ms as f64 / 1000.0
 }
 
 /// Everything measured, as Prometheus reads it.
@@ -143,29 +189,62 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
     metrics::gauge!("profile_mirror_websocket_connections").set(shared.sockets_open.load(Ordering::SeqCst) as f64);
     metrics::gauge!("profile_mirror_feeds").set(shared.publisher.subscribers() as f64);
     match read_rows(&shared).await {
-        Ok(rows) => set_gauges(rows, shared.clock.now()),
+        Ok(rows) => {
+            set_drift(&shared, &rows).await;
+            set_gauges(&shared, rows);
+        }
         Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "measure the sources"),
     }
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], shared.metrics.handle.render()).into_response()
 }
 
-fn set_gauges(rows: Vec<SourceRow>, now: Moment) {
+/// The share of records that differed when last looked at. Absent before that.
+async fn set_drift(shared: &Shared, rows: &[SourceRow]) {
+    for row in rows {
+        let Some(state) = &row.state else { continue };
+        let now = shared.clock.now();
+        match Known::read(&shared.reader, state.source_id, state.last_complete_sync_at, now).await {
+            Ok(known) => {
+                let (source, provider) = (row.name.clone(), row.provider.clone());
+                if let Some(ratio) = known.ratio() {
+                    metrics::gauge!("profile_mirror_drift_ratio", "source" => source, "provider" => provider)
+                        .set(ratio);
+                }
+            }
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "measure the drift"),
+        }
+    }
+}
+
+fn set_gauges(shared: &Shared, rows: Vec<SourceRow>) {
+    let now = shared.clock.now();
     for row in rows {
         let gauge = |name: &'static str, value: f64| {
             metrics::gauge!(name, "source" => row.name.clone(), "provider" => row.provider.clone()).set(value);
         };
+        let signs = row.signs(now);
         gauge("profile_mirror_inbox_pending", row.pending.as_ref().map_or(0.0, |waiting| waiting.count as f64));
-        let oldest = row.pending.as_ref().map_or(0.0, |waiting| seconds_since(waiting.oldest_at, now));
-        gauge("profile_mirror_inbox_oldest_pending_seconds", oldest);
+        gauge("profile_mirror_inbox_oldest_pending_seconds", seconds(signs.lag_ms()));
         gauge("profile_mirror_inbox_parked", row.parked.as_ref().map_or(0.0, |waiting| waiting.count as f64));
+        gauge("profile_mirror_deletions_waiting", row.deletions.as_ref().map_or(0.0, |run| run.absent as f64));
+        let is = |state: health::State| f64::from(u8::from(signs.judge().state == state));
+        gauge("profile_mirror_source_paused", is(health::State::Paused));
+        gauge("profile_mirror_source_degraded", is(health::State::Degraded));
+        if let Some(ratio) = shared.operations.budget(&row.name).and_then(|budget| budget.remaining_ratio) {
+            gauge("profile_mirror_upstream_budget_remaining_ratio", ratio);
+        }
+        gauge("profile_mirror_lifecycle_overdue", row.overdue as f64);
+        gauge("profile_mirror_erasure_pending", row.erasures as f64);
         let Some(state) = &row.state else { continue };
-        gauge("profile_mirror_source_paused", f64::from(u8::from(state.paused_at.is_some())));
         gauge("profile_mirror_source_revision", state.revision as f64);
-        if let Some(at) = state.last_webhook_at {
-            gauge("profile_mirror_source_silence_seconds", seconds_since(at, now));
+        if let Some(silence_ms) = signs.silence_ms() {
+            gauge("profile_mirror_source_silence_seconds", seconds(silence_ms));
+        }
+        if let Some(freshness_ms) = signs.freshness_ms() {
+            gauge("profile_mirror_source_freshness_seconds", seconds(freshness_ms));
         }
         if let Some(at) = state.last_complete_sync_at {
-            gauge("profile_mirror_source_last_complete_sync_timestamp_seconds", at.0 as f64 / 1000.0);
+            gauge("profile_mirror_source_last_complete_sync_timestamp_seconds", seconds(at.0));
         }
     }
 }

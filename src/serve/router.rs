@@ -2,7 +2,8 @@
 
 use super::edge::{self, Engine};
 use super::ops::{self, Metrics};
-use super::{Access, graphiql, graphql};
+use super::run_watch::RunWatch;
+use super::{Access, Operations, graphiql, graphql};
 use crate::clock::SharedClock;
 use crate::config;
 use crate::db::Database;
@@ -25,6 +26,8 @@ pub struct ServeState {
     pub access: Access,
     /// The time.
     pub clock: SharedClock,
+    /// The named operations of the other stages.
+    pub operations: Arc<dyn Operations>,
     /// Settings of the server.
     pub server: config::Server,
     /// Ends every stream.
@@ -42,6 +45,7 @@ pub(super) struct Inner {
     pub publisher: Arc<Publisher>,
     pub access: Access,
     pub clock: SharedClock,
+    pub operations: Arc<dyn Operations>,
     pub shutdown: CancellationToken,
     pub server: config::Server,
     pub metrics: Metrics,
@@ -52,7 +56,13 @@ pub(super) struct Inner {
 /// The paths for clients, for health checks, and GraphiQL.
 pub fn router(state: ServeState) -> Router {
     let reader = Reader::new(state.db);
-    let api = graphql::Api::new(reader.clone(), Arc::clone(&state.publisher), Arc::clone(&state.clock));
+    let api = graphql::Api::new(
+        reader.clone(),
+        Arc::clone(&state.publisher),
+        Arc::clone(&state.clock),
+        Arc::clone(&state.operations),
+        RunWatch::new(reader.clone(), state.stop.clone(), state.sockets.clone()),
+    );
     let has_graphiql = state.server.graphiql;
     let shared = Arc::new(Inner {
         engine: Engine::new(api),
@@ -60,6 +70,7 @@ pub fn router(state: ServeState) -> Router {
         publisher: state.publisher,
         access: state.access,
         clock: state.clock,
+        operations: state.operations,
         shutdown: state.stop,
         server: state.server,
         metrics: Metrics::install(),

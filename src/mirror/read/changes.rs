@@ -3,10 +3,10 @@
 //! Revisions are dense and in commit order within a source, so that a reader can tell a gap from an end.
 
 use super::keyset::Limit;
-use super::reader::Reading;
+use super::reader::{Reading, padded};
 use super::{ReadError, Reader};
 use ::entity::{ChangeKind, change, profile, source_state};
-use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 
 /// Which part of one source's log.
@@ -94,18 +94,10 @@ impl Reader {
     /// # Errors
     /// [`ReadError`].
     pub async fn changes(&self, slice: &LogSlice, limit: Limit) -> Result<Vec<change::Model>, ReadError> {
-        let placeholders = Query::select()
-            .expr(Expr::val(1))
-            .from(profile::Entity)
-            .and_where(
-                Expr::col((profile::Entity, profile::Column::Id)).equals((change::Entity, change::Column::ProfileId)),
-            )
-            .and_where(profile::Column::IsKnown.eq(false))
-            .take();
         let mut query = change::Entity::find()
             .filter(change::Column::SourceId.eq(slice.source_id))
             .filter(change::Column::Revision.gt(slice.after))
-            .filter(Expr::not_exists(placeholders));
+            .filter(Expr::not_exists(placeholders()));
         if !slice.kinds.is_empty() {
             query = query.filter(change::Column::Kind.is_in(slice.kinds.iter().copied()));
         }
@@ -120,6 +112,28 @@ impl Reader {
             .reading("changes")
     }
 
+    /// The changes with these sources and revisions, where readers may see them.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn changes_by_keys(&self, keys: &[(i32, i64)]) -> Result<Vec<change::Model>, ReadError> {
+        let mut any = Condition::any();
+        for source_id in keys.iter().map(|key| key.0).collect::<std::collections::BTreeSet<_>>() {
+            let revisions: Vec<i64> = keys.iter().filter(|key| key.0 == source_id).map(|key| key.1).collect();
+            any =
+                any.add(change::Column::SourceId.eq(source_id).and(change::Column::Revision.is_in(padded(&revisions))));
+        }
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        change::Entity::find()
+            .filter(any)
+            .filter(Expr::not_exists(placeholders()))
+            .all(self.connection())
+            .await
+            .reading("changes by revision")
+    }
+
     /// The change with this revision.
     ///
     /// # Errors
@@ -129,4 +143,16 @@ impl Reader {
         let found = self.changes(&slice, Limit::First(1)).await?;
         Ok(found.into_iter().next().filter(|change| change.revision == revision))
     }
+}
+
+/// The placeholders among the profiles of changes: readers hear of none.
+fn placeholders() -> SelectStatement {
+    Query::select()
+        .expr(Expr::val(1))
+        .from(profile::Entity)
+        .and_where(
+            Expr::col((profile::Entity, profile::Column::Id)).equals((change::Entity, change::Column::ProfileId)),
+        )
+        .and_where(profile::Column::IsKnown.eq(false))
+        .take()
 }

@@ -69,12 +69,12 @@ pub struct InterestRow {
 }
 
 impl ChildPage {
-    fn window(&self, parent: &str, key: &str) -> SimpleExpr {
+    pub(super) fn window(&self, parent: &str, key: &str) -> SimpleExpr {
         let direction = if self.limit.is_forward() { "ASC" } else { "DESC" };
         Expr::cust(format!("ROW_NUMBER() OVER (PARTITION BY \"{parent}\" ORDER BY \"{key}\" {direction})"))
     }
 
-    fn bounds(&self, key: SimpleExpr) -> Condition {
+    pub(super) fn bounds(&self, key: SimpleExpr) -> Condition {
         let mut bounds = Condition::all();
         if let Some(after) = self.after {
             bounds = bounds.add(key.clone().gt(after));
@@ -86,7 +86,7 @@ impl ChildPage {
     }
 
     /// One more than wanted of each parent, to tell whether there are more.
-    fn numbered(&self) -> SimpleExpr {
+    pub(super) fn numbered(&self) -> SimpleExpr {
         Expr::col("place").lte(self.limit.rows() + 1)
     }
 

@@ -56,10 +56,18 @@ impl Fixture {
             lease_until: NEW_YEAR,
             paused_at: None,
             pause_reason: None,
+            paused_by: None,
+            probe_at: None,
+            probes: 0,
             last_webhook_at: None,
+            usual_gap_ms: None,
+            first_refusal_at: None,
             last_refusal_at: None,
             last_refusal: None,
+            refusals: 0,
             last_applied_at: None,
+            alive_at: None,
+            next_run_at: None,
             last_complete_sync_at: None,
         };
         source_state::Entity::insert(state.into_active_model()).exec(self.db.writer()).await.unwrap();
@@ -230,6 +238,7 @@ impl Fixture {
                 fields: json!([{ "name": "city", "before": null, "after": revision.to_string() }]),
                 delivery_id: 1,
                 cause: "update".to_owned(),
+                is_erased: false,
             }
             .into_active_model()
         };

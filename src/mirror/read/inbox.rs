@@ -1,9 +1,9 @@
-//! What operators see of the inbox, of verdicts and of runs. Bodies never come out here.
+//! What operators see of the inbox and of verdicts. Bodies never come out here.
 
 use super::keyset::{Limit, Slice};
 use super::reader::Reading;
 use super::{ReadError, Reader};
-use ::entity::{DeliveryKind, DeliveryState, Moment, RunState, delivery, sync_run, verdict};
+use ::entity::{DeliveryKind, DeliveryState, Moment, delivery, verdict};
 use sea_orm::entity::prelude::Json;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
@@ -17,15 +17,12 @@ pub struct DeliveryFilter {
     pub states: Vec<DeliveryState>,
     /// Of one of these kinds; empty for all.
     pub kinds: Vec<DeliveryKind>,
-}
-
-/// Which runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RunFilter {
-    /// Of this source.
-    pub source_id: Option<i32>,
-    /// In one of these states; empty for all.
-    pub states: Vec<RunState>,
+    /// At one of these inbox positions; empty for all.
+    pub ids: Vec<i64>,
+    /// Arrived then or later.
+    pub received_from: Option<Moment>,
+    /// Arrived before then.
+    pub received_before: Option<Moment>,
 }
 
 /// A delivery without its body.
@@ -59,6 +56,8 @@ pub struct DeliveryRow {
     pub reason: Option<String>,
     /// When it was settled.
     pub settled_at: Option<Moment>,
+    /// When it was emptied with the profile that it told of.
+    pub erased_at: Option<Moment>,
 }
 
 /// Deliveries of a source that wait, or that need a person.
@@ -70,9 +69,11 @@ pub struct Waiting {
     pub count: i64,
     /// When the oldest arrived.
     pub oldest_at: Moment,
+    /// When the newest webhook among them arrived.
+    pub newest_webhook_at: Option<Moment>,
 }
 
-const WITHOUT_BODY: [delivery::Column; 14] = [
+const WITHOUT_BODY: [delivery::Column; 15] = [
     delivery::Column::Id,
     delivery::Column::SourceId,
     delivery::Column::Kind,
@@ -87,6 +88,7 @@ const WITHOUT_BODY: [delivery::Column; 14] = [
     delivery::Column::Event,
     delivery::Column::Reason,
     delivery::Column::SettledAt,
+    delivery::Column::ErasedAt,
 ];
 
 impl Reader {
@@ -113,6 +115,15 @@ impl Reader {
         };
         if !filter.kinds.is_empty() {
             query = query.filter(delivery::Column::Kind.is_in(filter.kinds.iter().copied()));
+        }
+        if !filter.ids.is_empty() {
+            query = query.filter(delivery::Column::Id.is_in(super::reader::padded(&filter.ids)));
+        }
+        if let Some(from) = filter.received_from {
+            query = query.filter(delivery::Column::ReceivedAt.gte(from));
+        }
+        if let Some(before) = filter.received_before {
+            query = query.filter(delivery::Column::ReceivedAt.lt(before));
         }
         if let Some(after) = after {
             query = query.filter(delivery::Column::Id.lt(after));
@@ -164,6 +175,10 @@ impl Reader {
             .column(delivery::Column::SourceId)
             .expr_as(Expr::col((delivery::Entity, delivery::Column::Id)).count(), "count")
             .expr_as(Expr::col((delivery::Entity, delivery::Column::ReceivedAt)).min(), "oldest_at")
+            .expr_as(
+                Expr::cust("MAX(CASE WHEN \"delivery\".\"kind\" = 'webhook' THEN \"delivery\".\"received_at\" END)"),
+                "newest_webhook_at",
+            )
             .filter(Expr::cust(in_state))
             .group_by(delivery::Column::SourceId)
             .into_model()
@@ -193,42 +208,5 @@ impl Reader {
             .await
             .reading("verdicts")?;
         Ok(Slice::cut(rows, limit, after.is_some(), false))
-    }
-
-    /// A page of runs, newest first.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub async fn sync_runs(
-        &self,
-        filter: &RunFilter,
-        after: Option<i64>,
-        limit: Limit,
-    ) -> Result<Slice<sync_run::Model>, ReadError> {
-        let mut query = sync_run::Entity::find();
-        if let Some(source_id) = filter.source_id {
-            query = query.filter(sync_run::Column::SourceId.eq(source_id));
-        }
-        if !filter.states.is_empty() {
-            query = query.filter(sync_run::Column::State.is_in(filter.states.iter().copied()));
-        }
-        if let Some(after) = after {
-            query = query.filter(sync_run::Column::Id.lt(after));
-        }
-        let rows = query
-            .order_by_desc(sync_run::Column::Id)
-            .limit(limit.rows() + 1)
-            .all(self.connection())
-            .await
-            .reading("a page of runs")?;
-        Ok(Slice::cut(rows, limit, after.is_some(), false))
-    }
-
-    /// The run with this id.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub async fn sync_run(&self, id: i64) -> Result<Option<sync_run::Model>, ReadError> {
-        sync_run::Entity::find_by_id(id).one(self.connection()).await.reading("a run by id")
     }
 }

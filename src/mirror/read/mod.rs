@@ -8,11 +8,14 @@
 mod catalog;
 mod changes;
 mod children;
+mod drift;
+mod erasures;
 mod inbox;
 mod keyset;
 mod predicate;
 mod profiles;
 mod reader;
+mod runs;
 mod sources;
 
 #[cfg(test)]
@@ -22,11 +25,14 @@ mod tests;
 
 pub use changes::LogSlice;
 pub use children::{ChildPage, Direction, InterestRow, RelationshipRow, SubprofileRow};
-pub use inbox::{DeliveryFilter, DeliveryRow, RunFilter, Waiting};
+pub use drift::SampleCounts;
+pub use erasures::{SourceCount, overdue_before};
+pub use inbox::{DeliveryFilter, DeliveryRow, Waiting};
 pub use keyset::{Key, Limit, Order, Page, Place, Slice, SortKey};
 pub use predicate::{Predicate, TextColumn, TextTest, TimeColumn};
 pub use profiles::ProfileKey;
 pub use reader::{ReadError, Reader};
+pub use runs::RunFilter;
 pub use sources::Sources;
 
 /// Rows that one page holds at most.

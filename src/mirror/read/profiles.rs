@@ -5,7 +5,7 @@ use super::reader::{Reading, padded};
 use super::{Predicate, ReadError, Reader};
 use ::entity::{Status, profile};
 use sea_orm::sea_query::{Condition, ExprTrait};
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, Select};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select};
 
 /// A profile by its source and upstream id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +68,22 @@ impl Reader {
             return Ok(Vec::new());
         }
         profile::known().filter(any).all(self.connection()).await.reading("profiles by key")
+    }
+
+    /// Row id of the profile with this key, a placeholder too: verdicts are about those as well.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn profile_row_id(&self, key: &ProfileKey) -> Result<Option<i64>, ReadError> {
+        profile::Entity::find()
+            .filter(profile::Column::SourceId.eq(key.source_id))
+            .filter(profile::Column::ExternalId.eq(key.external_id.clone()))
+            .select_only()
+            .column(profile::Column::Id)
+            .into_tuple()
+            .one(self.connection())
+            .await
+            .reading("the row of a profile")
     }
 
     /// The profiles with these ids, placeholders too: they are what an end of a relationship may be.

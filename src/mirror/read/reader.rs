@@ -2,6 +2,7 @@
 
 use super::Sources;
 use crate::db::{Database, Dialect};
+pub(super) use crate::mirror::padded;
 use sea_orm::{DatabaseConnection, DbErr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -69,15 +70,4 @@ impl Reader {
     pub(super) fn dialect(&self) -> Dialect {
         self.db.dialect()
     }
-}
-
-/// Lists of a few lengths only, so that the database keeps few prepared statements: padded with their own last
-/// value to the next power of two.
-pub(super) fn padded<T: Clone>(values: &[T]) -> Vec<T> {
-    let mut values = values.to_vec();
-    if let Some(last) = values.last().cloned() {
-        let length = values.len().next_power_of_two();
-        values.resize(length, last);
-    }
-    values
 }

@@ -1,26 +1,44 @@
 //! The change log, the verdicts and the lifecycle history.
 
-use super::insert_rows;
-use entity::{change, lifecycle_transition, source_state, verdict};
+use super::CHUNK;
+use super::rows::{self, Known};
+use entity::{Status, change, lifecycle_transition, source_state, verdict};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use std::collections::{BTreeSet, HashSet};
 
 /// Appends changes; their revisions continue the source's.
 pub(crate) async fn write_changes(transaction: &impl ConnectionTrait, rows: Vec<change::Model>) -> Result<(), DbErr> {
-    insert_rows::<change::Entity>(transaction, rows, None, None).await
+    rows::insert::<change::Entity>(transaction, rows, None, Known::Fails).await
 }
 
 /// Appends verdicts.
 pub(crate) async fn write_verdicts(transaction: &impl ConnectionTrait, rows: Vec<verdict::Model>) -> Result<(), DbErr> {
-    insert_rows::<verdict::Entity>(transaction, rows, Some(verdict::Column::Id), None).await
+    rows::insert::<verdict::Entity>(transaction, rows, Some(verdict::Column::Id), Known::Fails).await
 }
 
-/// Appends lifecycle transitions.
+/// Appends lifecycle transitions. One that had no effect is not told twice by the same delivery, which may go through
+/// apply again.
 pub(crate) async fn write_transitions(
     transaction: &impl ConnectionTrait,
-    rows: Vec<lifecycle_transition::Model>,
+    mut transitions: Vec<lifecycle_transition::Model>,
 ) -> Result<(), DbErr> {
-    insert_rows::<lifecycle_transition::Entity>(transaction, rows, Some(lifecycle_transition::Column::Id), None).await
+    use lifecycle_transition::Column;
+    let mut told: HashSet<(i64, i64, Status)> = HashSet::new();
+    let without_effect = transitions.iter().filter(|row| !row.is_effective).map(|row| row.profile_id);
+    let profiles: BTreeSet<i64> = without_effect.collect();
+    for chunk in profiles.into_iter().collect::<Vec<_>>().chunks(CHUNK) {
+        let known: Vec<(i64, i64, Status)> = lifecycle_transition::Entity::find()
+            .select_only()
+            .columns([Column::ProfileId, Column::DeliveryId, Column::ToStatus])
+            .filter(Column::ProfileId.is_in(chunk.iter().copied()))
+            .into_tuple()
+            .all(transaction)
+            .await?;
+        told.extend(known);
+    }
+    transitions.retain(|row| row.is_effective || !told.contains(&(row.profile_id, row.delivery_id, row.to_status)));
+    rows::insert::<lifecycle_transition::Entity>(transaction, transitions, Some(Column::Id), Known::Fails).await
 }
 
 /// Moves the source's revision from one value to another; false where it is not at the first.

@@ -4,74 +4,49 @@
 //! on many rows at once, in chunks below both databases' limits on bound values. Deliberately absent:
 //! any decision, any read that is not needed to write.
 
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, Iterable};
-
 mod catalog;
+mod drift;
+mod erasure;
 mod journal;
 mod profiles;
 mod relationships;
 mod requests;
+mod rows;
+mod runs;
 mod subprofiles;
 
 pub(crate) use catalog::{
     Definitions, KnownType, ensure_collections, ensure_profile_types, ensure_relationship_types, load_catalog,
     replace_fields, replace_interests, write_collection, write_profile_type,
 };
+pub(crate) use drift::{
+    Awaited, Differing, Drawn, PageDrift, Place, Shown, draw_profiles, has_awaited, has_requests, is_measured,
+    load_awaited, load_drift_run, load_due_find, load_last_sample_at, load_quiet_since, load_shown, load_told_about,
+    profiles_of, prune_samples, settle_find, settle_sample, write_comparison, write_find, write_remaining,
+    write_repair, write_samples,
+};
+pub(crate) use erasure::{
+    count_late, deliveries_of, drop_requests, empty_changes, empty_verdicts, ensure_suppression_key, note_cleaned,
+    pending_erasures, profile_rows, subprofile_ids, suppress, suppressed, suppression_key, write_erasure,
+};
 pub(crate) use journal::{advance_revision, write_changes, write_transitions, write_verdicts};
 pub(crate) use profiles::{
-    load_interests, load_profiles, load_profiles_by_id, load_profiles_of_type, write_interests, write_placeholders,
-    write_profiles,
+    load_due, load_interests, load_profiles, load_profiles_by_id, load_profiles_of_type, write_interests,
+    write_placeholders, write_profiles,
 };
 pub(crate) use relationships::{RelationshipsOf, load_relationships, write_relationships};
-pub(crate) use requests::{Again, Wish, cancel_requests, load_requests, settle_requests, target_key, write_wishes};
+pub(crate) use requests::{
+    Again, Wish, cancel_requests, load_request_states, load_requests, settle_requests, target_key, write_wishes,
+};
+pub(crate) use runs::{
+    Listed, Missable, NamedRows, PageTally, advance_sweep, count_absent, count_candidates, count_live_profiles,
+    count_live_subprofiles, digest_of_profile, digest_of_subprofile, dismiss_candidates, end_sweep, has_candidates,
+    load_candidate_sample, load_candidates, load_candidates_of, load_listed_profiles, load_listed_subprofiles,
+    load_named, load_run_for_apply, note_candidates, set_run_count, settle_candidates, supersede_waiting,
+    write_candidates, write_plan, write_tallies,
+};
 pub(crate) use subprofiles::{load_subprofiles, write_subprofiles};
 
-/// Rows in one statement: below the databases' limits on bound values for every table here, and in
-/// the range where both are fastest.
-const CHUNK: usize = 400;
-
-/// Inserts rows in chunks. `key` is left to the database where the table makes its own.
-async fn insert_rows<E>(
-    transaction: &impl ConnectionTrait,
-    rows: Vec<E::Model>,
-    key: Option<E::Column>,
-    conflict: Option<OnConflict>,
-) -> Result<(), DbErr>
-where
-    E: EntityTrait,
-    E::Model: IntoActiveModel<E::ActiveModel>,
-    E::ActiveModel: ActiveModelTrait<Entity = E>,
-{
-    let mut rows = rows.into_iter().peekable();
-    while rows.peek().is_some() {
-        let chunk = rows.by_ref().take(CHUNK).map(|row| fresh::<E>(row, key));
-        let mut insert = E::insert_many(chunk);
-        if let Some(conflict) = &conflict {
-            insert = insert.on_conflict(conflict.clone());
-        }
-        insert.exec_without_returning(transaction).await?;
-    }
-    Ok(())
-}
-
-/// A row with every column set but its key.
-fn fresh<E>(row: E::Model, key: Option<E::Column>) -> E::ActiveModel
-where
-    E: EntityTrait,
-    E::Model: IntoActiveModel<E::ActiveModel>,
-    E::ActiveModel: ActiveModelTrait<Entity = E>,
-{
-    let mut row = row.into_active_model().reset_all();
-    if let Some(key) = key {
-        row.not_set(key);
-    }
-    row
-}
-
-/// On a known pair of source and external id, everything else is taken from the new row.
-fn replace_by_external_id<C: ColumnTrait + Iterable>(id: C, source_id: C, external_id: C) -> OnConflict {
-    let kept = [id, source_id, external_id].map(|column| column.as_str().to_owned());
-    let updated = C::iter().filter(|column| !kept.iter().any(|kept| kept == column.as_str()));
-    OnConflict::columns([source_id, external_id]).update_columns(updated).to_owned()
-}
+/// Names in one list of a statement: below the databases' limits on bound values, and each list is as long as the next
+/// power of two, so that the database keeps few prepared statements.
+const CHUNK: usize = 256;

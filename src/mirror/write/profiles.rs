@@ -1,13 +1,12 @@
 //! Profiles and their interests.
 
-use super::{CHUNK, fresh, replace_by_external_id};
-use entity::{profile, profile_interest};
+use super::CHUNK;
+use super::rows::{self, Known};
+use crate::mirror::padded;
+use entity::{Moment, Status, profile, profile_interest};
 use provider::InterestSeen;
-use sea_orm::sea_query::{OnConflict, Query};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait,
-};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
 use std::collections::HashMap;
 
 /// The profiles of a source with these external ids, placeholders and tombstones too.
@@ -18,7 +17,7 @@ pub(crate) async fn load_profiles(
 ) -> Result<Vec<profile::Model>, DbErr> {
     let mut rows = Vec::with_capacity(external_ids.len());
     for chunk in external_ids.chunks(CHUNK) {
-        rows.extend(profile::by_external_ids(source_id, chunk).all(transaction).await?);
+        rows.extend(profile::by_external_ids(source_id, &padded(chunk)).all(transaction).await?);
     }
     Ok(rows)
 }
@@ -30,10 +29,38 @@ pub(crate) async fn load_profiles_by_id(
 ) -> Result<Vec<profile::Model>, DbErr> {
     let mut rows = Vec::with_capacity(ids.len());
     for chunk in ids.chunks(CHUNK) {
-        let named = profile::Entity::find().filter(profile::Column::Id.is_in(chunk.iter().copied()));
+        let named = profile::Entity::find().filter(profile::Column::Id.is_in(padded(chunk)));
         rows.extend(named.all(transaction).await?);
     }
     Ok(rows)
+}
+
+/// Profiles scheduled for deletion whose date passed between two moments, or a number of whole `every_ms` before
+/// one; in key order after `after`, at most `limit`.
+pub(crate) async fn load_due(
+    connection: &impl ConnectionTrait,
+    source_id: i32,
+    (since, until): (Moment, Moment),
+    every_ms: i64,
+    after: i64,
+    limit: u64,
+) -> Result<Vec<profile::Model>, DbErr> {
+    use profile::Column;
+    // How many times it was due by a moment. Division cuts towards zero, hence one more on either side.
+    let times =
+        |by: Moment| Expr::value(by.0 + every_ms).sub(Expr::col((profile::Entity, Column::ScheduledFor))).div(every_ms);
+    profile::Entity::find()
+        // Written out so that the partial index serves.
+        .filter(Expr::cust("\"profile\".\"status\" <> 'open'"))
+        .filter(Column::Status.eq(Status::ScheduledForDeletion))
+        .filter(Column::SourceId.eq(source_id))
+        .filter(Column::ScheduledFor.lte(until))
+        .filter(times(until).gt(times(since)))
+        .filter(Column::Id.gt(after))
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(connection)
+        .await
 }
 
 /// External ids of the known profiles of a type, in key order after `after`, at most `limit`.
@@ -64,7 +91,7 @@ pub(crate) async fn load_interests(
     let mut interests: HashMap<i64, Vec<InterestSeen>> = HashMap::new();
     for chunk in profile_ids.chunks(CHUNK) {
         let rows = profile_interest::Entity::find()
-            .filter(profile_interest::Column::ProfileId.is_in(chunk.iter().copied()))
+            .filter(profile_interest::Column::ProfileId.is_in(padded(chunk)))
             .all(transaction)
             .await?;
         for row in rows {
@@ -81,7 +108,14 @@ pub(crate) async fn write_profiles(
     rows: Vec<profile::Model>,
 ) -> Result<HashMap<String, i64>, DbErr> {
     use profile::Column;
-    insert(transaction, rows, replace_by_external_id(Column::Id, Column::SourceId, Column::ExternalId)).await
+    rows::insert_returning_ids::<profile::Entity>(
+        transaction,
+        rows,
+        Column::Id,
+        Column::ExternalId,
+        Known::IsReplaced(&[Column::SourceId, Column::ExternalId]),
+    )
+    .await
 }
 
 /// Makes sure that placeholders exist and returns the id of each. A row that is there already stays as it is.
@@ -90,27 +124,14 @@ pub(crate) async fn write_placeholders(
     rows: Vec<profile::Model>,
 ) -> Result<HashMap<String, i64>, DbErr> {
     use profile::Column;
-    let keep = OnConflict::columns([Column::SourceId, Column::ExternalId]).update_column(Column::ExternalId).to_owned();
-    insert(transaction, rows, keep).await
-}
-
-async fn insert(
-    transaction: &impl ConnectionTrait,
-    rows: Vec<profile::Model>,
-    conflict: OnConflict,
-) -> Result<HashMap<String, i64>, DbErr> {
-    use profile::Column;
-    let mut ids = HashMap::with_capacity(rows.len());
-    let mut rows = rows.into_iter().peekable();
-    while rows.peek().is_some() {
-        let chunk = rows.by_ref().take(CHUNK).map(|row| fresh::<profile::Entity>(row, Some(Column::Id)));
-        let mut statement = profile::Entity::insert_many(chunk).on_conflict(conflict.clone()).into_query();
-        statement.returning(Query::returning().columns([Column::Id, Column::ExternalId]));
-        for row in transaction.query_all(&statement).await? {
-            ids.insert(row.try_get("", "external_id")?, row.try_get("", "id")?);
-        }
-    }
-    Ok(ids)
+    rows::insert_returning_ids::<profile::Entity>(
+        transaction,
+        rows,
+        Column::Id,
+        Column::ExternalId,
+        Known::StaysAndReturns(&[Column::SourceId, Column::ExternalId]),
+    )
+    .await
 }
 
 /// Replaces the interests of these profiles.
@@ -121,25 +142,16 @@ pub(crate) async fn write_interests(
     let ids: Vec<i64> = interests.iter().map(|(id, _)| *id).collect();
     for chunk in ids.chunks(CHUNK) {
         profile_interest::Entity::delete_many()
-            .filter(profile_interest::Column::ProfileId.is_in(chunk.iter().copied()))
+            .filter(profile_interest::Column::ProfileId.is_in(padded(chunk)))
             .exec(transaction)
             .await?;
     }
-    let rows: Vec<_> = interests
-        .into_iter()
-        .flat_map(|(profile_id, interests)| {
-            interests.into_iter().map(move |interest| profile_interest::ActiveModel {
-                profile_id: Set(profile_id),
-                group_name: Set(interest.group.unwrap_or_default()),
-                name: Set(interest.name),
-            })
+    let rows = interests.into_iter().flat_map(|(profile_id, interests)| {
+        interests.into_iter().map(move |interest| profile_interest::Model {
+            profile_id,
+            group_name: interest.group.unwrap_or_default(),
+            name: interest.name,
         })
-        .collect();
-    for chunk in rows.chunks(CHUNK) {
-        profile_interest::Entity::insert_many(chunk.iter().cloned())
-            .on_conflict_do_nothing()
-            .exec_without_returning(transaction)
-            .await?;
-    }
-    Ok(())
+    });
+    rows::insert::<profile_interest::Entity>(transaction, rows.collect(), None, Known::Stays).await
 }

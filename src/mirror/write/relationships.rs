@@ -1,6 +1,8 @@
 //! Relationships.
 
-use super::{CHUNK, insert_rows, replace_by_external_id};
+use super::CHUNK;
+use super::rows::{self, Known};
+use crate::mirror::padded;
 use entity::relationship;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
@@ -26,17 +28,16 @@ pub(crate) async fn load_relationships(
     for chunk in wanted.external_ids.chunks(CHUNK) {
         let named = relationship::Entity::find()
             .filter(Column::SourceId.eq(source_id))
-            .filter(Column::ExternalId.is_in(chunk.iter().cloned()));
+            .filter(Column::ExternalId.is_in(padded(chunk)));
         rows.extend(named.all(transaction).await?);
     }
     for chunk in wanted.from_profiles.chunks(CHUNK) {
-        let leaving = relationship::alive().filter(Column::FromProfileId.is_in(chunk.iter().copied()));
+        let leaving = relationship::alive().filter(Column::FromProfileId.is_in(padded(chunk)));
         rows.extend(leaving.all(transaction).await?);
     }
     for chunk in wanted.to_profiles.chunks(CHUNK) {
-        let arriving = relationship::alive()
-            .filter(Column::IsDerived.eq(false))
-            .filter(Column::ToProfileId.is_in(chunk.iter().copied()));
+        let arriving =
+            relationship::alive().filter(Column::IsDerived.eq(false)).filter(Column::ToProfileId.is_in(padded(chunk)));
         rows.extend(arriving.all(transaction).await?);
     }
     Ok(rows)
@@ -48,6 +49,6 @@ pub(crate) async fn write_relationships(
     rows: Vec<relationship::Model>,
 ) -> Result<(), DbErr> {
     use relationship::Column;
-    let conflict = replace_by_external_id(Column::Id, Column::SourceId, Column::ExternalId);
-    insert_rows::<relationship::Entity>(transaction, rows, Some(Column::Id), Some(conflict)).await
+    let known = Known::IsReplaced(&[Column::SourceId, Column::ExternalId]);
+    rows::insert::<relationship::Entity>(transaction, rows, Some(Column::Id), known).await
 }

@@ -1,13 +1,14 @@
 //! Fetch requests: what apply wishes to look up upstream.
 
 use super::CHUNK;
-use entity::{FetchState, Moment, fetch_request};
+use entity::{FetchState, Moment, Purpose, fetch_request};
 use provider::Target;
 use sea_orm::sea_query::{Condition, Expr, OnConflict};
 use sea_orm::{
     ActiveEnum, ActiveValue::NotSet, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait,
-    QueryFilter,
+    QueryFilter, QuerySelect,
 };
+use std::collections::HashMap;
 
 /// A wish to fetch a record.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Wish {
     pub not_before: Moment,
     /// Asked for by a creation.
     pub is_creation: bool,
+    /// Its right to a call.
+    pub purpose: Purpose,
 }
 
 /// An answered request that must be asked again.
@@ -57,6 +60,28 @@ pub(crate) async fn load_requests(
         rows.extend(named.all(transaction).await?);
     }
     Ok(rows)
+}
+
+/// Where the requests with these keys stand.
+pub(crate) async fn load_request_states(
+    connection: &impl ConnectionTrait,
+    source_id: i32,
+    keys: &[String],
+) -> Result<HashMap<String, FetchState>, DbErr> {
+    use fetch_request::Column;
+    let mut states = HashMap::with_capacity(keys.len());
+    for chunk in keys.chunks(CHUNK) {
+        let rows: Vec<(String, FetchState)> = fetch_request::Entity::find()
+            .select_only()
+            .columns([Column::TargetKey, Column::State])
+            .filter(Column::SourceId.eq(source_id))
+            .filter(Column::TargetKey.is_in(chunk.iter().cloned()))
+            .into_tuple()
+            .all(connection)
+            .await?;
+        states.extend(rows);
+    }
+    Ok(states)
 }
 
 /// Ends answered requests, each given with the inbox position at which its answer was asked for: those that
@@ -143,6 +168,7 @@ pub(crate) async fn write_wishes(
             attempts: Set(0),
             misses: Set(0),
             is_creation: Set(wish.is_creation),
+            purpose: Set(wish.purpose),
             last_error: Set(None),
         });
         let conflict = OnConflict::columns([Column::SourceId, Column::TargetKey])
@@ -151,6 +177,12 @@ pub(crate) async fn write_wishes(
                 Column::NotBefore,
                 Expr::case(stored(Column::NotBefore).gt(excluded("not_before")), excluded("not_before"))
                     .finally(stored(Column::NotBefore)),
+            )
+            .value(
+                Column::Purpose,
+                // The words sort by right.
+                Expr::case(stored(Column::Purpose).gt(excluded("purpose")), excluded("purpose"))
+                    .finally(stored(Column::Purpose)),
             )
             .value(Column::Attempts, Expr::case(is_parked(), Expr::value(0)).finally(stored(Column::Attempts)))
             .value(

@@ -1,8 +1,11 @@
 //! Subprofiles.
 
-use super::{CHUNK, insert_rows, replace_by_external_id};
+use super::CHUNK;
+use super::rows::{self, Known};
+use crate::mirror::padded;
 use entity::subprofile;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter};
+use std::collections::HashMap;
 
 /// The subprofiles with these external ids, tombstones too, and all that are alive of these profiles.
 pub(crate) async fn load_subprofiles(
@@ -13,21 +16,21 @@ pub(crate) async fn load_subprofiles(
 ) -> Result<Vec<subprofile::Model>, DbErr> {
     let mut rows = Vec::new();
     for chunk in external_ids.chunks(CHUNK) {
-        rows.extend(subprofile::by_external_ids(source_id, chunk).all(transaction).await?);
+        rows.extend(subprofile::by_external_ids(source_id, &padded(chunk)).all(transaction).await?);
     }
     for chunk in of_profiles.chunks(CHUNK) {
-        let children = subprofile::alive().filter(subprofile::Column::ProfileId.is_in(chunk.iter().copied()));
+        let children = subprofile::alive().filter(subprofile::Column::ProfileId.is_in(padded(chunk)));
         rows.extend(children.all(transaction).await?);
     }
     Ok(rows)
 }
 
-/// Writes subprofiles by their external ids.
+/// Writes subprofiles by their external ids and returns the id of each.
 pub(crate) async fn write_subprofiles(
     transaction: &impl ConnectionTrait,
     rows: Vec<subprofile::Model>,
-) -> Result<(), DbErr> {
+) -> Result<HashMap<String, i64>, DbErr> {
     use subprofile::Column;
-    let conflict = replace_by_external_id(Column::Id, Column::SourceId, Column::ExternalId);
-    insert_rows::<subprofile::Entity>(transaction, rows, Some(Column::Id), Some(conflict)).await
+    let known = Known::IsReplaced(&[Column::SourceId, Column::ExternalId]);
+    rows::insert_returning_ids::<subprofile::Entity>(transaction, rows, Column::Id, Column::ExternalId, known).await
 }

@@ -3,6 +3,7 @@
 use crate::config::{self, AccessKey, Role, Secret};
 use crate::mirror::read::fixture::Fixture;
 use crate::publish::Publisher;
+use crate::serve::operations::fixture::NoStages;
 use crate::serve::{Access, ServeState, router};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -52,6 +53,7 @@ impl Edge {
             publisher: publisher.clone(),
             access: Access::from_config(&access).unwrap(),
             clock: fixture.clock.clone(),
+            operations: Arc::new(NoStages),
             server: config::Server { allowed_origins: vec!["https://app.example".into()], ..config::Server::default() },
             stop: stop.clone(),
             sockets: sockets.clone(),

@@ -87,7 +87,12 @@ impl Change {
         self.row.upstream_at.map(DateTime)
     }
 
-    /// The values that changed.
+    /// Its values were erased with the profile that it concerns: the change itself stays.
+    async fn is_erased(&self) -> bool {
+        self.row.is_erased
+    }
+
+    /// The values that changed; none where they were erased.
     async fn fields(&self) -> Vec<FieldChange> {
         let rows = self.row.fields.as_array().map(Vec::as_slice).unwrap_or_default();
         rows.iter().filter_map(FieldChange::read).collect()

@@ -1,14 +1,19 @@
 //! Deliveries, for operators. Bodies hold personal data and are not shown.
 
+use super::fault::{Answer, Code, Fault};
 use super::global_id::{self, Kind};
 use super::paging::connection;
+use super::query::source_id;
 use super::scalar::{DateTime, Json};
 use super::source::Source;
 use super::word::{DeliveryKind, DeliveryState};
-use crate::mirror::read::DeliveryRow;
+use crate::mirror::read::{self, DeliveryRow};
 use ::entity::source;
-use async_graphql::{ID, InputObject, Object};
+use async_graphql::{Context, ID, InputObject, Object};
 use std::sync::Arc;
+
+/// Most deliveries that a filter names one by one.
+const MAX_IDS: usize = 100;
 
 /// Bytes from a provider, kept as they came. The body itself is not shown.
 pub struct Delivery {
@@ -88,6 +93,11 @@ impl Delivery {
     async fn settled_at(&self) -> Option<DateTime> {
         self.row.settled_at.map(DateTime)
     }
+
+    /// When its body and headers were emptied, because the profile that it told of was erased.
+    async fn erased_at(&self) -> Option<DateTime> {
+        self.row.erased_at.map(DateTime)
+    }
 }
 
 connection!(
@@ -107,4 +117,38 @@ pub struct DeliveryFilter {
     pub(super) states: Option<Vec<DeliveryState>>,
     /// Only that came in one of these ways.
     pub(super) kinds: Option<Vec<DeliveryKind>>,
+    /// Only these, by their ids; at most 100.
+    pub(super) ids: Option<Vec<ID>>,
+    /// Only that arrived at this moment or later.
+    pub(super) received_from: Option<DateTime>,
+    /// Only that arrived before this moment.
+    pub(super) received_before: Option<DateTime>,
+}
+
+impl DeliveryFilter {
+    /// As the reader takes it; none where it names a source that does not exist.
+    pub(super) async fn read(self, ctx: &Context<'_>) -> Answer<Option<read::DeliveryFilter>> {
+        let mut ids = Vec::new();
+        for id in self.ids.iter().flatten() {
+            let place = global_id::decode(id).filter(|id| id.kind == Kind::Delivery);
+            let place = place.and_then(|id| id.external_id.parse().ok());
+            ids.push(place.ok_or_else(|| Fault::bad_input(format!("filter.ids: {:?} is no id of a delivery", id.0)))?);
+        }
+        if ids.len() > MAX_IDS {
+            let message = format!("filter.ids: {} given, at most {MAX_IDS} are taken at once", ids.len());
+            return Err(Fault::new(Code::PageTooLarge, message));
+        }
+        if self.ids.is_some() && ids.is_empty() {
+            return Ok(None);
+        }
+        let Some(source_id) = source_id(ctx, self.source.as_deref()).await? else { return Ok(None) };
+        Ok(Some(read::DeliveryFilter {
+            source_id: source_id.0,
+            states: self.states.into_iter().flatten().map(Into::into).collect(),
+            kinds: self.kinds.into_iter().flatten().map(Into::into).collect(),
+            ids,
+            received_from: self.received_from.map(|at| at.0),
+            received_before: self.received_before.map(|at| at.0),
+        }))
+    }
 }

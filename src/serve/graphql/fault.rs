@@ -2,6 +2,7 @@
 
 use crate::mirror::read::ReadError;
 use crate::publish::SubscribeError;
+use crate::serve::run_watch::WatchError;
 use async_graphql::{Error, ErrorExtensions};
 
 /// The codes that clients know by name; each is a heading of the runbook.
@@ -121,6 +122,18 @@ impl From<SubscribeError> for Fault {
             SubscribeError::Unreadable(error) => error.into(),
             SubscribeError::Stopping => Self::new(Code::Unavailable, "the service is stopping; subscribe again"),
         }
+    }
+}
+
+impl From<WatchError> for Fault {
+    fn from(error: WatchError) -> Self {
+        let message = match error {
+            WatchError::NoLook => "the runs cannot be read now; subscribe again in a moment".to_owned(),
+            WatchError::Behind(steps) => {
+                format!("this subscriber fell {steps} steps behind: subscribe again, and read what comes at once")
+            }
+        };
+        Self::new(Code::Unavailable, message)
     }
 }
 

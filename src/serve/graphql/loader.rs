@@ -4,10 +4,12 @@
 
 use super::wave::Wave;
 use crate::mirror::read::{
-    ChildPage, DeliveryRow, Direction, InterestRow, ReadError, Reader, RelationshipRow, Slice, SubprofileRow, Waiting,
+    ChildPage, DeliveryRow, Direction, InterestRow, ProfileKey, ReadError, Reader, RelationshipRow, Slice,
+    SubprofileRow, Waiting,
 };
 use ::entity::{
-    change, collection, field_definition, interest, lifecycle_transition, profile, profile_type, source_state,
+    CandidateState, change, collection, deletion_candidate, erasure, field_definition, interest, lifecycle_transition,
+    profile, profile_type, source_state, sync_run,
 };
 use async_graphql::dataloader::DataLoader;
 use std::collections::HashMap;
@@ -54,6 +56,9 @@ pub(super) struct InterestsOf(pub i64);
 /// The lifecycle of a profile.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TransitionsOf(pub i64);
+/// The receipt of the erasure of a profile.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ErasureOf(pub i64);
 /// A delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct DeliveryById(pub i64);
@@ -67,11 +72,27 @@ pub(super) struct PendingOf(pub i32);
 /// The parked deliveries of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ParkedOf(pub i32);
+/// The run of a source whose deletions wait for a person.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct DeletionsWaitingOf(pub i32);
 
-/// A page of children of one profile: pages of the same arguments are read together.
+/// The newest run of a source.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct LastRunOf(pub i32);
+/// The newest complete pass over all lists of a source.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct LastCompleteRunOf(pub i32);
+/// A change of a source by its revision.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ChangeOf {
+    pub source_id: i32,
+    pub revision: i64,
+}
+
+/// A page of children of one profile or run: pages of the same arguments are read together.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct ChildrenOf<A> {
-    pub profile_id: i64,
+    pub parent_id: i64,
     pub arguments: A,
     pub page: ChildPage,
 }
@@ -88,6 +109,12 @@ pub(super) struct RelationshipArguments {
     pub kind: Option<String>,
     pub direction: Option<Direction>,
     pub with_removed: bool,
+}
+
+/// Arguments of a list of candidates for deletion.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct CandidateArguments {
+    pub state: Option<CandidateState>,
 }
 
 /// Arguments of a history: none yet.
@@ -151,6 +178,9 @@ macro_rules! by_source {
 by_source!(StateOf, source_state::Model, source_states);
 by_source!(PendingOf, Waiting, pending);
 by_source!(ParkedOf, Waiting, parked);
+by_source!(DeletionsWaitingOf, sync_run::Model, deletions_waiting);
+by_source!(LastRunOf, sync_run::Model, last_runs);
+by_source!(LastCompleteRunOf, sync_run::Model, last_complete_runs);
 by_id!(ProfileById, profile::Model, profiles_by_ids);
 by_id!(TypeById, profile_type::Model, profile_types_by_ids);
 by_id!(DeliveryById, DeliveryRow, deliveries_by_ids);
@@ -165,6 +195,7 @@ by_parent!(CollectionsOfType, collection::Model, collections_of_types, |row: &co
     .unwrap_or_default());
 by_parent!(InterestsOfType, interest::Model, interests_of_types, |row: &interest::Model| row.profile_type_id);
 by_parent!(InterestsOf, InterestRow, interests, |row: &InterestRow| row.profile_id);
+by_parent!(ErasureOf, erasure::Model, erasures, |row: &erasure::Model| row.profile_id);
 by_parent!(TransitionsOf, lifecycle_transition::Model, transitions, |row: &lifecycle_transition::Model| row.profile_id);
 
 /// Reads pages of children, one statement for each set of arguments.
@@ -175,7 +206,7 @@ async fn children<A: Clone + Eq + Hash, R, F: Future<Output = Result<Vec<R>, Rea
 ) -> Loaded<ChildrenOf<A>, Arc<Slice<R>>> {
     let mut groups: HashMap<(A, ChildPage), Vec<i64>> = HashMap::new();
     for key in keys {
-        groups.entry((key.arguments.clone(), key.page.clone())).or_default().push(key.profile_id);
+        groups.entry((key.arguments.clone(), key.page.clone())).or_default().push(key.parent_id);
     }
     let mut loaded = HashMap::with_capacity(keys.len());
     for ((arguments, page), ids) in groups {
@@ -185,8 +216,8 @@ async fn children<A: Clone + Eq + Hash, R, F: Future<Output = Result<Vec<R>, Rea
                 rows.push(row);
             }
         }
-        for (profile_id, rows) in of {
-            let key = ChildrenOf { profile_id, arguments: arguments.clone(), page: page.clone() };
+        for (parent_id, rows) in of {
+            let key = ChildrenOf { parent_id, arguments: arguments.clone(), page: page.clone() };
             loaded.insert(key, Arc::new(page.cut(rows)));
         }
     }
@@ -221,6 +252,44 @@ impl async_graphql::dataloader::Loader<ChildrenOf<RelationshipArguments>> for Ba
             self.0.relationships(&ids, kind.as_deref(), direction, with_removed, &page).await
         };
         children(keys, read, |row: &RelationshipRow| row.owner_id).await
+    }
+}
+
+impl async_graphql::dataloader::Loader<ChildrenOf<CandidateArguments>> for Batch {
+    type Value = Arc<Slice<deletion_candidate::Model>>;
+    type Error = ReadError;
+
+    async fn load(
+        &self,
+        keys: &[ChildrenOf<CandidateArguments>],
+    ) -> Loaded<ChildrenOf<CandidateArguments>, Self::Value> {
+        let read = |ids: Vec<i64>, arguments: CandidateArguments, page: ChildPage| async move {
+            self.0.deletion_candidates(&ids, arguments.state, &page).await
+        };
+        children(keys, read, |row: &deletion_candidate::Model| row.run_id).await
+    }
+}
+
+impl async_graphql::dataloader::Loader<ProfileKey> for Batch {
+    type Value = Arc<profile::Model>;
+    type Error = ReadError;
+
+    async fn load(&self, keys: &[ProfileKey]) -> Loaded<ProfileKey, Self::Value> {
+        let rows = self.0.profiles_by_keys(keys).await?;
+        let key = |row: &profile::Model| ProfileKey { source_id: row.source_id, external_id: row.external_id.clone() };
+        Ok(rows.into_iter().map(|row| (key(&row), Arc::new(row))).collect())
+    }
+}
+
+impl async_graphql::dataloader::Loader<ChangeOf> for Batch {
+    type Value = Arc<change::Model>;
+    type Error = ReadError;
+
+    async fn load(&self, keys: &[ChangeOf]) -> Loaded<ChangeOf, Self::Value> {
+        let wanted: Vec<(i32, i64)> = keys.iter().map(|key| (key.source_id, key.revision)).collect();
+        let rows = self.0.changes_by_keys(&wanted).await?;
+        let key = |row: &change::Model| ChangeOf { source_id: row.source_id, revision: row.revision };
+        Ok(rows.into_iter().map(|row| (key(&row), Arc::new(row))).collect())
     }
 }
 

@@ -5,8 +5,10 @@
 //! so that a list costs a fixed number of statements; every error carries a code.
 //! Deliberately absent: limits on the document, which the edge holds before any of this runs, and SQL.
 
+mod candidate;
 mod change;
 mod delivery;
+mod drift;
 mod fault;
 mod field;
 mod filter;
@@ -14,7 +16,9 @@ mod global_id;
 mod guard;
 mod loader;
 mod node;
+mod operations;
 mod paging;
+mod plan;
 mod profile;
 mod profile_type;
 mod query;
@@ -29,16 +33,19 @@ mod wave;
 mod word;
 
 pub use fault::{Code, Fault};
+pub use operations::ProblemCode;
 
 use crate::clock::SharedClock;
 use crate::mirror::read::Reader;
 use crate::publish::Publisher;
-use async_graphql::{EmptyMutation, Request, Response, SDLExportOptions, SchemaBuilder};
+use crate::serve::Operations;
+use crate::serve::run_watch::RunWatch;
+use async_graphql::{Request, Response, SDLExportOptions, SchemaBuilder};
 use futures::Stream;
 use std::sync::Arc;
 use wave::Wave;
 
-type Schema = async_graphql::Schema<query::Query, EmptyMutation, subscription::Subscription>;
+type Schema = async_graphql::Schema<query::Query, operations::Mutation, subscription::Subscription>;
 
 /// The schema over a mirror and its change log.
 #[derive(Clone)]
@@ -49,8 +56,15 @@ pub(crate) struct Api {
 
 impl Api {
     /// The schema with everything that its resolvers need.
-    pub fn new(reader: Reader, publisher: Arc<Publisher>, clock: SharedClock) -> Self {
-        let schema = builder().data(reader.clone()).data(publisher).data(clock).finish();
+    pub fn new(
+        reader: Reader,
+        publisher: Arc<Publisher>,
+        clock: SharedClock,
+        operations: Arc<dyn Operations>,
+        run_watch: Arc<RunWatch>,
+    ) -> Self {
+        let schema = builder().data(reader.clone()).data(publisher).data(clock).data(operations).data(run_watch);
+        let schema = schema.finish();
         Self { schema, reader }
     }
 
@@ -69,8 +83,8 @@ impl Api {
     }
 }
 
-fn builder() -> SchemaBuilder<query::Query, EmptyMutation, subscription::Subscription> {
-    async_graphql::Schema::build(query::Query, EmptyMutation, subscription::Subscription)
+fn builder() -> SchemaBuilder<query::Query, operations::Mutation, subscription::Subscription> {
+    async_graphql::Schema::build(query::Query, operations::Mutation::default(), subscription::Subscription)
         .register_output_type::<node::Node>()
         .disable_suggestions()
 }

@@ -5,8 +5,8 @@ use super::fault::Answer;
 use super::field::{self, Field};
 use super::global_id::{self, Kind};
 use super::loader::{
-    ChildrenOf, FieldsOfType, HistoryArguments, InterestsOf, Loader, RelationshipArguments, SubprofileArguments,
-    TransitionsOf, TypeById,
+    ChildrenOf, ErasureOf, FieldsOfType, HistoryArguments, InterestsOf, Loader, RelationshipArguments,
+    SubprofileArguments, TransitionsOf, TypeById,
 };
 use super::paging;
 use super::profile_type::{Interest, ProfileType};
@@ -16,8 +16,8 @@ use super::source::{Source, source_of};
 use super::subprofile::{Subprofile, SubprofileConnection};
 use super::word::{LifecycleStatus, ProfileKind, RelationshipDirection};
 use crate::clock::SharedClock;
-use crate::mirror::read::{Order, Place, Predicate, Reader};
-use ::entity::{Status, field_definition, lifecycle_transition, profile, source};
+use crate::mirror::read::{Order, Place, Predicate, Reader, overdue_before};
+use ::entity::{Status, erasure, field_definition, lifecycle_transition, profile, source};
 use async_graphql::connection::PageInfo;
 use async_graphql::{ComplexObject, Context, ID, Object, SimpleObject};
 use std::sync::Arc;
@@ -100,6 +100,16 @@ impl Profile {
         Lifecycle { row: Arc::clone(&self.row) }
     }
 
+    /// The receipt of its erasure: what was emptied, when and why; null for all that were not erased.
+    async fn erasure(&self, ctx: &Context<'_>) -> Answer<Option<Erasure>> {
+        // Nearly all profiles are spared the statement.
+        if self.row.status != Status::Anonymized {
+            return Ok(None);
+        }
+        let rows = ctx.data_unchecked::<Loader>().load_one(ErasureOf(self.row.id)).await?.unwrap_or_default();
+        Ok(rows.first().map(Erasure::read))
+    }
+
     /// The provider's own word for its status, where it has one.
     async fn upstream_status(&self) -> Option<&str> {
         self.row.upstream_status.as_deref()
@@ -141,7 +151,7 @@ impl Profile {
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Answer<SubprofileConnection> {
         let page = paging::child_page("subprofile", (first, last), (after.as_deref(), before.as_deref()))?;
-        let key = ChildrenOf { profile_id: self.row.id, arguments: SubprofileArguments { collection }, page };
+        let key = ChildrenOf { parent_id: self.row.id, arguments: SubprofileArguments { collection }, page };
         let Some(slice) = ctx.data_unchecked::<Loader>().load_one(key).await? else {
             return Ok(SubprofileConnection::new(Vec::new(), false, false));
         };
@@ -170,7 +180,7 @@ impl Profile {
         let page = paging::child_page("relationship", (first, last), (after.as_deref(), before.as_deref()))?;
         let direction = direction.map(Into::into);
         let arguments = RelationshipArguments { kind: of_type, direction, with_removed: include_removed };
-        let key = ChildrenOf { profile_id: self.row.id, arguments, page };
+        let key = ChildrenOf { parent_id: self.row.id, arguments, page };
         let Some(slice) = ctx.data_unchecked::<Loader>().load_one(key).await? else {
             return Ok(RelationshipConnection::new(Vec::new(), false, false));
         };
@@ -192,7 +202,7 @@ impl Profile {
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Answer<ChangeConnection> {
         let page = paging::child_page("history", (first, last), (after.as_deref(), before.as_deref()))?;
-        let key = ChildrenOf { profile_id: self.row.id, arguments: HistoryArguments, page };
+        let key = ChildrenOf { parent_id: self.row.id, arguments: HistoryArguments, page };
         let Some(slice) = ctx.data_unchecked::<Loader>().load_one(key).await? else {
             return Ok(ChangeConnection::new(Vec::new(), false, false));
         };
@@ -237,16 +247,59 @@ impl Lifecycle {
         self.row.scheduled_for.map(DateTime)
     }
 
-    /// Whether the scheduled deletion is past its date and upstream has not carried it out.
+    /// Whether the date of the scheduled deletion is more than a day ago and there is no news that upstream has
+    /// carried it out or called it off.
     async fn is_overdue(&self, ctx: &Context<'_>) -> bool {
-        let now = ctx.data_unchecked::<SharedClock>().now();
-        self.row.status == Status::ScheduledForDeletion && self.row.scheduled_for.is_some_and(|due| due < now)
+        let before = overdue_before(ctx.data_unchecked::<SharedClock>().now());
+        self.row.status == Status::ScheduledForDeletion && self.row.scheduled_for.is_some_and(|due| due < before)
     }
 
     /// Its transitions, oldest first; the latest 100 at most.
     async fn history(&self, ctx: &Context<'_>) -> Answer<Vec<LifecycleTransition>> {
         let rows = ctx.data_unchecked::<Loader>().load_one(TransitionsOf(self.row.id)).await?.unwrap_or_default();
         Ok(rows.iter().map(LifecycleTransition::read).collect())
+    }
+}
+
+/// What an erasure emptied, when and why. Counts are all that stays of it.
+#[derive(SimpleObject)]
+pub struct Erasure {
+    /// When the mirror committed it.
+    at: DateTime,
+    /// What asked for it: the provider's word for the event, or how the state came that told it.
+    reason: String,
+    /// Interests that were on.
+    interests: i32,
+    /// Subprofiles that held values.
+    subprofiles: i32,
+    /// Relationships that stood.
+    relationships: i32,
+    /// Changes in the log that held values.
+    changes: i32,
+    /// Raw deliveries that were emptied whole.
+    deliveries: i32,
+    /// Raw deliveries about others that lost what they told of it.
+    slices: i32,
+    /// Deliveries that came later and were emptied as they were settled.
+    late_deliveries: i32,
+    /// When the database's files held nothing of it any more; null until that is done.
+    files_cleaned_at: Option<DateTime>,
+}
+
+impl Erasure {
+    fn read(row: &erasure::Model) -> Self {
+        Self {
+            at: DateTime(row.at),
+            reason: row.reason.clone(),
+            interests: row.interests,
+            subprofiles: row.subprofiles,
+            relationships: row.relationships,
+            changes: row.changes,
+            deliveries: row.deliveries,
+            slices: row.slices,
+            late_deliveries: row.late_deliveries,
+            files_cleaned_at: row.files_cleaned_at.map(DateTime),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use super::{Code, Fault};
 use crate::config::Role;
 use crate::mirror::read::{self, LogSlice, Order, Page, Place, ProfileKey, Reader};
 use crate::publish;
-use ::entity::profile;
+use ::entity::{profile, source};
 use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,6 +44,19 @@ pub struct ProfileKeyInput {
     source: String,
     /// The profile's id upstream.
     external_id: String,
+}
+
+impl ProfileRef {
+    /// Name of the source and upstream id; none where the id is none of a profile.
+    pub(super) fn names(self) -> Option<(String, String)> {
+        match self {
+            Self::Key(key) => Some((key.source, key.external_id)),
+            Self::Id(id) => {
+                let id = global_id::decode(&id).filter(|id| id.kind == Kind::Profile)?;
+                Some((id.source, id.external_id))
+            }
+        }
+    }
 }
 
 /// Who asks.
@@ -231,8 +244,12 @@ impl Query {
         let Some(source_id) = source_id(ctx, filter.source.as_deref()).await? else {
             return Ok(SyncRunConnection::new(Vec::new(), false, false));
         };
-        let states = filter.states.into_iter().flatten().map(Into::into).collect();
-        let filter = read::RunFilter { source_id: source_id.0, states };
+        let filter = read::RunFilter {
+            source_id: source_id.0,
+            states: filter.states.into_iter().flatten().map(Into::into).collect(),
+            kinds: filter.kinds.into_iter().flatten().map(Into::into).collect(),
+            is_plan: filter.is_plan,
+        };
         let slice = ctx.data_unchecked::<Reader>().sync_runs(&filter, after, limit).await?;
         let mut rows = Vec::with_capacity(slice.rows.len());
         for row in slice.rows {
@@ -253,14 +270,8 @@ impl Query {
     ) -> Answer<DeliveryConnection> {
         let limit = paging::first(first)?;
         let after = paging::decode("delivery", "after", after.as_deref())?;
-        let filter = filter.unwrap_or_default();
-        let Some(source_id) = source_id(ctx, filter.source.as_deref()).await? else {
+        let Some(filter) = filter.unwrap_or_default().read(ctx).await? else {
             return Ok(DeliveryConnection::new(Vec::new(), false, false));
-        };
-        let filter = read::DeliveryFilter {
-            source_id: source_id.0,
-            states: filter.states.into_iter().flatten().map(Into::into).collect(),
-            kinds: filter.kinds.into_iter().flatten().map(Into::into).collect(),
         };
         let slice = ctx.data_unchecked::<Reader>().deliveries(&filter, after, limit).await?;
         let mut rows = Vec::with_capacity(slice.rows.len());
@@ -282,11 +293,14 @@ impl Query {
     ) -> Answer<VerdictConnection> {
         let limit = paging::first(first)?;
         let after = paging::decode("verdict", "after", after.as_deref())?;
-        let Some(profile) = find_profile(ctx, by).await? else {
+        let Some((source, external_id)) = name_profile(ctx, by).await? else {
             return Ok(VerdictConnection::new(Vec::new(), false, false));
         };
-        let slice = ctx.data_unchecked::<Reader>().verdicts(profile.id, after, limit).await?;
-        let source = source_of(ctx, profile.source_id).await?;
+        let reader = ctx.data_unchecked::<Reader>();
+        // A placeholder is hidden from readers, and an operator may ask why it is no more than that.
+        let row_id = reader.profile_row_id(&ProfileKey { source_id: source.id, external_id }).await?;
+        let Some(row_id) = row_id else { return Ok(VerdictConnection::new(Vec::new(), false, false)) };
+        let slice = reader.verdicts(row_id, after, limit).await?;
         let node = |row: ::entity::verdict::Model| {
             (paging::encode("verdict", &row.id), Verdict { row, source: Arc::clone(&source) })
         };
@@ -296,28 +310,28 @@ impl Query {
 
 /// The known profile that a reference names.
 async fn find_profile(ctx: &Context<'_>, by: ProfileRef) -> Answer<Option<profile::Model>> {
-    let reader = ctx.data_unchecked::<Reader>();
-    let (source, external_id) = match by {
-        ProfileRef::Key(key) => (key.source, key.external_id),
-        ProfileRef::Id(id) => match global_id::decode(&id) {
-            Some(id) if id.kind == Kind::Profile => (id.source, id.external_id),
-            _ => return Ok(None),
-        },
-    };
-    let Some(source) = reader.source_by_name(&source).await? else { return Ok(None) };
-    let rows = reader.profiles_by_keys(&[ProfileKey { source_id: source.id, external_id }]).await?;
+    let Some((source, external_id)) = name_profile(ctx, by).await? else { return Ok(None) };
+    let key = ProfileKey { source_id: source.id, external_id };
+    let rows = ctx.data_unchecked::<Reader>().profiles_by_keys(&[key]).await?;
     Ok(rows.into_iter().next())
 }
 
+/// Source and upstream id that a reference names; none where it names no profile of a source that is known.
+async fn name_profile(ctx: &Context<'_>, by: ProfileRef) -> Answer<Option<(Arc<source::Model>, String)>> {
+    let Some((source, external_id)) = by.names() else { return Ok(None) };
+    let source = ctx.data_unchecked::<Reader>().source_by_name(&source).await?;
+    Ok(source.map(|source| (source, external_id)))
+}
+
 /// The key of a source that an argument may name; none where it names one that does not exist.
-async fn source_id(ctx: &Context<'_>, name: Option<&str>) -> Answer<Option<Wanted>> {
+pub(super) async fn source_id(ctx: &Context<'_>, name: Option<&str>) -> Answer<Option<Wanted>> {
     let Some(name) = name else { return Ok(Some(Wanted(None))) };
     let source = ctx.data_unchecked::<Reader>().source_by_name(name).await?;
     Ok(source.map(|source| Wanted(Some(source.id))))
 }
 
 /// One source, or any.
-struct Wanted(Option<i32>);
+pub(super) struct Wanted(pub Option<i32>);
 
 fn read_place(argument: &str, cursor: Option<&str>, order: &[Order]) -> Answer<Option<Place>> {
     let Some((made_for, place)) = paging::decode::<ProfilePlace>("profile", argument, cursor)? else {

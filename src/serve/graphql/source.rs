@@ -1,16 +1,21 @@
 //! Sources and how they stand.
 
 use super::Fault;
+use super::drift::Drift;
 use super::fault::Answer;
 use super::global_id::{self, Kind};
 use super::guard::Needs;
-use super::loader::{Loader, ParkedOf, PendingOf, StateOf};
+use super::loader::{DeletionsWaitingOf, LastCompleteRunOf, LastRunOf, Loader, ParkedOf, PendingOf, StateOf};
 use super::run::SyncRun;
 use super::scalar::DateTime;
 use super::word::SourceState;
+use crate::clock::SharedClock;
 use crate::config::Role;
-use crate::mirror::read::{Limit, Reader, RunFilter};
-use ::entity::{source, source_state};
+use crate::mirror::read::Reader;
+use crate::serve::estimate::Known;
+use crate::serve::health::{Health, Signs};
+use crate::serve::{Budget, Operations};
+use ::entity::{source, source_state, sync_run};
 use async_graphql::{Context, ID, Object, SimpleObject};
 use std::sync::Arc;
 
@@ -39,6 +44,32 @@ impl Source {
         Self { row }
     }
 
+    fn run(&self, row: &sync_run::Model) -> SyncRun {
+        SyncRun { row: row.clone(), source: Arc::clone(&self.row) }
+    }
+
+    async fn health(&self, ctx: &Context<'_>) -> Answer<Health> {
+        self.judge(ctx, |signs: &Signs<'_>| signs.judge()).await
+    }
+
+    async fn judge<T>(&self, ctx: &Context<'_>, read: impl FnOnce(&Signs<'_>) -> T) -> Answer<T> {
+        let loader = ctx.data_unchecked::<Loader>();
+        let (state, pending, deletions) = futures::try_join!(
+            loader.load_one(StateOf(self.row.id)),
+            loader.load_one(PendingOf(self.row.id)),
+            loader.load_one(DeletionsWaitingOf(self.row.id))
+        )?;
+        let signs = Signs {
+            name: &self.row.name,
+            state: state.as_deref(),
+            pending: pending.as_deref(),
+            deletions: deletions.as_deref(),
+            is_configured: ctx.data_unchecked::<Arc<dyn Operations>>().is_configured(&self.row.name),
+            now: ctx.data_unchecked::<SharedClock>().now(),
+        };
+        Ok(read(&signs))
+    }
+
     async fn state_row(&self, ctx: &Context<'_>) -> Answer<Option<Arc<source_state::Model>>> {
         Ok(ctx.data_unchecked::<Loader>().load_one(StateOf(self.row.id)).await?)
     }
@@ -62,10 +93,19 @@ impl Source {
         &self.row.provider
     }
 
-    /// Whether changes are taken in.
+    /// How it is.
     async fn state(&self, ctx: &Context<'_>) -> Answer<SourceState> {
-        let is_paused = self.state_row(ctx).await?.is_some_and(|state| state.paused_at.is_some());
-        Ok(if is_paused { SourceState::Paused } else { SourceState::Running })
+        Ok(self.health(ctx).await?.state.into())
+    }
+
+    /// What is wrong with it, and the likely cause; null while it is RUNNING.
+    async fn reason(&self, ctx: &Context<'_>) -> Answer<Option<String>> {
+        Ok(self.health(ctx).await?.reason)
+    }
+
+    /// Since when it stands still; null while it does not.
+    async fn paused_at(&self, ctx: &Context<'_>) -> Answer<Option<DateTime>> {
+        Ok(self.state_row(ctx).await?.and_then(|state| state.paused_at).map(DateTime))
     }
 
     /// Why it stands still; null while it does not.
@@ -73,15 +113,33 @@ impl Source {
         Ok(self.state_row(ctx).await?.and_then(|state| state.paused_at.and_then(|_| state.pause_reason.clone())))
     }
 
+    /// Name of the key that paused it; null where it paused itself, or stands not still. For operators.
+    #[graphql(guard = "Needs(Role::Operator)")]
+    async fn paused_by(&self, ctx: &Context<'_>) -> Answer<Option<String>> {
+        Ok(self.state_row(ctx).await?.and_then(|state| state.paused_at.and_then(|_| state.paused_by.clone())))
+    }
+
     /// How fresh its records are.
     async fn freshness(&self, ctx: &Context<'_>) -> Answer<Freshness> {
-        let state = self.state_row(ctx).await?;
-        let state = state.as_deref();
-        Ok(Freshness {
-            last_webhook_at: state.and_then(|state| state.last_webhook_at).map(DateTime),
-            last_applied_at: state.and_then(|state| state.last_applied_at).map(DateTime),
-            last_complete_sync_at: state.and_then(|state| state.last_complete_sync_at).map(DateTime),
-        })
+        let freshness = |signs: &Signs<'_>| {
+            let seconds = |ms: i64| ms as f64 / 1000.0;
+            Freshness {
+                last_webhook_at: signs.last_webhook_at().map(DateTime),
+                last_applied_at: signs.state.and_then(|state| state.last_applied_at).map(DateTime),
+                last_complete_sync_at: signs.state.and_then(|state| state.last_complete_sync_at).map(DateTime),
+                lag_seconds: seconds(signs.lag_ms()),
+                silence_seconds: signs.silence_ms().map(seconds),
+                usual_gap_seconds: signs.state.and_then(|state| state.usual_gap_ms).map(seconds),
+                last_refusal_at: signs.state.and_then(|state| state.last_refusal_at).map(DateTime),
+            }
+        };
+        self.judge(ctx, freshness).await
+    }
+
+    /// Its calls to the provider, on this instance; null where it has no token and makes none. For operators.
+    #[graphql(guard = "Needs(Role::Operator)")]
+    async fn budget(&self, ctx: &Context<'_>) -> Option<RequestBudget> {
+        ctx.data_unchecked::<Arc<dyn Operations>>().budget(&self.row.name).map(RequestBudget::from)
     }
 
     /// Deliveries that are kept and not applied yet.
@@ -100,12 +158,32 @@ impl Source {
         Ok(ctx.data_unchecked::<Loader>().load_one(ParkedOf(self.row.id)).await?.map_or(0, |waiting| waiting.count))
     }
 
-    /// The newest run; null before the first. For operators.
+    /// The newest run, plans and named profiles included; null before the first. For operators.
     #[graphql(guard = "Needs(Role::Operator)")]
     async fn last_run(&self, ctx: &Context<'_>) -> Answer<Option<SyncRun>> {
-        let filter = RunFilter { source_id: Some(self.row.id), states: Vec::new() };
-        let runs = ctx.data_unchecked::<Reader>().sync_runs(&filter, None, Limit::First(1)).await?;
-        Ok(runs.rows.into_iter().next().map(|row| SyncRun { row, source: Arc::clone(&self.row) }))
+        let row = ctx.data_unchecked::<Loader>().load_one(LastRunOf(self.row.id)).await?;
+        Ok(row.map(|row| self.run(&row)))
+    }
+
+    /// The newest complete pass over all of its lists; null before the first. For operators.
+    #[graphql(guard = "Needs(Role::Operator)")]
+    async fn last_complete_sync(&self, ctx: &Context<'_>) -> Answer<Option<SyncRun>> {
+        let row = ctx.data_unchecked::<Loader>().load_one(LastCompleteRunOf(self.row.id)).await?;
+        Ok(row.map(|row| self.run(&row)))
+    }
+
+    /// When the next full sync begins by itself; null where none is scheduled.
+    async fn next_run_at(&self, ctx: &Context<'_>) -> Answer<Option<DateTime>> {
+        Ok(self.state_row(ctx).await?.and_then(|state| state.next_run_at).map(DateTime))
+    }
+
+    /// How far its mirror was from upstream, and what became of it. For operators.
+    #[graphql(guard = "Needs(Role::Operator)")]
+    async fn drift(&self, ctx: &Context<'_>) -> Answer<Drift> {
+        let complete_at = self.state_row(ctx).await?.and_then(|state| state.last_complete_sync_at);
+        let now = ctx.data_unchecked::<SharedClock>().now();
+        let known = Known::read(ctx.data_unchecked::<Reader>(), self.row.id, complete_at, now).await?;
+        Ok(Drift { source: Arc::clone(&self.row), known })
     }
 }
 
@@ -118,4 +196,46 @@ pub struct Freshness {
     last_applied_at: Option<DateTime>,
     /// Start of the last complete sync.
     last_complete_sync_at: Option<DateTime>,
+    /// How long the oldest delivery has waited to be applied, seconds; 0 where none waits.
+    lag_seconds: f64,
+    /// Since the last webhook that was kept, seconds; null before the first.
+    silence_seconds: Option<f64>,
+    /// The gap between webhooks in which a moment usually falls, seconds; null until two have come. Three times as long
+    /// without one, and at least an hour, is taken for silence.
+    usual_gap_seconds: Option<f64>,
+    /// Last webhook that was refused; null where none was.
+    last_refusal_at: Option<DateTime>,
+}
+
+/// The calls to a provider that a source may make, at this moment and on the instance that answers.
+#[derive(SimpleObject)]
+pub struct RequestBudget {
+    /// Calls a minute, as configured or as the provider told; null where no limit is known.
+    limit_per_minute: Option<u32>,
+    /// Calls left now; null where nothing limits them.
+    remaining: Option<u32>,
+    /// Calls that may be under way at once. It falls when the provider is busy and grows again.
+    concurrency: usize,
+    /// Fetches of fresh news that wait for their turn. They go first.
+    waiting_live: usize,
+    /// Calls for repair that wait for their turn. They go second.
+    waiting_repair: usize,
+    /// Pages of syncs that wait for their turn. They go last.
+    waiting_sync: usize,
+    /// No call before then: the provider said so. Null where it did not.
+    paused_until: Option<DateTime>,
+}
+
+impl From<Budget> for RequestBudget {
+    fn from(budget: Budget) -> Self {
+        Self {
+            limit_per_minute: budget.limit_per_minute,
+            remaining: budget.remaining,
+            concurrency: budget.concurrency,
+            waiting_live: budget.waiting_live,
+            waiting_repair: budget.waiting_repair,
+            waiting_sync: budget.waiting_sync,
+            paused_until: budget.paused_until.map(DateTime),
+        }
+    }
 }

@@ -4,16 +4,21 @@ use super::Fault;
 use super::change::Change;
 use super::fault::Answer;
 use super::filter::ProfileFilter;
+use super::global_id::{self, Kind};
 use super::guard::Needs;
 use super::profile::Profile;
 use super::query::read_cursor;
+use super::run::SyncRun;
 use super::scalar::Cursor;
 use super::word::ChangeKind;
 use crate::config::Role;
 use crate::mirror::read::{Predicate, Reader};
 use crate::publish::{Event, Feed, FeedItem, Publisher};
-use async_graphql::{Context, SimpleObject, Subscription as SubscriptionRoot, Union};
+use crate::serve::run_watch::{self, RunWatch, Steps};
+use ::entity::sync_run;
+use async_graphql::{Context, ID, SimpleObject, Subscription as SubscriptionRoot, Union};
 use futures::Stream;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Where subscriptions start.
@@ -85,6 +90,19 @@ impl Subscription {
             Some((event, (feed, wanted)))
         }))
     }
+
+    /// A run as it is now, and again whenever it has moved, at most four times a second, until it has ended. Without `run`:
+    /// every run that goes on or begins. For operators.
+    #[graphql(guard = "Needs(Role::Operator)")]
+    async fn sync_progress(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only this run; every run where it is left out.")] run: Option<ID>,
+    ) -> Result<impl Stream<Item = Result<SyncRun, Fault>> + use<>, Fault> {
+        let reader = ctx.data_unchecked::<Reader>().clone();
+        let follow = Follow::new(reader, ctx.data_unchecked::<Arc<RunWatch>>(), run).await?;
+        Ok(futures::stream::unfold(follow, |mut follow| async move { Some((follow.next().await?, follow)) }))
+    }
 }
 
 /// Which changes a subscriber wants.
@@ -137,4 +155,71 @@ async fn read_change(reader: &Reader, event: &Event, cursor: &crate::publish::Cu
     let profile = known.map(|row| Profile { row: Arc::clone(row), source: Arc::clone(&source) });
     let change = Change::loaded(Arc::clone(&event.change), source, profile.clone());
     Ok(ProfileChange { cursor: cursor.into(), change, profile })
+}
+
+/// The runs that a subscriber follows.
+struct Follow {
+    reader: Reader,
+    steps: Steps,
+    /// As they were when the subscriber came.
+    first: VecDeque<Arc<sync_run::Model>>,
+    /// As they were told last.
+    told: HashMap<i64, Arc<sync_run::Model>>,
+    only: Option<i64>,
+    is_over: bool,
+}
+
+impl Follow {
+    async fn new(reader: Reader, watch: &Arc<RunWatch>, run: Option<ID>) -> Answer<Self> {
+        let only = match run {
+            Some(id) => Some(find_run(&reader, &id).await?),
+            None => None,
+        };
+        let steps = watch.subscribe().await?;
+        // Read after subscribing: whatever happens from here on comes as a step.
+        let now = match only {
+            Some(id) => reader.sync_run(id).await?.into_iter().collect(),
+            None => reader.runs_to_watch(&[], None).await?,
+        };
+        let first = now.into_iter().map(Arc::new).collect();
+        Ok(Self { reader, steps, first, told: HashMap::new(), only, is_over: false })
+    }
+
+    async fn next(&mut self) -> Option<Answer<SyncRun>> {
+        while !self.is_over {
+            let run = match self.first.pop_front() {
+                Some(run) => run,
+                None => match self.steps.next().await? {
+                    Ok(run) => run,
+                    Err(error) => {
+                        self.is_over = true;
+                        return Some(Err(error.into()));
+                    }
+                },
+            };
+            let is_wanted = self.only.is_none_or(|id| id == run.id);
+            if !is_wanted || self.told.get(&run.id) == Some(&run) {
+                continue;
+            }
+            if run_watch::has_ended(&run) {
+                self.told.remove(&run.id);
+                self.is_over = self.only.is_some();
+            } else {
+                self.told.insert(run.id, Arc::clone(&run));
+            }
+            let source = super::source::find_source(&self.reader, run.source_id).await;
+            return Some(source.map(|source| SyncRun { row: run.as_ref().clone(), source }));
+        }
+        None
+    }
+}
+
+/// Number of the run with this id.
+async fn find_run(reader: &Reader, id: &ID) -> Answer<i64> {
+    let unknown = || Fault::bad_input(format!("run: there is no run {:?}", id.0));
+    let read = global_id::decode(id).filter(|id| id.kind == Kind::Run).ok_or_else(unknown)?;
+    let number = read.external_id.parse().map_err(|_| unknown())?;
+    let run = reader.sync_run(number).await?.ok_or_else(unknown)?;
+    let source = super::source::find_source(reader, run.source_id).await?;
+    if source.name == read.source { Ok(number) } else { Err(unknown()) }
 }

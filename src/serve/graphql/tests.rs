@@ -2,6 +2,7 @@
 
 use super::*;
 use async_graphql::{Request, Value};
+use tokio_util::task::TaskTracker;
 
 #[test]
 fn the_schema_in_the_repository_is_the_schema_of_the_code() {
@@ -70,6 +71,10 @@ async fn root_calls(root: &str) -> Vec<String> {
                 let value = match kind["name"].as_str() {
                     Some("ID" | "String") => "\"x\"",
                     Some("ProfileRef") => "{ id: \"x\" }",
+                    Some("Boolean") => "false",
+                    Some("ResyncInput") => "{ source: \"x\" }",
+                    Some("DeliveryFilter") => "{ source: \"x\" }",
+                    Some("ReplayInput") => "{ filter: { source: \"x\" } }",
                     None if kind["kind"] == "LIST" => "[\"x\"]",
                     other => panic!("the walk cannot make a {other:?}"),
                 };
@@ -91,11 +96,14 @@ async fn every_root_field_refuses_an_anonymous_viewer() {
     for call in root_calls("Query").await {
         answers.push((call.clone(), schema.execute(format!("{{ {call} }}")).await));
     }
+    for call in root_calls("Mutation").await {
+        answers.push((call.clone(), schema.execute(format!("mutation {{ {call} }}")).await));
+    }
     for call in root_calls("Subscription").await {
         let mut stream = schema.execute_stream(Request::new(format!("subscription {{ {call} }}")));
         answers.push((call, stream.next().await.unwrap()));
     }
-    assert!(answers.len() >= 13, "the walk found {} fields only", answers.len());
+    assert!(answers.len() >= 15, "the walk found {} fields only", answers.len());
     for (call, answer) in answers {
         let code = answer.errors.first().and_then(|error| error.extensions.as_ref()?.get("code").cloned());
         assert_eq!(code, Some(Value::from("UNAUTHENTICATED")), "{call}: {:?}", answer.errors);
@@ -123,6 +131,7 @@ mod over_a_mirror {
     use crate::mirror::read::fixture::{Fixture, NEW_YEAR};
     use crate::publish::Publisher;
     use crate::serve::Viewer;
+    use crate::serve::operations::fixture::NoStages;
     use ::entity::{ChangeKind, DeliveryState, ProfileKind, Status};
     use sea_orm::ActiveValue::Set;
     use serde_json::{Value as Json, json};
@@ -147,7 +156,8 @@ mod over_a_mirror {
                 let (publisher, stop) = (publisher.clone(), stop.clone());
                 async move { publisher.run(stop).await }
             });
-            let api = Api::new(reader.clone(), publisher.clone(), fixture.clock.clone());
+            let watch = RunWatch::new(reader.clone(), CancellationToken::new(), TaskTracker::new());
+            let api = Api::new(reader.clone(), publisher.clone(), fixture.clock.clone(), Arc::new(NoStages), watch);
             Self { fixture, api, reader, publisher, _stop: stop.drop_guard() }
         }
 
@@ -328,7 +338,7 @@ mod over_a_mirror {
         served.fixture.profile(source, "heard-of", |row| row.is_known = Set(false)).await;
         let due = |row: &mut ::entity::profile::ActiveModel| {
             row.status = Set(Status::ScheduledForDeletion);
-            row.scheduled_for = Set(Some(NEW_YEAR.plus_ms(-1)));
+            row.scheduled_for = Set(Some(NEW_YEAR.plus_ms(-24 * 60 * 60_000 - 1)));
             row.kind = Set(ProfileKind::Company);
         };
         served.fixture.profile(source, "due", due).await;
@@ -344,7 +354,7 @@ mod over_a_mirror {
             seen,
             json!({
                 "all": { "totalCount": 1, "nodes": [{ "externalId": "due", "kind": "COMPANY",
-                    "lifecycle": { "isOverdue": true, "scheduledFor": "2025-12-31T23:59:59.999Z" } }] },
+                    "lifecycle": { "isOverdue": true, "scheduledFor": "2025-12-30T23:59:59.999Z" } }] },
                 "gone": { "nodes": [{ "externalId": "gone", "status": "DELETED" }] },
                 "key": { "status": "DELETED" },
                 "hidden": null,

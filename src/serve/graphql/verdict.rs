@@ -1,9 +1,10 @@
 //! Why a record is as it is, for operators.
 
+use super::change::Change;
 use super::delivery::Delivery;
 use super::fault::Answer;
 use super::global_id::{self, Kind};
-use super::loader::{DeliveryById, Loader};
+use super::loader::{ChangeOf, DeliveryById, Loader};
 use super::paging::connection;
 use super::scalar::DateTime;
 use super::word::{Decision, RecordKind};
@@ -55,10 +56,18 @@ impl Verdict {
         self.row.stored_version.as_deref()
     }
 
-    /// The first change that it led to; null where it changed nothing.
+    /// Id of the first change that it led to; null where it changed nothing.
     async fn change_id(&self) -> Option<ID> {
         let revision = self.row.revision?;
         Some(global_id::encode(Kind::Change, &self.source.name, &revision.to_string()))
+    }
+
+    /// The first change that it led to; null where it changed nothing.
+    async fn change(&self, ctx: &Context<'_>) -> Answer<Option<Change>> {
+        let Some(revision) = self.row.revision else { return Ok(None) };
+        let key = ChangeOf { source_id: self.source.id, revision };
+        let row = ctx.data_unchecked::<Loader>().load_one(key).await?;
+        Ok(row.map(|row| Change::new(row, Arc::clone(&self.source))))
     }
 
     /// The delivery that was looked at; null once it is no longer kept.

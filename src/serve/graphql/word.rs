@@ -101,8 +101,10 @@ pub enum DeliveryState {
     Ignored,
     /// Needs a person.
     Parked,
-    /// Given up by a person.
+    /// Given up by a person, or part of a plan that is stale.
     Discarded,
+    /// A page of a plan: compared, and not applied unless the plan is.
+    Held,
 }
 
 /// What was decided for one observation.
@@ -131,9 +133,9 @@ pub enum Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "tables::RunState")]
 pub enum RunState {
-    /// Compared, nothing written.
+    /// Asked for; it begins when the holder of the source's lease sees it.
     Planned,
-    /// Reading pages.
+    /// Reading pages, or comparing them where it is a plan.
     Running,
     /// Looking for what is gone.
     Sweeping,
@@ -145,6 +147,76 @@ pub enum RunState {
     Failed,
     /// Stopped by a person.
     Cancelled,
+}
+
+/// How a record of the mirror differed from upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "tables::DriftNature")]
+pub enum DriftNature {
+    /// Its content or status was another.
+    Changed,
+    /// The mirror did not hold it.
+    Missing,
+    /// The mirror held it, and upstream did not any more.
+    Gone,
+}
+
+/// What showed that a record differed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "tables::DriftMeans")]
+pub enum DriftMeans {
+    /// A full run: a page, or the lists as a whole.
+    Run,
+    /// The digests after a run did not agree.
+    Digest,
+    /// A read by id at random.
+    Read,
+}
+
+/// What a run passes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "tables::RunKind")]
+pub enum RunKind {
+    /// Every list from its first page. Only such a run may find that something is gone.
+    Full,
+    /// What upstream says has changed since the last run.
+    Incremental,
+    /// Named profiles, each fetched by id.
+    Named,
+}
+
+/// How far the sweep of a run is: what no page named is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "tables::SweepStage")]
+pub enum SweepStage {
+    /// Finds the profiles that no page named.
+    ListingProfiles,
+    /// Finds the subprofiles that no page named.
+    ListingSubprofiles,
+    /// Asks for a few of many by id: one that is there shows that the lists are not complete.
+    Sampling,
+    /// Asks for every one by id.
+    Verifying,
+    /// Deletes those that are gone, or waits for a person to approve it.
+    Burying,
+}
+
+/// What became of a record that no page of a complete run named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "tables::CandidateState")]
+pub enum CandidateState {
+    /// Not asked for by id yet.
+    Quarantined,
+    /// It was found by id, and stays.
+    Present,
+    /// It was not found by id either, and is not deleted yet.
+    Absent,
+    /// Upstream would not say; it stays.
+    Unknown,
+    /// It is deleted.
+    Deleted,
+    /// News of it came meanwhile, or a person said no; it stays.
+    Dismissed,
 }
 
 /// Which end of a relationship a profile is.
@@ -163,18 +235,21 @@ pub enum RelationshipDirection {
 pub enum Role {
     /// Query profiles and subscribe to them.
     Reader,
-    /// See deliveries, verdicts and runs.
+    /// See deliveries, verdicts and runs; resync, approve, retry, pause.
     Operator,
     /// Everything.
     Admin,
 }
 
-/// Where a source stands.
+/// How a source is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::serve::health::State")]
 pub enum SourceState {
     /// Taking in changes.
     Running,
-    /// Standing still until it is resumed.
+    /// Taking in changes, and something is wrong: it refuses everything, hears nothing, or falls behind.
+    Degraded,
+    /// Standing still until it is resumed: nothing is fetched. Webhooks are kept and applied.
     Paused,
 }
 

@@ -1,7 +1,14 @@
-//! The command line: `serve`, `demo`, `migrate`, `schema`.
+//! The command line: the service itself, and what asks a running one.
 //!
-//! Output for people goes to standard output, messages and errors to standard error. Exit codes: 0, 1
-//! for a failure with what to do about it, 2 for wrong usage.
+//! Results go to standard output, messages and errors to standard error. Exit codes: 0, 1 for a failure with what to
+//! do about it, 2 for wrong usage, 3 where it worked and a person must look.
+
+mod ask;
+mod explain;
+mod replay;
+mod runs;
+mod sync;
+mod table;
 
 use crate::app::{self, AppOptions};
 use crate::config::{self, Config};
@@ -23,6 +30,8 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   profile-mirror demo                          see it work, with no configuration
   profile-mirror serve --config mirror.toml    run the service
+  profile-mirror sync crm --plan               what a full sync would change
+  profile-mirror explain crm/prof1             why a profile is as it is
   profile-mirror schema > schema.graphql       the GraphQL schema
 
 Environment variables override the file: PROFILE_MIRROR__DATABASE__URL=postgres://…";
@@ -35,6 +44,18 @@ enum Command {
     /// Run everything on this machine with simulated providers.
     #[command(after_help = "Example:\n  profile-mirror demo --profiles 5000 --live 5")]
     Demo(demo::DemoArguments),
+    /// Ask a running service for a sync.
+    #[command(after_help = sync::EXAMPLES)]
+    Sync(sync::SyncArguments),
+    /// List runs, or decide on one.
+    #[command(after_help = runs::EXAMPLES)]
+    Runs(runs::RunsArguments),
+    /// Tell why a profile is as it is.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::ExplainArguments),
+    /// Let deliveries go through apply once more.
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::ReplayArguments),
     /// Bring the database schema up to date, or tell what is missing.
     #[command(after_help = "Example:\n  profile-mirror migrate status --config mirror.toml")]
     Migrate(Migrate),
@@ -79,7 +100,7 @@ pub fn main() -> ExitCode {
         }
     };
     match runtime.block_on(run(arguments.command)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -87,16 +108,18 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(file) => serve(file).await,
-        Command::Demo(arguments) => demo::run(arguments).await,
-        Command::Migrate(arguments) => migrate(arguments).await,
-        Command::Schema => {
-            print!("{}", crate::serve::graphql::sdl());
-            Ok(())
-        }
+        Command::Serve(file) => serve(file).await?,
+        Command::Demo(arguments) => demo::run(arguments).await?,
+        Command::Sync(arguments) => return sync::run(arguments).await,
+        Command::Runs(arguments) => return runs::run(arguments).await,
+        Command::Explain(arguments) => explain::run(arguments).await?,
+        Command::Replay(arguments) => replay::run(arguments).await?,
+        Command::Migrate(arguments) => migrate(arguments).await?,
+        Command::Schema => print!("{}", crate::serve::graphql::sdl()),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(file: ConfigFile) -> anyhow::Result<()> {

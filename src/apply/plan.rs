@@ -1,0 +1,68 @@
+//! A plan compares: its pages are applied one by one in transactions that are rolled back.
+//!
+//! What it keeps is counts, and of some changes whose they are and what would change, without values: a plan is
+//! read by people for a while, and must not become another place where personal data lies.
+
+use super::step;
+use super::sweep::Stepped;
+use super::worker::ApplyError;
+use crate::db::Database;
+use crate::inbox::{self, Lease};
+use crate::mirror::write;
+use entity::{Moment, sync_run};
+use provider::Provider;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Changes that a plan tells one by one.
+const SAMPLES: usize = 200;
+
+/// Compares the next page of a plan.
+pub(super) async fn compare(
+    db: &Database,
+    lease: &Lease,
+    provider: &Arc<dyn Provider>,
+    now: Moment,
+    run: &sync_run::Model,
+) -> Result<Stepped, ApplyError> {
+    let Some(taken) = inbox::take_held(db, lease.source_id, run.id, run.sweep_after).await? else {
+        return Ok(Stepped::Waits);
+    };
+    let position = taken.id;
+    let reader = provider.clone();
+    let read = tokio::task::spawn_blocking(move || step::read(reader.as_ref(), &taken))
+        .await
+        .map_err(|error| sea_orm::DbErr::Custom(format!("read a page: {error}")))?;
+    let (previews, tally) = step::preview(db, lease.source_id, provider, now, read).await?;
+
+    let mut plan = run.plan.clone().unwrap_or_else(|| json!({}));
+    if let Some(found) = plan.as_object_mut() {
+        let kinds = found.entry("kinds").or_insert_with(|| json!({}));
+        for preview in &previews {
+            let word = json!(preview.kind).as_str().unwrap_or_default().to_uppercase();
+            let count = kinds.get(&word).and_then(Value::as_i64).unwrap_or(0) + 1;
+            if let Some(kinds) = kinds.as_object_mut() {
+                kinds.insert(word, json!(count));
+            }
+        }
+        let samples = found.entry("samples").or_insert_with(|| json!([]));
+        if let Some(samples) = samples.as_array_mut() {
+            let left = SAMPLES.saturating_sub(samples.len());
+            samples.extend(
+                previews
+                    .into_iter()
+                    .take(left)
+                    .map(|preview| json!({"profile": preview.profile, "kind": preview.kind, "names": preview.names})),
+            );
+        }
+    }
+    let transaction = db.begin().await?;
+    if lease.fence(&transaction, now, None).await?.is_none() {
+        return Err(ApplyError::LeaseLost);
+    }
+    write::write_tallies(&transaction, vec![tally]).await?;
+    write::write_plan(&transaction, run.id, plan).await?;
+    write::set_run_count(&transaction, run.id, sync_run::Column::SweepAfter, position).await?;
+    transaction.commit().await?;
+    Ok(Stepped::On)
+}

@@ -1,0 +1,99 @@
+//! `profile-mirror explain`: why a profile is as it is, delivery by delivery.
+
+use super::ask::{self, Client, Server, list, text};
+use super::table;
+use anyhow::bail;
+use clap::Args;
+use serde_json::{Value, json};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  profile-mirror explain crm/prof1             by source and upstream id
+  profile-mirror explain crm/prof1 --first 100";
+
+const DOCUMENT: &str = "query($by: ProfileRef!, $first: Int) {
+    profile(by: $by) { id externalId source { name } status upstreamStatus mirroredAt }
+    explainProfile(by: $by, first: $first) {
+        nodes {
+            at decision rule recordKind recordId observedVersion storedVersion
+            delivery { id kind event state receivedAt }
+            change { id kind fields { name } }
+        }
+        pageInfo { hasNextPage endCursor }
+    } }";
+
+#[derive(Args)]
+pub(super) struct ExplainArguments {
+    /// The profile, as SOURCE/UPSTREAM_ID or by its id.
+    profile: String,
+    /// So many verdicts, the newest first; at most 100.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i32).range(1..=100))]
+    first: i32,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub(super) async fn run(arguments: ExplainArguments) -> anyhow::Result<()> {
+    let variables = json!({ "by": ask::profile_ref(&arguments.profile), "first": arguments.first });
+    let data = Client::new(&arguments.server)?.ask(DOCUMENT, variables).await?;
+    let verdicts = list(&data, "/explainProfile/nodes");
+    let profile = data.get("profile").filter(|profile| !profile.is_null());
+    if profile.is_none() && verdicts.is_empty() {
+        bail!("no delivery has ever named profile {}: check the source and the upstream id", arguments.profile);
+    }
+    if arguments.server.json {
+        ask::print_json(&data);
+        return Ok(());
+    }
+    match profile {
+        Some(profile) => println!(
+            "{}/{} is {}, confirmed at {}\n",
+            profile.pointer("/source/name").and_then(Value::as_str).unwrap_or_default(),
+            text(profile, "externalId"),
+            text(profile, "status"),
+            text(profile, "mirroredAt")
+        ),
+        None => println!("{} is not in the mirror; this is what came about it\n", arguments.profile),
+    }
+    let headings = ["RECEIVED", "CAME AS", "RECORD", "DECISION", "SAID", "STORED", "CHANGED", "RULE"];
+    print!("{}", table::lay_out(&headings, &verdicts.iter().map(row).collect::<Vec<_>>()));
+    if data.pointer("/explainProfile/pageInfo/hasNextPage").and_then(Value::as_bool).unwrap_or_default() {
+        println!("... older ones are left out; --first shows up to 100");
+    }
+    Ok(())
+}
+
+fn row(verdict: &Value) -> Vec<String> {
+    let delivery = verdict.get("delivery").cloned().unwrap_or_default();
+    let came = match (text(&delivery, "kind"), text(&delivery, "event")) {
+        ("", _) => "no longer kept".to_owned(),
+        (kind, "") => kind.to_lowercase(),
+        (kind, event) => format!("{} {event}", kind.to_lowercase()),
+    };
+    let change = verdict.get("change").cloned().unwrap_or_default();
+    let fields: Vec<&str> = list(&change, "/fields").iter().map(|field| text(field, "name")).collect();
+    let changed = match text(&change, "kind") {
+        "" => "-".to_owned(),
+        kind if fields.is_empty() => kind.to_lowercase(),
+        kind => format!("{}: {}", kind.to_lowercase(), shorten(&fields)),
+    };
+    let or_dash = |name: &str| Some(text(verdict, name)).filter(|text| !text.is_empty()).unwrap_or("-").to_owned();
+    let received = if delivery.is_null() { text(verdict, "at") } else { text(&delivery, "receivedAt") };
+    vec![
+        received.to_owned(),
+        came,
+        format!("{} {}", text(verdict, "recordKind").to_lowercase(), text(verdict, "recordId")),
+        text(verdict, "decision").to_lowercase().replace('_', " "),
+        or_dash("observedVersion"),
+        or_dash("storedVersion"),
+        changed,
+        text(verdict, "rule").to_owned(),
+    ]
+}
+
+/// The first few names of many.
+fn shorten(names: &[&str]) -> String {
+    const SHOWN: usize = 3;
+    let more = names.len().saturating_sub(SHOWN);
+    let first = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    if more == 0 { first } else { format!("{first} and {more} more") }
+}

@@ -1,0 +1,108 @@
+//! How far a run is: the pages still to get, and what it knows of each stream. Kept with each page, in its
+//! transaction.
+
+use entity::sync_run;
+use provider::{Page, PageRead};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Checkpoint {
+    /// The pages still to get, in order.
+    pub pages: Vec<Page>,
+    /// The streams of records so far, by name.
+    #[serde(default)]
+    pub streams: BTreeMap<String, Stream>,
+}
+
+/// A stream of records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stream {
+    /// Its first page, to read it once more.
+    pub first: Page,
+    /// Records in all, as upstream told last.
+    pub total: Option<u64>,
+    /// It has been read a second time, because the first did not bring what the total promised.
+    #[serde(default)]
+    pub is_repeated: bool,
+}
+
+impl Checkpoint {
+    /// Starts from these pages.
+    pub fn new(pages: Vec<Page>) -> Self {
+        Self { pages, streams: BTreeMap::new() }
+    }
+
+    /// As stored with a run; `None` where the run must start over.
+    pub fn of(run: &sync_run::Model) -> Option<Self> {
+        Self::deserialize(&run.checkpoint).ok()
+    }
+
+    /// As stored.
+    pub fn to_json(&self) -> Value {
+        serde_json::json!(self)
+    }
+
+    /// Takes the next page out.
+    pub fn next(&mut self) -> Option<Page> {
+        (!self.pages.is_empty()).then(|| self.pages.remove(0))
+    }
+
+    /// Notes what a page led to. Streams of other profile types than `only` are left out.
+    pub fn turn(&mut self, page: &Page, read: PageRead, only: Option<&str>) {
+        if let Some(total) = read.total {
+            let known = self.streams.entry(page.stream.clone());
+            let stream = known.or_insert_with(|| Stream { first: page.clone(), total: None, is_repeated: false });
+            stream.total = Some(total);
+        }
+        let is_wanted = |next: &Page| match (only, &next.profile_type) {
+            (Some(only), Some(of)) => only == of,
+            _ => true,
+        };
+        self.pages.splice(0..0, read.next.into_iter().filter(is_wanted));
+    }
+
+    /// Records expected in all, over the streams that told.
+    pub fn expected(&self) -> Option<i64> {
+        let told: Vec<u64> = self.streams.values().filter_map(|stream| stream.total).collect();
+        (!told.is_empty()).then(|| i64::try_from(told.iter().sum::<u64>()).unwrap_or(i64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provider::Call;
+
+    fn page(stream: &str, profile_type: Option<&str>) -> Page {
+        Page { profile_type: profile_type.map(str::to_owned), ..Page::first(stream, Call::get("/x")) }
+    }
+
+    #[test]
+    fn a_run_for_one_type_leaves_the_streams_of_others_out() {
+        let mut checkpoint = Checkpoint::new(vec![page("types", None)]);
+        let first = checkpoint.next().unwrap();
+        let next = vec![page("a", Some("1")), page("b", Some("2")), page("more types", None)];
+        checkpoint.turn(&first, PageRead { next, rows: 2, total: None }, Some("2"));
+        let left: Vec<&str> = checkpoint.pages.iter().map(|page| page.stream.as_str()).collect();
+        assert_eq!(left, ["b", "more types"]);
+    }
+
+    #[test]
+    fn totals_are_summed_over_streams_and_the_last_one_told_counts() {
+        let mut checkpoint = Checkpoint::default();
+        let told = |total| PageRead { next: Vec::new(), rows: 1, total: Some(total) };
+        checkpoint.turn(&page("a", None), told(10), None);
+        checkpoint.turn(&page("b", None), told(5), None);
+        checkpoint.turn(&page("a", None), told(9), None);
+        assert_eq!(checkpoint.expected(), Some(14));
+        let stored = sync_run_with(checkpoint.to_json());
+        assert_eq!(Checkpoint::deserialize(&stored).unwrap(), checkpoint);
+    }
+
+    fn sync_run_with(value: Value) -> Value {
+        serde_json::from_str(&value.to_string()).unwrap()
+    }
+}

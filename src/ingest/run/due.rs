@@ -1,0 +1,252 @@
+//! What is due by itself: a failed run that is tried again, a run at its time or past it, one after a gap.
+//!
+//! Nothing is remembered but the runs: a time has been kept when a run began after it. So a time that was missed
+//! because nobody was up is due as soon as somebody is, and a run that failed has not been done.
+
+use super::request::RunRequest;
+use croner::Cron;
+use croner::parser::{CronParser, Seconds};
+use entity::{Moment, RunKind, RunState, sync_run};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// A run that begins so much later than its time was missed, milliseconds.
+const MISSED_MS: i64 = 120_000;
+/// An incremental run reaches back behind the begin of the last one, milliseconds.
+const OVERLAP_MS: i64 = 300_000;
+
+/// When a source is synced by itself.
+#[derive(Clone, Debug)]
+pub struct Timetable {
+    /// Name of the source: each has a jitter of its own.
+    pub source_name: String,
+    /// Full runs.
+    pub full: Cron,
+    /// Runs over what has changed.
+    pub incremental: Option<Cron>,
+    /// A run begins up to so many seconds after its time, so that sources do not all call at once.
+    pub jitter_seconds: u32,
+}
+
+/// Reads a cron expression, seconds first.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_cron(expression: &str) -> Result<Cron, String> {
+    let parser = CronParser::builder().seconds(Seconds::Required).build();
+    parser.parse(expression).map_err(|error| error.to_string())
+}
+
+/// What has happened so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Past {
+    /// The newest run, plans and named profiles not counted.
+    pub newest: Option<sync_run::Model>,
+    /// Begin of the newest full run over all of the source, however it ended.
+    pub full_began: Option<Moment>,
+    /// Begin of the newest run over all of the source that is done.
+    pub done_began: Option<Moment>,
+    /// From when to when nobody was up, where that was longer than the provider sends again.
+    pub gap: Option<(Moment, Moment)>,
+}
+
+/// What is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// The run of this id is tried again.
+    Again(i64),
+    /// A new run.
+    Start(RunRequest),
+}
+
+impl Timetable {
+    /// What is due now.
+    pub(super) fn due(&self, past: &Past, now: Moment) -> Option<Due> {
+        let start = |cause: String| Some(Due::Start(RunRequest::full(cause)));
+        let Some(full_began) = past.full_began else { return start("first import".to_owned()) };
+        if let Some((since, _)) = past.gap.filter(|(_, came_at)| full_began < *came_at) {
+            return start(format!("gap: nobody was up since {}", since.to_datetime().format("%Y-%m-%d %H:%M:%S UTC")));
+        }
+        if let Some(time) = self.last_time(&self.full, now)
+            && full_began < time
+        {
+            let is_missed = now.0 - time.0 > MISSED_MS;
+            return start(if is_missed { "missed schedule".to_owned() } else { "schedule".to_owned() });
+        }
+        let time = self.last_time(self.incremental.as_ref()?, now)?;
+        let done_began = past.done_began?;
+        let newest_began = past.newest.as_ref().map_or(done_began, |run| run.started_at);
+        (newest_began < time).then(|| {
+            let since = Some(done_began.plus_ms(-OVERLAP_MS));
+            let cause = "schedule".to_owned();
+            Due::Start(RunRequest { kind: RunKind::Incremental, since, ..RunRequest::full(cause) })
+        })
+    }
+
+    /// When the next full run begins.
+    pub(super) fn next_full(&self, now: Moment) -> Option<Moment> {
+        let next = self.full.find_next_occurrence(&now.to_datetime(), false).ok()?;
+        Some(self.with_jitter(Moment::from(next)))
+    }
+
+    /// The last time, jitter included, that has come.
+    fn last_time(&self, cron: &Cron, now: Moment) -> Option<Moment> {
+        // Cron knows whole seconds.
+        let mut before = Moment(now.0 - now.0.rem_euclid(1_000)).to_datetime();
+        // With its jitter a time may lie ahead still: the one before it has come.
+        for _ in 0..2 {
+            let time = cron.find_previous_occurrence(&before, true).ok()?;
+            let begins = self.with_jitter(Moment::from(time));
+            if begins <= now {
+                return Some(begins);
+            }
+            before = time - chrono::TimeDelta::seconds(1);
+        }
+        None
+    }
+
+    /// The same for every instance, another for every source and time.
+    fn with_jitter(&self, time: Moment) -> Moment {
+        let mut hasher = DefaultHasher::new();
+        (&self.source_name, time.0).hash(&mut hasher);
+        let jitter_ms = hasher.finish() % (u64::from(self.jitter_seconds) * 1_000 + 1);
+        time.plus_ms(i64::try_from(jitter_ms).unwrap_or(0))
+    }
+}
+
+/// Whether the newest run failed and is to be tried again by now. That needs no timetable.
+pub(super) fn retry(past: &Past, now: Moment) -> Option<Due> {
+    let newest = past.newest.as_ref().filter(|run| run.state == RunState::Failed)?;
+    newest.retry_at.filter(|at| *at <= now).map(|_| Due::Again(newest.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{TimeZone, Utc};
+
+    fn at(text: &str) -> Moment {
+        let naive = chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").unwrap();
+        Moment::from(Utc.from_utc_datetime(&naive))
+    }
+
+    fn timetable(jitter_seconds: u32) -> Timetable {
+        let full = parse_cron("0 30 2 * * *").unwrap();
+        let incremental = Some(parse_cron("0 */10 * * * *").unwrap());
+        Timetable { source_name: "crm".to_owned(), full, incremental, jitter_seconds }
+    }
+
+    fn past(full: &str, done: &str) -> Past {
+        Past { full_began: Some(at(full)), done_began: Some(at(done)), ..Past::default() }
+    }
+
+    fn cause(due: Option<Due>) -> Option<(RunKind, String)> {
+        match due? {
+            Due::Start(request) => Some((request.kind, request.cause)),
+            Due::Again(_) => None,
+        }
+    }
+
+    #[test]
+    fn a_source_that_was_never_synced_is_due_at_once() {
+        let due = timetable(0).due(&Past::default(), at("2026-03-01 12:00:00"));
+        assert_eq!(cause(due), Some((RunKind::Full, "first import".to_owned())));
+    }
+
+    #[test]
+    fn a_time_is_due_once_and_again_at_the_next_one() {
+        let table = timetable(0);
+        let before = past("2026-03-01 02:30:00", "2026-03-02 02:25:00");
+        assert_eq!(table.due(&before, at("2026-03-02 02:29:59")), None);
+        assert_eq!(cause(table.due(&before, at("2026-03-02 02:30:00"))), Some((RunKind::Full, "schedule".to_owned())));
+        let after = past("2026-03-02 02:30:01", "2026-03-02 02:30:01");
+        assert_eq!(table.due(&after, at("2026-03-02 02:33:00")), None);
+    }
+
+    #[test]
+    fn a_time_that_was_missed_is_due_at_once_and_says_so() {
+        let before = past("2026-03-01 02:30:00", "2026-03-01 02:30:00");
+        let due = timetable(0).due(&before, at("2026-03-02 08:00:00"));
+        assert_eq!(cause(due), Some((RunKind::Full, "missed schedule".to_owned())));
+    }
+
+    #[test]
+    fn between_full_runs_only_what_has_changed_is_asked_for() {
+        let table = timetable(0);
+        let before = past("2026-03-02 02:30:01", "2026-03-02 02:30:01");
+        let Some(Due::Start(request)) = table.due(&before, at("2026-03-02 02:40:00")) else { panic!() };
+        assert_eq!((request.kind, request.since), (RunKind::Incremental, Some(at("2026-03-02 02:25:01"))));
+    }
+
+    #[test]
+    fn jitter_delays_and_is_the_same_for_every_instance() {
+        let table = timetable(600);
+        let begins = table.with_jitter(at("2026-03-02 02:30:00"));
+        assert!((0..=600_000).contains(&(begins.0 - at("2026-03-02 02:30:00").0)));
+        let before = past("2026-03-01 02:45:00", "2026-03-02 02:29:00");
+        let is_full = |now| cause(table.due(&before, now)).is_some_and(|(kind, _)| kind == RunKind::Full);
+        assert!(!is_full(begins.plus_ms(-1)));
+        assert!(is_full(begins));
+    }
+
+    #[test]
+    fn after_a_gap_a_run_is_due_whatever_the_schedule_says() {
+        let mut before = past("2026-03-02 02:30:01", "2026-03-02 02:30:01");
+        before.gap = Some((at("2026-03-02 02:30:00"), at("2026-03-02 09:00:00")));
+        let now = at("2026-03-02 10:00:00");
+        assert!(cause(timetable(0).due(&before, now)).unwrap().1.starts_with("gap"));
+        before.full_began = Some(at("2026-03-02 09:30:00"));
+        assert!(!cause(timetable(0).due(&before, now)).is_some_and(|(_, cause)| cause.starts_with("gap")));
+    }
+
+    #[test]
+    fn a_failed_run_is_tried_again_when_its_pause_is_over() {
+        let now = at("2026-03-02 10:00:00");
+        let mut past = Past::default();
+        assert_eq!(retry(&past, now), None);
+        past.newest = Some(failed(now));
+        assert_eq!(retry(&past, now), Some(Due::Again(7)));
+        assert_eq!(retry(&past, now.plus_ms(-1)), None);
+    }
+
+    fn failed(retry_at: Moment) -> sync_run::Model {
+        sync_run::Model {
+            id: 7,
+            source_id: 1,
+            state: RunState::Failed,
+            cause: "schedule".to_owned(),
+            started_at: retry_at,
+            finished_at: None,
+            checkpoint: serde_json::json!({}),
+            pages: 0,
+            rows_seen: 0,
+            rows_expected: None,
+            error: None,
+            holder: None,
+            kind: RunKind::Full,
+            is_plan: false,
+            profile_type: None,
+            named: None,
+            requested_by: None,
+            since: None,
+            low_position: 0,
+            last_profile_id: 0,
+            last_subprofile_id: 0,
+            pages_settled: 0,
+            pages_parked: 0,
+            created: 0,
+            updated: 0,
+            unchanged: 0,
+            conflicts: 0,
+            candidates: 0,
+            absent: 0,
+            deleted: 0,
+            sweep_stage: None,
+            sweep_after: 0,
+            decided_by: None,
+            decided_at: None,
+            attempt: 1,
+            retry_at: Some(retry_at),
+            plan: None,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What operators see of runs, and of the records that no page of a run named.
+
+use super::children::ChildPage;
+use super::keyset::{Limit, Slice};
+use super::reader::{Reading, padded};
+use super::{ReadError, Reader};
+use ::entity::{CandidateState, RunKind, RunState, deletion_candidate, sync_run};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query, SelectStatement};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+/// Runs that one look at those under way brings at most: one a source goes on, and few wait.
+const MAX_UNDER_WAY: u64 = 1_000;
+
+/// Which runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Of this source.
+    pub source_id: Option<i32>,
+    /// In one of these states; empty for all.
+    pub states: Vec<RunState>,
+    /// Of one of these kinds; empty for all.
+    pub kinds: Vec<RunKind>,
+    /// Only plans, or only runs that write.
+    pub is_plan: Option<bool>,
+}
+
+/// The states of a run that has not ended.
+const OPEN: [RunState; 4] = [RunState::Planned, RunState::Running, RunState::Sweeping, RunState::WaitingForApproval];
+
+impl Reader {
+    /// The runs whose deletions wait for a person, at most one a source.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn deletions_waiting(&self) -> Result<Vec<sync_run::Model>, ReadError> {
+        sync_run::Entity::find()
+            .filter(Expr::cust("state = 'waiting_for_approval'"))
+            .order_by_asc(sync_run::Column::Id)
+            .all(self.connection())
+            .await
+            .reading("runs that wait for a person")
+    }
+
+    /// A page of runs, newest first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn sync_runs(
+        &self,
+        filter: &RunFilter,
+        after: Option<i64>,
+        limit: Limit,
+    ) -> Result<Slice<sync_run::Model>, ReadError> {
+        let mut query = sync_run::Entity::find();
+        if let Some(source_id) = filter.source_id {
+            query = query.filter(sync_run::Column::SourceId.eq(source_id));
+        }
+        if !filter.states.is_empty() {
+            query = query.filter(sync_run::Column::State.is_in(filter.states.iter().copied()));
+        }
+        if !filter.kinds.is_empty() {
+            query = query.filter(sync_run::Column::Kind.is_in(filter.kinds.iter().copied()));
+        }
+        if let Some(is_plan) = filter.is_plan {
+            query = query.filter(sync_run::Column::IsPlan.eq(is_plan));
+        }
+        if let Some(after) = after {
+            query = query.filter(sync_run::Column::Id.lt(after));
+        }
+        let rows = query
+            .order_by_desc(sync_run::Column::Id)
+            .limit(limit.rows() + 1)
+            .all(self.connection())
+            .await
+            .reading("a page of runs")?;
+        Ok(Slice::cut(rows, limit, after.is_some(), false))
+    }
+
+    /// The run with this id.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn sync_run(&self, id: i64) -> Result<Option<sync_run::Model>, ReadError> {
+        sync_run::Entity::find_by_id(id).one(self.connection()).await.reading("a run by id")
+    }
+
+    /// Every run that has not ended, those with these ids, and those newer than `newer_than`, oldest first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn runs_to_watch(&self, ids: &[i64], newer_than: Option<i64>) -> Result<Vec<sync_run::Model>, ReadError> {
+        let mut any = Condition::any().add(sync_run::Column::State.is_in(OPEN));
+        if !ids.is_empty() {
+            any = any.add(sync_run::Column::Id.is_in(padded(ids)));
+        }
+        if let Some(id) = newer_than {
+            any = any.add(sync_run::Column::Id.gt(id));
+        }
+        let mut rows = sync_run::Entity::find()
+            .filter(any)
+            .order_by_desc(sync_run::Column::Id)
+            .limit(MAX_UNDER_WAY)
+            .all(self.connection())
+            .await
+            .reading("the runs under way")?;
+        rows.reverse();
+        Ok(rows)
+    }
+
+    /// The newest run of each source that has any.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn last_runs(&self) -> Result<Vec<sync_run::Model>, ReadError> {
+        self.newest(newest_of_each()).await
+    }
+
+    /// The newest complete pass over all lists of each source that has one.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn last_complete_runs(&self) -> Result<Vec<sync_run::Model>, ReadError> {
+        let complete = newest_of_each()
+            .and_where(sync_run::Column::State.eq(RunState::Done))
+            .and_where(sync_run::Column::Kind.eq(RunKind::Full))
+            .and_where(sync_run::Column::IsPlan.eq(false))
+            .and_where(sync_run::Column::ProfileType.is_null())
+            .take();
+        self.newest(complete).await
+    }
+
+    async fn newest(&self, ids: SelectStatement) -> Result<Vec<sync_run::Model>, ReadError> {
+        sync_run::Entity::find()
+            .filter(sync_run::Column::Id.in_subquery(ids))
+            .all(self.connection())
+            .await
+            .reading("the newest runs")
+    }
+
+    /// What no page of these runs named, a page of each run, in the order in which it was found missing.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn deletion_candidates(
+        &self,
+        run_ids: &[i64],
+        state: Option<CandidateState>,
+        page: &ChildPage,
+    ) -> Result<Vec<deletion_candidate::Model>, ReadError> {
+        use deletion_candidate::Column;
+        let mut numbered = Query::select()
+            .column(Column::Id)
+            .expr_as(page.window("run_id", "id"), "place")
+            .from(deletion_candidate::Entity)
+            .and_where(Column::RunId.is_in(padded(run_ids)))
+            .cond_where(page.bounds(Expr::col((deletion_candidate::Entity, Column::Id))))
+            .take();
+        if let Some(state) = state {
+            numbered.and_where(Column::State.eq(state));
+        }
+        let ids = Query::select().column("id").from_subquery(numbered, "numbered").and_where(page.numbered()).take();
+        let query = deletion_candidate::Entity::find().filter(Column::Id.in_subquery(ids)).order_by_asc(Column::RunId);
+        let query =
+            if page.limit.is_forward() { query.order_by_asc(Column::Id) } else { query.order_by_desc(Column::Id) };
+        query.all(self.connection()).await.reading("what pages of runs did not name")
+    }
+}
+
+fn newest_of_each() -> SelectStatement {
+    Query::select()
+        .expr(Expr::col((sync_run::Entity, sync_run::Column::Id)).max())
+        .from(sync_run::Entity)
+        .group_by_col(sync_run::Column::SourceId)
+        .take()
+}

@@ -1,0 +1,310 @@
+//! How a source is, judged from its row and from what waits: one rule for `/readyz`, for the schema and for metrics.
+
+use crate::mirror::read::Waiting;
+use ::entity::{Moment, source_state, sync_run};
+
+/// Refusing everything for so long is no accident, milliseconds: well before the quarter of an hour that is promised.
+const REFUSING_MS: i64 = 10 * 60_000;
+/// Fewer refusals may be anybody's.
+const REFUSALS: i64 = 2;
+/// Refusals that stopped so long ago say nothing about today, milliseconds.
+const REFUSALS_OVER_MS: i64 = 86_400_000;
+/// Silence is noticed after so many usual gaps, and never before this, milliseconds.
+const SILENT_GAPS: i64 = 3;
+const LEAST_SILENCE_MS: i64 = 3_600_000;
+/// A delivery that waits so long for apply is stuck, milliseconds.
+const STUCK_MS: i64 = 600_000;
+
+/// What a source is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signs<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its row; none before it was ever started.
+    pub state: Option<&'a source_state::Model>,
+    /// Deliveries that are not applied yet.
+    pub pending: Option<&'a Waiting>,
+    /// The run whose deletions wait for a person.
+    pub deletions: Option<&'a sync_run::Model>,
+    /// This instance is configured for it; else nothing is expected of it.
+    pub is_configured: bool,
+    /// The time.
+    pub now: Moment,
+}
+
+/// How a source is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Health {
+    /// In a word.
+    pub state: State,
+    /// What is wrong, with the source's name and the likely cause; none while all is well.
+    pub reason: Option<String>,
+}
+
+/// How a source is, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Well, as far as can be told.
+    Running,
+    /// Taking in changes, and something is wrong.
+    Degraded,
+    /// Standing still until it is resumed.
+    Paused,
+}
+
+impl State {
+    /// As `/readyz` has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Degraded => "degraded",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+impl Signs<'_> {
+    /// How the source is.
+    pub fn judge(&self) -> Health {
+        let well = Health { state: State::Running, reason: None };
+        let Some(row) = self.state.filter(|_| self.is_configured) else { return well };
+        if let Some(since) = row.paused_at {
+            return Health { state: State::Paused, reason: Some(self.paused(row, since)) };
+        }
+        let reason =
+            self.refusing(row).or_else(|| self.stuck()).or_else(|| self.waiting()).or_else(|| self.silent(row));
+        match reason {
+            Some(reason) => Health { state: State::Degraded, reason: Some(reason) },
+            None => well,
+        }
+    }
+
+    /// The last webhook that was kept, applied or not.
+    pub fn last_webhook_at(&self) -> Option<Moment> {
+        let kept = self.pending.and_then(|waiting| waiting.newest_webhook_at);
+        self.state.and_then(|state| state.last_webhook_at).max(kept)
+    }
+
+    /// Since the last webhook that was kept, milliseconds; none before the first.
+    pub fn silence_ms(&self) -> Option<i64> {
+        self.last_webhook_at().map(|at| self.since_ms(at))
+    }
+
+    /// How long the oldest delivery has waited for apply, milliseconds; none where nothing waits.
+    pub fn oldest_pending_ms(&self) -> Option<i64> {
+        self.pending.map(|waiting| self.since_ms(waiting.oldest_at))
+    }
+
+    /// How far the mirror is behind what has arrived, milliseconds.
+    pub fn lag_ms(&self) -> i64 {
+        self.oldest_pending_ms().unwrap_or(0)
+    }
+
+    /// Since the mirror was last told how things stand upstream, by a webhook that is applied or by a complete sync,
+    /// milliseconds; none before the first.
+    pub fn freshness_ms(&self) -> Option<i64> {
+        let state = self.state?;
+        state.last_webhook_at.max(state.last_complete_sync_at).map(|at| self.since_ms(at))
+    }
+
+    fn since_ms(&self, at: Moment) -> i64 {
+        self.now.0.saturating_sub(at.0).max(0)
+    }
+
+    fn paused(&self, row: &source_state::Model, since: Moment) -> String {
+        let (name, since) = (self.name, shown(since));
+        let reason = row.pause_reason.as_deref().unwrap_or("no reason is given");
+        match &row.paused_by {
+            Some(by) => format!("source {name} was paused by {by} at {since}: {reason}"),
+            None => format!("source {name} paused itself at {since}: {reason}"),
+        }
+    }
+
+    fn refusing(&self, row: &source_state::Model) -> Option<String> {
+        let (first_at, last_at) = (row.first_refusal_at?, row.last_refusal_at?);
+        let has_accepted = self.last_webhook_at().is_some_and(|at| at >= first_at);
+        let is_over = self.since_ms(last_at) > REFUSALS_OVER_MS;
+        if has_accepted || is_over || row.refusals < REFUSALS || self.since_ms(first_at) < REFUSING_MS {
+            return None;
+        }
+        let said = row.last_refusal.as_deref().unwrap_or_default();
+        let (name, count, since) = (self.name, row.refusals, shown(first_at));
+        let cause = likely_cause(said);
+        Some(format!(
+            "source {name} refuses every webhook since {since}, {count} so far: {said}. Likely cause: {cause}"
+        ))
+    }
+
+    fn stuck(&self) -> Option<String> {
+        let waiting = self.pending.filter(|waiting| self.since_ms(waiting.oldest_at) >= STUCK_MS)?;
+        let (name, count, since) = (self.name, waiting.count, shown(waiting.oldest_at));
+        Some(format!(
+            "source {name} has {count} deliveries that are not applied, the oldest of {since}. Likely cause: the database is \
+             slow, or no instance holds the source's lease"
+        ))
+    }
+
+    /// Deletions past the brake wait for a person.
+    fn waiting(&self) -> Option<String> {
+        let run = self.deletions?;
+        let (name, count, id) = (self.name, run.absent, run.id);
+        Some(format!(
+            "source {name} has {count} deletions that wait for approval: run {id} found more gone upstream than the brake lets \
+             pass. Look at them, then approve or reject them"
+        ))
+    }
+
+    fn silent(&self, row: &source_state::Model) -> Option<String> {
+        let last_at = self.last_webhook_at()?;
+        let usual_ms = row.usual_gap_ms?;
+        let allowed_ms = usual_ms.saturating_mul(SILENT_GAPS).max(LEAST_SILENCE_MS);
+        if self.since_ms(last_at) < allowed_ms {
+            return None;
+        }
+        let (name, since, usual) = (self.name, shown(last_at), minutes(usual_ms));
+        Some(format!(
+            "source {name} has heard nothing since {since}, where a gap is usually {usual} min. Likely cause: the provider has \
+             switched the webhook off, or its URL is not the one of this service"
+        ))
+    }
+}
+
+fn likely_cause(said: &str) -> &'static str {
+    if said.starts_with("missing") {
+        "the endpoint is registered without a key, or a proxy takes the header away"
+    } else if said.contains("clock") {
+        "one of the two clocks is wrong"
+    } else if said.starts_with("media type") {
+        "the endpoint is registered with another format"
+    } else if said.starts_with("the body") {
+        "the provider sends more than this source takes, or a proxy cuts it"
+    } else {
+        "the secret or key was changed on one side, or server.public_url is not the URL as registered"
+    }
+}
+
+fn minutes(ms: i64) -> i64 {
+    (ms / 60_000).max(1)
+}
+
+fn shown(at: Moment) -> String {
+    at.to_datetime().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Moment = Moment(1_767_225_600_000);
+    const MINUTE: i64 = 60_000;
+
+    fn row() -> source_state::Model {
+        source_state::Model {
+            alive_at: None,
+            next_run_at: None,
+            source_id: 1,
+            revision: 0,
+            lease_holder: None,
+            lease_epoch: 0,
+            lease_until: NOW,
+            paused_at: None,
+            pause_reason: None,
+            paused_by: None,
+            probe_at: None,
+            probes: 0,
+            last_webhook_at: None,
+            usual_gap_ms: None,
+            first_refusal_at: None,
+            last_refusal_at: None,
+            last_refusal: None,
+            refusals: 0,
+            last_applied_at: None,
+            last_complete_sync_at: None,
+        }
+    }
+
+    fn judge(row: &source_state::Model, pending: Option<&Waiting>) -> Health {
+        Signs { name: "crm", state: Some(row), pending, deletions: None, is_configured: true, now: NOW }.judge()
+    }
+
+    fn ago(minutes: i64) -> Option<Moment> {
+        Some(NOW.plus_ms(-minutes * MINUTE))
+    }
+
+    #[test]
+    fn a_source_of_which_nothing_is_known_is_well() {
+        assert_eq!(judge(&row(), None).state, State::Running);
+        let never = Signs { name: "crm", state: None, pending: None, deletions: None, is_configured: true, now: NOW };
+        assert_eq!(never.judge().state, State::Running);
+    }
+
+    #[test]
+    fn one_that_refuses_everything_names_itself_and_the_likely_cause() {
+        let mut row = row();
+        (row.first_refusal_at, row.last_refusal_at, row.refusals) = (ago(9), ago(0), 30);
+        assert_eq!(judge(&row, None).state, State::Running, "not for long");
+        row.first_refusal_at = ago(10);
+        for (said, cause) in [
+            ("the signature does not hold", "secret or key"),
+            ("missing x-signature", "without a key"),
+            ("request time is 900 s away from ours, 300 s are allowed: check both clocks", "clocks is wrong"),
+        ] {
+            row.last_refusal = Some(said.to_owned());
+            let reason = judge(&row, None).reason.unwrap();
+            assert!(reason.contains("crm") && reason.contains(said) && reason.contains(cause), "{reason}");
+        }
+        row.last_webhook_at = ago(5);
+        assert_eq!(judge(&row, None).state, State::Running, "one was kept since");
+        row.last_webhook_at = ago(60);
+        row.refusals = 1;
+        assert_eq!(judge(&row, None).state, State::Running, "a single one may be anybody's");
+    }
+
+    #[test]
+    fn a_webhook_that_is_kept_and_not_applied_yet_is_a_sign_of_life() {
+        let mut row = row();
+        (row.first_refusal_at, row.last_refusal_at, row.refusals) = (ago(60), ago(1), 30);
+        let newest = ago(2);
+        let waiting = Waiting { source_id: 1, count: 1, oldest_at: NOW, newest_webhook_at: newest };
+        assert_eq!(judge(&row, Some(&waiting)).state, State::Running);
+        (row.last_webhook_at, row.usual_gap_ms) = (ago(600), Some(MINUTE));
+        assert_eq!(judge(&row, Some(&waiting)).state, State::Running);
+    }
+
+    #[test]
+    fn silence_is_three_usual_gaps_and_no_less_than_an_hour() {
+        let mut row = row();
+        for (usual, well, silent) in [(1, 59, 60), (20, 59, 60), (60, 179, 180)] {
+            row.usual_gap_ms = Some(usual * MINUTE);
+            row.last_webhook_at = ago(well);
+            assert_eq!(judge(&row, None).state, State::Running, "{usual} min, {well} min ago");
+            row.last_webhook_at = ago(silent);
+            let health = judge(&row, None);
+            assert_eq!(health.state, State::Degraded, "{usual} min, {silent} min ago");
+            assert!(health.reason.unwrap().contains("crm"));
+        }
+    }
+
+    #[test]
+    fn a_delivery_that_waits_long_is_stuck() {
+        let waiting =
+            |at: Option<Moment>| Waiting { source_id: 1, count: 3, oldest_at: at.unwrap(), newest_webhook_at: None };
+        assert_eq!(judge(&row(), Some(&waiting(ago(9)))).state, State::Running);
+        assert_eq!(judge(&row(), Some(&waiting(ago(10)))).state, State::Degraded);
+    }
+
+    #[test]
+    fn a_pause_says_whose_it_is_and_goes_before_all_else() {
+        let mut row = row();
+        (row.first_refusal_at, row.last_refusal_at, row.refusals) = (ago(60), ago(0), 30);
+        (row.paused_at, row.pause_reason) = (ago(5), Some("the token is refused".to_owned()));
+        let health = judge(&row, None);
+        assert_eq!(health.state, State::Paused);
+        assert!(health.reason.unwrap().contains("paused itself"));
+        row.paused_by = Some("anna".to_owned());
+        assert!(judge(&row, None).reason.unwrap().contains("by anna"));
+        let elsewhere =
+            Signs { name: "crm", state: Some(&row), pending: None, deletions: None, is_configured: false, now: NOW };
+        assert_eq!(elsewhere.judge().state, State::Running, "nothing is expected of it here");
+    }
+}

@@ -5,11 +5,17 @@
 //! - `events`: every event of the providers, from the webhook to the GraphQL answer.
 //! - `crash`: the program killed at each durable step.
 //! - `door`: what senders of webhooks are answered.
+//! - `drift`: how far the mirror was from the world, and what became of it.
+//! - `health`: whether a source is well, and who is told.
+//! - `erasure`: what is left of a person who is anonymized, and dates of deletion that pass.
+//! - `ops`: what operators ask for, over the API and at a shell.
 //! - `order`: which news wins.
 //! - `readme`: what the README tells people to try.
 //! - `rules`: what the code and the documents must keep to.
 //! - `storage`: what both databases must do alike before any stage is involved.
 //! - `streams`: subscriptions and cursors.
+//! - `syncs`: full runs, what they repair, and what they must not take for gone.
+//! - `upstream`: calls to providers, their budget, and pauses.
 //!
 //! `support` holds the harness. A test that touches a database is written once, with `both!`, and
 //! runs on SQLite and on PostgreSQL.
@@ -20,10 +26,16 @@ mod adapters;
 mod convergence;
 mod crash;
 mod door;
+mod drift;
+mod erasure;
 mod events;
+mod health;
+mod ops;
 mod order;
 mod readme;
 mod rules;
 mod storage;
 mod streams;
 mod support;
+mod syncs;
+mod upstream;

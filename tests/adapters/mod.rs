@@ -13,8 +13,6 @@ use simulator::{ProviderKind, Simulator};
 use std::future::Future;
 use std::sync::Arc;
 
-pub use calls::Caller;
-
 /// The adapter of a provider, configured as the service would.
 pub fn adapter(simulator: &Simulator, kind: ProviderKind) -> Arc<dyn Provider> {
     let source = world::source(simulator, kind);

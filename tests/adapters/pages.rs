@@ -52,7 +52,7 @@ async fn walk(simulator: &Simulator, kind: ProviderKind, adapter: &dyn Provider)
         };
         let decoded = adapter.decode(&delivery).unwrap_or_else(|error| panic!("{page:?}: {error}"));
         decoded.observations.into_iter().for_each(|observation| folded.add(observation));
-        let mut next = adapter.next_pages(&page, &body).unwrap_or_else(|error| panic!("{page:?}: {error}"));
+        let mut next = adapter.next_pages(&page, &body).unwrap_or_else(|error| panic!("{page:?}: {error}")).next;
         next.reverse();
         pages.extend(next);
     }

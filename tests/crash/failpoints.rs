@@ -3,7 +3,7 @@
 use super::{CHANGES, assert_equals_world, assert_log_is_whole, drain, is_acknowledged, make_things_happen};
 use crate::support::app::READER;
 use crate::support::binary::{Program, Setup};
-use crate::support::database::TestDatabase;
+use crate::support::place::TestDatabase;
 use crate::support::socket::{Subscription, Told};
 use crate::support::{both, world};
 use serde_json::{Value, json};

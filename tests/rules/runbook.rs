@@ -1,6 +1,6 @@
 //! The runbook has a heading for every code that clients can meet.
 
-use profile_mirror::serve::graphql::Code;
+use profile_mirror::serve::graphql::{Code, ProblemCode};
 use std::collections::BTreeSet;
 
 #[test]
@@ -8,6 +8,9 @@ fn every_code_has_a_heading() {
     let headings = headings();
     for code in Code::ALL {
         assert!(headings.contains(code.as_str()), "docs/runbook.md has no heading for {}", code.as_str());
+    }
+    for code in ProblemCode::ALL {
+        assert!(headings.contains(code.heading()), "docs/runbook.md has no heading for {}", code.heading());
     }
 }
 

@@ -5,9 +5,11 @@ use bytes::Bytes;
 use entity::{DeliveryKind, DeliveryState, Moment, delivery, source, source_state};
 use futures::future::join_all;
 use profile_mirror::clock::{SharedClock, SystemClock};
-use profile_mirror::db::Database;
+use profile_mirror::db::{Database, Dialect};
 use profile_mirror::inbox::{self, Along, Appended, Inbox, NewDelivery, Settlement};
-use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +44,7 @@ fn webhook(source_id: i32, key: &str) -> NewDelivery {
         kind: DeliveryKind::Webhook,
         dedupe_key: key.to_owned(),
         media_type: "application/json".to_owned(),
-        headers: serde_json::json!({}),
+        headers: "{}".to_owned(),
         body: Bytes::from_static(b"{}"),
         context: None,
         along: Along::Nothing,
@@ -67,6 +69,55 @@ both!(copies_at_the_same_moment_are_one_delivery, |database| {
     assert_eq!(kept, 1, "{answers:?}");
     assert_eq!(delivery::Entity::find().count(db.reader()).await.unwrap(), 1);
 });
+
+both!(copies_that_meet_another_transaction_half_way_are_kept, |database| {
+    let db = database.connect().await;
+    let source_id = add_source(&db, "crm").await;
+    let (inbox, _task, _stop) = open(&db);
+    let append = async |key: &str| inbox.append(webhook(source_id, key)).await.expect("kept");
+    let (Appended::Kept(one), Appended::Kept(two)) = (append("one").await, append("two").await) else { panic!("kept") };
+    if db.dialect() == Dialect::Sqlite {
+        // One writer: nobody can be met half way.
+        assert_eq!(tokio::join!(append("one"), append("two")), (Appended::Duplicate(one), Appended::Duplicate(two)));
+        return;
+    }
+    let touch = |id: i64| format!("UPDATE delivery SET attempts = attempts WHERE id = {id}");
+    // Both copies ride in one group, which is held back until the other transaction has the second of their rows.
+    let gate = db.begin().await.unwrap();
+    profile_mirror::db::dialect::order_inbox(&gate, db.dialect(), source_id).await.unwrap();
+    let other = db.begin().await.unwrap();
+    other.execute_unprepared(&touch(two)).await.unwrap();
+    let first = tokio::spawn({
+        let inbox = inbox.clone();
+        async move { inbox.append(webhook(source_id, "three")).await }
+    });
+    until_waiting(&db, "advisory").await;
+    let copies = async { tokio::join!(append("one"), append("two")) };
+    let meet = async {
+        gate.rollback().await.unwrap();
+        until_waiting(&db, "transactionid").await;
+        // One of the two is given up by the database. Where it is this one, the other was not disturbed.
+        if other.execute_unprepared(&touch(one)).await.is_ok() {
+            other.commit().await.unwrap();
+        }
+    };
+    let (copies, ()) = tokio::join!(copies, meet);
+    assert_eq!(copies, (Appended::Duplicate(one), Appended::Duplicate(two)));
+    assert!(matches!(first.await.unwrap(), Ok(Appended::Kept(_))));
+});
+
+/// Waits until some transaction of this PostgreSQL database waits for a lock of this kind.
+async fn until_waiting(db: &Database, kind: &str) {
+    let query = format!(
+        "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) \
+         WHERE datname = current_database() AND locktype = '{kind}' AND NOT granted"
+    );
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(4);
+    while db.reader().execute_unprepared(&query).await.unwrap().rows_affected() == 0 {
+        assert!(tokio::time::Instant::now() < deadline, "somebody waits for {kind}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
 
 both!(a_parked_delivery_that_is_sent_again_becomes_pending, |database| {
     let db = database.connect().await;

@@ -1,6 +1,6 @@
 //! Migrations: up, twice at once, down.
 
-use crate::support::{both, database};
+use crate::support::{both, place};
 use migration::{Migrator, MigratorTrait};
 
 both!(nothing_is_pending_after_a_start, |database| {
@@ -10,7 +10,7 @@ both!(nothing_is_pending_after_a_start, |database| {
 });
 
 both!(two_processes_that_migrate_at_once_both_succeed, |database| {
-    let database = tokio::task::spawn_blocking(move || database::without_schema(database.dialect)).await.unwrap();
+    let database = tokio::task::spawn_blocking(move || place::without_schema(database.dialect)).await.unwrap();
     let first = profile_mirror::db::connect(&database.url, None).await.unwrap();
     let second = profile_mirror::db::connect(&database.url, None).await.unwrap();
     let (one, two) = tokio::join!(first.migrate(), second.migrate());

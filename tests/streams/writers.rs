@@ -3,7 +3,7 @@
 use super::{CHANGES, first_cursor, key, take_changes};
 use crate::support::app::{self, TestApp};
 use crate::support::both;
-use crate::support::database::TestDatabase;
+use crate::support::place::TestDatabase;
 use crate::support::socket::Subscription;
 use entity::change;
 use futures::future::join_all;

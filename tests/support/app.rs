@@ -1,23 +1,23 @@
 //! The service under test, in this process, with a simulated world upstream.
 
 use super::clock::MovableClock;
-use super::database::TestDatabase;
 use super::graphql::Client;
 use super::picture::Picture;
+use super::place::TestDatabase;
 use super::socket::Subscription;
 use super::world::{self, PublishedKeys, SOURCES, Terms};
 use super::{answers, rows};
-use entity::{DeliveryState, delivery};
-use profile_mirror::app::{self, AppOptions, Running};
+use entity::{DeliveryState, delivery, source_state, sync_run};
+use profile_mirror::app::{self, AppOptions, Running, SyncError};
 use profile_mirror::clock::Clock;
 use profile_mirror::config::{Access, AccessKey, Config, Role, Secret};
 use profile_mirror::db::Database;
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
 use serde_json::Value;
 use simulator::{ProviderKind, SignedWebhook, Simulator, TruthStatus};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The key of the role *admin*.
 pub const ADMIN: &str = "admin-key-for-tests-0123456789abcdef";
@@ -162,15 +162,58 @@ impl TestApp {
         self.simulator.send(webhook).await.expect("an answer")
     }
 
-    /// Waits until every delivery is settled and every fetch is answered. Where something waits for its
-    /// moment, the clock is moved.
+    /// Waits until every delivery is settled, every fetch is answered and every run has ended. Where something
+    /// waits for its moment, the clock is moved.
     pub async fn drain(&self) {
-        for _ in 0..100 {
-            let left = self.running().drain(DRAIN).await.expect("nothing is due in time");
-            let Some(next) = left.next_due else { return };
-            self.clock.advance_ms((next.0 - self.clock.now().0).max(1));
+        let started = Instant::now();
+        loop {
+            assert!(started.elapsed() < DRAIN, "{:?} does not end", self.running().backlog().await);
+            if self.move_on().await {
+                return;
+            }
         }
-        panic!("something is put off again and again");
+    }
+
+    /// Moves the clock to the next moment where nothing happens before it; true where there is none and nothing is
+    /// left to do.
+    async fn move_on(&self) -> bool {
+        let left = self.running().backlog().await.expect("the backlog");
+        match left.next_due {
+            None if left.due == 0 => return true,
+            // A run may wait for what is put off.
+            Some(next) if left.due == left.runs => self.clock.advance_ms((next.0 - self.clock.now().0).max(1)),
+            _ => {}
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        false
+    }
+
+    /// Syncs a source to the end of the run, moving the clock where it waits.
+    pub async fn sync(&self, source: &str) -> Result<sync_run::Model, SyncError> {
+        let mut sync = std::pin::pin!(self.running().sync(source, "test", |_| {}));
+        let started = Instant::now();
+        loop {
+            tokio::select! {
+                outcome = &mut sync => return outcome,
+                _ = self.move_on() => assert!(started.elapsed() < DRAIN, "a run of {source} does not end"),
+            }
+        }
+    }
+
+    /// The newest run of a source.
+    pub async fn newest_run(&self, source: &str) -> sync_run::Model {
+        self.runs(source).await.into_iter().next().expect("a run")
+    }
+
+    /// Row id of a source.
+    pub async fn source_id(&self, source: &str) -> i32 {
+        profile_mirror::ingest::run::find_source(self.database(), source).await.unwrap().expect("a source")
+    }
+
+    /// What moves about a source.
+    pub async fn source_state(&self, source: &str) -> source_state::Model {
+        let id = self.source_id(source).await;
+        source_state::Entity::find_by_id(id).one(self.database().primary()).await.unwrap().expect("a state")
     }
 
     /// Posts one webhook and returns the whole answer.
@@ -181,6 +224,14 @@ impl TestApp {
             request = request.header(name, value);
         }
         request.send().await.expect("an answer")
+    }
+
+    /// What `/readyz` tells of a source.
+    pub async fn readiness(&self, source: &str) -> Value {
+        let client = reqwest::Client::builder().tls_certs_only([]).build().expect("build a client");
+        let answer = client.get(format!("http://{}/readyz", self.address())).send().await.expect("an answer");
+        let mut readiness: Value = answer.json().await.expect("its JSON");
+        readiness["sources"][source].take()
     }
 
     /// How many deliveries the inbox holds, over all sources.
@@ -212,8 +263,7 @@ impl TestApp {
 
     /// Runs a full import of a source and waits for its end.
     pub async fn import(&self, source: &str) {
-        let imported = self.running().import(source, "test", |_| {}).await;
-        imported.unwrap_or_else(|error| panic!("import {source}: {error}"));
+        self.sync(source).await.unwrap_or_else(|error| panic!("import {source}: {error}"));
         self.drain().await;
     }
 
@@ -229,6 +279,21 @@ impl TestApp {
         self.running.take().expect("the service runs").stop().await;
         self.running = Some(run(&self.config, &self.clock, &self.simulator, "one").await);
         self.register_webhooks();
+    }
+
+    /// The same, with so much time between the stop and the start.
+    pub async fn restart_after(&mut self, pause: Duration) {
+        self.running.take().expect("the service runs").stop().await;
+        self.clock.advance_ms(i64::try_from(pause.as_millis()).expect("a pause"));
+        self.running = Some(run(&self.config, &self.clock, &self.simulator, "one").await);
+        self.register_webhooks();
+    }
+
+    /// All runs of a source, the newest first.
+    pub async fn runs(&self, source: &str) -> Vec<sync_run::Model> {
+        let id = self.source_id(source).await;
+        let runs = sync_run::Entity::find().filter(sync_run::Column::SourceId.eq(id));
+        runs.order_by_desc(sync_run::Column::Id).all(self.database().primary()).await.unwrap()
     }
 
     /// Subscribes with the reader's key.

@@ -1,7 +1,7 @@
 //! The real program, started as an operator would, and killed.
 
 use super::app::{ADMIN, READER};
-use super::database::TestDatabase;
+use super::place::TestDatabase;
 use super::world;
 use profile_mirror::config::Keys;
 use simulator::{ProviderKind, Simulator};
@@ -62,6 +62,8 @@ impl Setup {
                     simulator.getprofile().tenant()
                 ),
             };
+            // The simulated providers take any number.
+            text += "[source.sync]\nrequests_per_minute = 60000\n";
         }
         let folder = tempfile::tempdir().expect("make a folder");
         std::fs::write(folder.path().join("mirror.toml"), text).expect("write the configuration");
@@ -73,6 +75,20 @@ impl Setup {
 
     fn log(&self) -> PathBuf {
         self.folder.path().join("log")
+    }
+
+    /// What the program has written to its log.
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(self.log()).expect("read the log")
+    }
+
+    /// The program with other arguments, with the same configuration and secrets.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_profile-mirror"));
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env("PROFILE_MIRROR_CONFIG", self.folder.path().join("mirror.toml"));
+        command.envs(self.secrets.iter().cloned());
+        command
     }
 
     /// Starts the program, to die at a failpoint where one is named, and waits until it listens.

@@ -7,19 +7,15 @@ pub mod answers;
 pub mod app;
 pub mod binary;
 pub mod clock;
-pub mod cluster;
-pub mod database;
 pub mod graphql;
-pub mod picture;
-mod programs;
-pub mod rows;
 pub mod socket;
 pub mod webhook;
-pub mod world;
+
+pub use convergence::{picture, place, rows, world};
 
 /// Writes one test for both databases: `name::sqlite` and `name::postgres`.
 ///
-/// The body gets a [`database::TestDatabase`] and runs on a runtime of its own.
+/// The body gets a [`place::TestDatabase`] and runs on a runtime of its own.
 macro_rules! both {
     ($name:ident, |$database:ident| $body:expr) => {
         mod $name {
@@ -28,12 +24,12 @@ macro_rules! both {
 
             #[test]
             fn sqlite() {
-                $crate::support::database::run_on(profile_mirror::db::Dialect::Sqlite, async |$database| $body);
+                $crate::support::place::run_on(profile_mirror::db::Dialect::Sqlite, async |$database| $body);
             }
 
             #[test]
             fn postgres() {
-                $crate::support::database::run_on(profile_mirror::db::Dialect::Postgres, async |$database| $body);
+                $crate::support::place::run_on(profile_mirror::db::Dialect::Postgres, async |$database| $body);
             }
         }
     };

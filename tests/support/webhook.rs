@@ -75,5 +75,5 @@ const PROFILE: &str = "query ($by: ProfileRef!) {
 }";
 
 const DELIVERIES: &str = "query ($filter: DeliveryFilter) {
-  deliveries(filter: $filter, first: 100) { nodes { kind state reason event copies attempts headers } }
+  deliveries(filter: $filter, first: 100) { nodes { id kind state reason event copies attempts headers } }
 }";

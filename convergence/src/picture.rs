@@ -1,10 +1,9 @@
 //! A picture of what a source holds, taken from the truth or from the mirror, so that the two compare.
 
-use super::world::Terms;
+use crate::world::Terms;
 use serde_json::Value;
 use simulator::{Truth, TruthProfile, TruthStatus};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 /// What a source holds, without anything that only the mirror knows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,28 +77,34 @@ impl Picture {
     }
 
     /// Panics with the differences where this picture of the mirror is not the one of the truth.
+    pub fn assert_equals(&self, truth: &Self, place: &str) {
+        let odd = self.differences(truth).join("\n");
+        let shown: String = odd.chars().take(6_000).collect();
+        assert!(odd.is_empty(), "{place}: the mirror is not the world\n{shown}");
+    }
+
+    /// What this picture of the mirror shows other than the one of the truth, one line a record.
     ///
     /// A profile that is gone upstream and that the mirror never saw is no difference.
-    pub fn assert_equals(&self, truth: &Self, place: &str) {
-        let mut odd = String::new();
+    pub fn differences(&self, truth: &Self) -> Vec<String> {
+        let mut odd = Vec::new();
         let ids: BTreeSet<_> = self.profiles.keys().chain(truth.profiles.keys()).collect();
         for id in ids {
             match (self.profiles.get(id), truth.profiles.get(id)) {
                 (None, Some(gone)) if gone.content.is_none() => {}
                 (mirror, truth) if mirror == truth => {}
                 (mirror, truth) => {
-                    writeln!(odd, "profile {id}\n  mirror {mirror:?}\n  world  {truth:?}").unwrap();
+                    odd.push(format!("profile {id}\n  mirror {mirror:?}\n  world  {truth:?}"));
                 }
             }
         }
         for only in self.relationships.difference(&truth.relationships) {
-            writeln!(odd, "relationship {only:?} is in the mirror only").unwrap();
+            odd.push(format!("relationship {only:?} is in the mirror only"));
         }
         for only in truth.relationships.difference(&self.relationships) {
-            writeln!(odd, "relationship {only:?} is in the world only").unwrap();
+            odd.push(format!("relationship {only:?} is in the world only"));
         }
-        let shown: String = odd.chars().take(6_000).collect();
-        assert!(odd.is_empty(), "{place}: the mirror is not the world\n{shown}");
+        odd
     }
 }
 

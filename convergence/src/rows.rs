@@ -1,11 +1,12 @@
 //! The mirror's picture from its tables: the fast way to compare, and the one that a fault in the API cannot hide.
 
-use super::picture::{Content, Picture, ProfileShown};
+use crate::picture::{Content, Picture, ProfileShown};
 use entity::{
     Status, collection, interest, profile, profile_interest, profile_type, relationship, relationship_type, source,
     subprofile,
 };
 use profile_mirror::db::Database;
+use sea_orm::sea_query::Query;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,10 +16,11 @@ pub async fn picture(db: &Database, source: &str) -> Picture {
     let db = db.reader();
     let source_id = source::by_name(source).one(db).await.unwrap().expect("the source is known").id;
     let profiles = profile::Entity::find().filter(profile::Column::SourceId.eq(source_id)).all(db).await.unwrap();
-    let types = profile_type::Entity::find().all(db).await.unwrap();
+    let types =
+        profile_type::Entity::find().filter(profile_type::Column::SourceId.eq(source_id)).all(db).await.unwrap();
     let type_ids: HashMap<i32, String> = types.into_iter().map(|row| (row.id, row.external_id)).collect();
     let ids: HashMap<i64, String> = profiles.iter().map(|row| (row.id, row.external_id.clone())).collect();
-    let mut interests = interests(db, &profiles).await;
+    let mut interests = interests(db, source_id, &profiles).await;
     let mut subprofiles = subprofiles(db, source_id).await;
     let shown = profiles.into_iter().filter(|row| row.is_known).map(|row| {
         let is_gone = matches!(row.status, Status::Deleted | Status::Anonymized);
@@ -44,13 +46,23 @@ fn values(fields: Value) -> BTreeMap<String, Value> {
 type Interests = BTreeSet<(Option<String>, String)>;
 
 /// Interests by profile; a group that a profile does not tell is the one of its type.
-async fn interests(db: &sea_orm::DatabaseConnection, profiles: &[profile::Model]) -> HashMap<i64, Interests> {
+async fn interests(
+    db: &sea_orm::DatabaseConnection,
+    source_id: i32,
+    profiles: &[profile::Model],
+) -> HashMap<i64, Interests> {
     let types: HashMap<i64, Option<i32>> = profiles.iter().map(|row| (row.id, row.profile_type_id)).collect();
-    let offered = interest::Entity::find().all(db).await.unwrap();
+    let offered = interest::Entity::find().filter(interest::Column::SourceId.eq(source_id)).all(db).await.unwrap();
     let groups: HashMap<(i32, String), String> =
         offered.into_iter().map(|row| ((row.profile_type_id, row.name), row.group_name)).collect();
     let mut found: HashMap<i64, Interests> = HashMap::new();
-    for row in profile_interest::Entity::find().all(db).await.unwrap() {
+    let of_source = Query::select()
+        .column(profile::Column::Id)
+        .from(profile::Entity)
+        .and_where(profile::Column::SourceId.eq(source_id))
+        .take();
+    let told = profile_interest::Entity::find().filter(profile_interest::Column::ProfileId.in_subquery(of_source));
+    for row in told.all(db).await.unwrap() {
         let Some(Some(type_id)) = types.get(&row.profile_id) else { continue };
         let told = Some(row.group_name).filter(|group| !group.is_empty());
         let group = told.or_else(|| groups.get(&(*type_id, row.name.clone())).cloned());
@@ -63,7 +75,8 @@ async fn interests(db: &sea_orm::DatabaseConnection, profiles: &[profile::Model]
 type Subprofiles = BTreeMap<String, (String, BTreeMap<String, Value>)>;
 
 async fn subprofiles(db: &sea_orm::DatabaseConnection, source_id: i32) -> HashMap<i64, Subprofiles> {
-    let collections = collection::Entity::find().all(db).await.unwrap();
+    let collections =
+        collection::Entity::find().filter(collection::Column::SourceId.eq(source_id)).all(db).await.unwrap();
     let collections: HashMap<i32, String> = collections.into_iter().map(|row| (row.id, row.external_id)).collect();
     let mut found: HashMap<i64, Subprofiles> = HashMap::new();
     let alive = subprofile::alive().filter(subprofile::Column::SourceId.eq(source_id)).all(db).await.unwrap();
@@ -80,7 +93,11 @@ async fn relationships(
     source_id: i32,
     ids: &HashMap<i64, String>,
 ) -> BTreeSet<(String, String, String)> {
-    let types = relationship_type::Entity::find().all(db).await.unwrap();
+    let types = relationship_type::Entity::find()
+        .filter(relationship_type::Column::SourceId.eq(source_id))
+        .all(db)
+        .await
+        .unwrap();
     let types: HashMap<i32, String> = types.into_iter().map(|row| (row.id, row.external_id)).collect();
     let alive = relationship::alive().filter(relationship::Column::SourceId.eq(source_id)).all(db).await.unwrap();
     alive

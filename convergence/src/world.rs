@@ -40,7 +40,10 @@ pub fn source(simulator: &Simulator, provider: ProviderKind) -> Source {
         tenant: None,
         filterable: Vec::new(),
         webhook: Webhook::default(),
-        sync: profile_mirror::config::Sync::default(),
+        // The simulated providers take any number, unless a test has them count.
+        sync: profile_mirror::config::Sync { requests_per_minute: Some(60_000), ..Default::default() },
+        // Reads at random would stand in the way of tests that count requests.
+        drift: profile_mirror::config::Drift { reads_per_hour: 0 },
     };
     match provider {
         ProviderKind::Copernica => {

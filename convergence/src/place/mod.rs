@@ -1,6 +1,9 @@
 //! A database for one test, of either kind, gone when the test ends.
 
-use super::cluster::Cluster;
+mod cluster;
+mod programs;
+
+use self::cluster::Cluster;
 use profile_mirror::db::{self, Database, Dialect};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, Statement};
 use std::future::Future;
@@ -24,6 +27,11 @@ enum Place {
 }
 
 impl TestDatabase {
+    /// A new, empty SQLite file, or a copy of the migrated template on the PostgreSQL server.
+    pub fn new(dialect: Dialect) -> Self {
+        create(dialect)
+    }
+
     /// Connects as the service does, and brings the schema up to date.
     pub async fn connect(&self) -> Database {
         let database = db::connect(&self.url, None).await.expect("connect");
@@ -112,7 +120,7 @@ fn template() -> &'static str {
 }
 
 fn hash_of_migrations() -> u64 {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migration/src");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../migration/src");
     let mut files: Vec<_> =
         std::fs::read_dir(folder).expect("list the migrations").map(|entry| entry.expect("entry").path()).collect();
     files.sort();

@@ -1,0 +1,490 @@
+//! Plays a history on the real stages, and closes it with one complete run.
+
+use crate::history::{Deed, History, Step};
+use crate::oracle::{self, Memory};
+use crate::stages::{Decision, Leg, Stages};
+use crate::world::Terms;
+use entity::{RunKind, RunState};
+use futures::FutureExt;
+use profile_mirror::config::Brake;
+use profile_mirror::db::Database;
+use profile_mirror::ingest::run::RunRequest;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use simulator::{FailureKind, ProviderKind, SignedWebhook, Simulator, SimulatorOptions};
+use std::collections::{BTreeSet, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+/// How a request may fail.
+const FAILURES: [Failure; 9] = [
+    Failure::Busy,
+    Failure::BusyFor7Seconds,
+    Failure::Status500,
+    Failure::Html503,
+    Failure::Html200,
+    Failure::Empty200,
+    Failure::CutJson,
+    Failure::Unauthorized,
+    Failure::Forbidden,
+];
+
+/// A way for a request to fail.
+#[derive(Clone, Copy, Debug)]
+enum Failure {
+    Busy,
+    BusyFor7Seconds,
+    Status500,
+    Html503,
+    Html200,
+    Empty200,
+    CutJson,
+    Unauthorized,
+    Forbidden,
+}
+
+impl From<Failure> for FailureKind {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Busy => Self::Status429 { retry_after: None },
+            Failure::BusyFor7Seconds => Self::Status429 { retry_after: Some("7".to_owned()) },
+            Failure::Status500 => Self::Status500,
+            Failure::Html503 => Self::Html503,
+            Failure::Html200 => Self::Html200,
+            Failure::Empty200 => Self::Empty200,
+            Failure::CutJson => Self::CutJson,
+            Failure::Unauthorized => Self::Unauthorized,
+            Failure::Forbidden => Self::Forbidden,
+        }
+    }
+}
+
+/// A brake that lets everything pass.
+const OPEN: Brake = Brake { share: 1.0, count: 1_000_000 };
+
+/// What a history did, added up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Histories.
+    pub histories: u64,
+    /// Steps.
+    pub steps: u64,
+    /// Webhooks that arrived, each copy counted.
+    pub webhooks: u64,
+    /// Webhooks that were lost.
+    pub lost: u64,
+    /// Fetches that were started.
+    pub fetches: u64,
+    /// Runs that ended well.
+    pub runs: u64,
+    /// Times the service was killed.
+    pub kills: u64,
+    /// Changes in the change log.
+    pub changes: u64,
+}
+
+impl Tally {
+    /// Adds another.
+    pub fn add(&mut self, other: &Self) {
+        self.histories += other.histories;
+        self.steps += other.steps;
+        self.webhooks += other.webhooks;
+        self.lost += other.lost;
+        self.fetches += other.fetches;
+        self.runs += other.runs;
+        self.kills += other.kills;
+        self.changes += other.changes;
+    }
+}
+
+/// Plays a history as a source of its own. `tell` hears of each step.
+///
+/// # Errors
+/// What is wrong at its end.
+pub async fn play(db: &Database, history: &History, tell: &mut dyn FnMut(String)) -> Result<Tally, String> {
+    match AssertUnwindSafe(Play::run(db, history, tell)).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().cloned();
+            Err(said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
+        }
+    }
+}
+
+struct Play<'a> {
+    history: &'a History,
+    simulator: Arc<Simulator>,
+    stages: Stages,
+    /// Webhooks on their way, with the step at which each arrives.
+    posted: Vec<(u32, SignedWebhook)>,
+    memory: Memory,
+    tally: Tally,
+    tell: &'a mut dyn FnMut(String),
+}
+
+impl<'a> Play<'a> {
+    async fn run(db: &Database, history: &'a History, tell: &'a mut dyn FnMut(String)) -> Result<Tally, String> {
+        let simulator = Arc::new(world(history));
+        let name = format!("{}-{}-{:08x}", history.kind.slug(), history.seed, rand::random::<u32>());
+        let brake = if history.temper.is_braked { Brake { share: 0.0, count: 0 } } else { OPEN };
+        let stages = Stages::open(db, &simulator, history.kind, name, brake).await;
+        let tally = Tally { histories: 1, ..Tally::default() };
+        let memory = Memory::default();
+        let mut play = Self { history, simulator, stages, posted: Vec::new(), memory, tally, tell };
+        play.stages.apply().await;
+        if history.temper.begins_full {
+            play.complete_run(&mut ChaCha8Rng::seed_from_u64(history.temper.switches)).await?;
+        }
+        for step in &history.steps {
+            play.take(step).await?;
+        }
+        play.close(db).await?;
+        play.stages.close();
+        Ok(play.tally)
+    }
+
+    fn say(&mut self, step: &Step, what: impl std::fmt::Display) {
+        (self.tell)(format!("{step}: {what}"));
+    }
+
+    async fn take(&mut self, step: &Step) -> Result<(), String> {
+        let mut rng = ChaCha8Rng::seed_from_u64(step.draw);
+        self.tally.steps += 1;
+        match step.deed {
+            Deed::Change => {
+                self.stages.pass([0, 0, 200, 1_000, 3_000][rng.random_range(0..5)]);
+                let happening = self.simulator.random_change_at(self.history.kind, &mut rng);
+                self.say(step, happening);
+                self.memory.remember(self.simulator.gone(self.history.kind), self.stages.now());
+                self.post(step, &mut rng);
+            }
+            Deed::Arrive => self.arrive(step, step.at, &mut rng).await,
+            Deed::Apply => {
+                self.stages.apply().await;
+                self.say(step, "applied what was pending");
+            }
+            Deed::Fetch => {
+                let count = self.stages.start_fetches(rng.random_range(1..4)).await;
+                self.tally.fetches += count as u64;
+                self.say(step, format_args!("{count} started"));
+            }
+            Deed::Travel => {
+                if !self.stages.fetches.is_empty() {
+                    let at = rng.random_range(0..self.stages.fetches.len());
+                    let name = self.stages.fetches[at].name.clone();
+                    let leg = self.stages.advance_fetch(at).await;
+                    self.say(step, format_args!("{name}: {leg:?}"));
+                }
+            }
+            Deed::Run if self.stages.run.is_none() => {
+                let request = self.request(&mut rng);
+                let asked = match self.stages.request(request.clone()).await {
+                    Ok(id) => format!("run {id} over {}", tell_request(&request)),
+                    Err(id) => format!("run {id} goes on"),
+                };
+                let leg = self.stages.start_run().await;
+                self.say(step, format_args!("{asked}: {leg:?}"));
+            }
+            Deed::Run | Deed::Page => {
+                if self.stages.run.is_some() {
+                    let leg = self.stages.advance_run().await;
+                    self.tally.runs += u64::from(leg == Leg::Ended(Ok(())));
+                    self.say(step, format_args!("run: {leg:?}"));
+                }
+            }
+            Deed::Decide if rng.random_bool(0.4) => {
+                let is_paused = rng.random_bool(0.4);
+                self.stages.set_paused(is_paused).await;
+                self.say(step, if is_paused { "an operator pauses the source" } else { "an operator lets it go on" });
+            }
+            Deed::Decide => {
+                if let Some(run) = self.stages.newest_run().await {
+                    let decisions = [Decision::Approve, Decision::Reject, Decision::Cancel, Decision::ApplyPlan];
+                    let decision = decisions[rng.random_range(0..decisions.len())];
+                    if self.stages.decide(&run, decision).await {
+                        self.say(step, format_args!("{decision:?} of run {}", run.id));
+                    }
+                }
+            }
+            Deed::Wait => {
+                let ms = [300, 1_500, 6_000, 40_000, 700_000][rng.random_range(0..5)];
+                self.stages.pass(ms);
+                self.stages.tend().await;
+                self.say(step, format_args!("{ms} ms pass"));
+            }
+            Deed::Weather => {
+                let text = self.weather(&mut rng);
+                self.say(step, text);
+            }
+            Deed::Kill => {
+                self.stages.kill();
+                self.tally.kills += 1;
+                let waits = rng.random_bool(0.8);
+                if waits {
+                    self.stages.pass(5_000);
+                }
+                self.stages.apply().await;
+                self.say(step, if waits { "killed; another instance takes over" } else { "killed" });
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts what the provider sends on its way: some of it never, some twice, each copy with a delay of its own.
+    fn post(&mut self, step: &Step, rng: &mut ChaCha8Rng) {
+        let temper = &self.history.temper;
+        for webhook in self.simulator.take_webhooks() {
+            let is_creation = matches!(webhook.event.as_str(), "create" | "PROFILE_CREATED");
+            if is_creation && rng.random_bool(temper.unseen) {
+                self.simulator.faults(self.history.kind).hide(&webhook.profile, rng.random_range(1..3));
+            }
+            if rng.random_bool(temper.loss) {
+                self.tally.lost += 1;
+                (self.tell)(format!("      {} of {} is lost", webhook.event, webhook.profile));
+                continue;
+            }
+            for _ in 0..1 + u32::from(rng.random_bool(temper.doubling)) {
+                let late = rng.random_bool(temper.lateness);
+                let delay = if late { rng.random_range(1..=temper.most_late) } else { 0 };
+                (self.tell)(format!("      {} of {} comes {delay} late", webhook.event, webhook.profile));
+                self.posted.push((step.at + delay, webhook.clone()));
+            }
+        }
+    }
+
+    async fn arrive(&mut self, step: &Step, until: u32, rng: &mut ChaCha8Rng) {
+        let (mut due, later): (Vec<_>, Vec<_>) = self.posted.drain(..).partition(|(at, _)| *at <= until);
+        self.posted = later;
+        due.shuffle(rng);
+        for (_, webhook) in due {
+            self.say(step, format_args!("{} of {}", webhook.event, webhook.profile));
+            self.receive(&webhook).await;
+        }
+    }
+
+    async fn receive(&mut self, webhook: &SignedWebhook) {
+        if self.stages.receive(webhook).await {
+            self.tally.webhooks += 1;
+            self.memory.hear(webhook);
+        }
+    }
+
+    /// Upstream begins or ceases to answer wrongly.
+    fn weather(&self, rng: &mut ChaCha8Rng) -> String {
+        let kind = self.history.kind;
+        let faults = self.simulator.faults(kind);
+        match rng.random_range(0..10) {
+            0..3 => {
+                faults.clear();
+                "fair".to_owned()
+            }
+            3..5 => self.lie(rng),
+            5 if kind == ProviderKind::Copernica => {
+                self.simulator.copernica().expire_tokens();
+                "the JWT has expired".to_owned()
+            }
+            5 => self.freeze(rng),
+            _ => {
+                let failure = FAILURES[rng.random_range(0..FAILURES.len())];
+                let share = [0.2, 0.5, 1.0][rng.random_range(0..3)];
+                let text = format!("{share} of requests get {failure:?}");
+                faults.fail_share(share, failure.into());
+                text
+            }
+        }
+    }
+
+    /// Lists leave something out, and say that this is all.
+    fn lie(&self, rng: &mut ChaCha8Rng) -> String {
+        let truth = self.simulator.truth(self.history.kind);
+        let living = truth.profiles.iter().filter(|(_, profile)| !profile.status.is_gone());
+        let ids = living.flat_map(|(id, profile)| std::iter::once(id).chain(profile.subprofiles.keys()));
+        let ids: Vec<String> = ids.cloned().collect();
+        let left_out: HashSet<String> = match rng.random_range(0..3) {
+            0 => ids.into_iter().collect(),
+            1 => ids.into_iter().filter(|_| rng.random_bool(0.4)).collect(),
+            _ => {
+                let from = rng.random_range(0..=ids.len());
+                ids.into_iter().skip(from).collect()
+            }
+        };
+        let faults = self.simulator.faults(self.history.kind);
+        let is_forbidden = rng.random_bool(0.3);
+        faults.forbid(if is_forbidden { left_out.clone() } else { HashSet::new() });
+        let text =
+            format!("lists leave out {left_out:?}{}", if is_forbidden { ", and reads are forbidden" } else { "" });
+        faults.unlist(left_out);
+        if rng.random_bool(0.2) {
+            faults.overstate_totals(rng.random_range(1..4));
+            return format!("{text}, and totals are too high");
+        }
+        text
+    }
+
+    /// Reads by id show a profile as it is now, whatever becomes of it.
+    fn freeze(&self, rng: &mut ChaCha8Rng) -> String {
+        let truth = self.simulator.truth(self.history.kind);
+        let living: Vec<&String> =
+            truth.profiles.iter().filter(|(_, profile)| !profile.status.is_gone()).map(|(id, _)| id).collect();
+        let Some(id) = living.get(rng.random_range(0..living.len().max(1))) else {
+            return "nobody is there".to_owned();
+        };
+        let reads = rng.random_range(1..3);
+        match self.history.kind {
+            ProviderKind::Copernica => self.simulator.copernica().freeze_reads(id, reads),
+            ProviderKind::Parallel => self.simulator.parallel().freeze_reads(id, reads),
+            ProviderKind::GetProfile => self.simulator.getprofile().freeze_reads(id, reads),
+        }
+        format!("{reads} reads of {id} are old")
+    }
+
+    /// The world comes to rest, what is on its way arrives, and one complete run follows.
+    async fn close(&mut self, db: &Database) -> Result<(), String> {
+        let end = Step { at: u32::MAX, deed: Deed::Arrive, draw: self.history.seed ^ 0xc105e };
+        let mut rng = ChaCha8Rng::seed_from_u64(end.draw);
+        self.simulator.faults(self.history.kind).clear();
+        self.stages.set_paused(false).await;
+        self.simulator.getprofile().settle();
+        self.post(&Step { at: 0, ..end }, &mut rng);
+        let mut stragglers = Vec::new();
+        if self.history.temper.stragglers {
+            (stragglers, self.posted) = self.posted.drain(..).partition(|_| rng.random_bool(0.5));
+        }
+        self.arrive(&end, u32::MAX, &mut rng).await;
+        self.stages.pass(5_000);
+        self.stages.apply().await;
+        // A run that began earlier has not read its first pages since.
+        self.stages.finish_runs().await?;
+        self.say(&end, "one complete run");
+        self.complete_run(&mut rng).await?;
+        self.check(db, "after the run").await?;
+        if !stragglers.is_empty() {
+            for (_, webhook) in &stragglers {
+                self.say(&end, format_args!("late: {} of {}", webhook.event, webhook.profile));
+                self.receive(webhook).await;
+            }
+            self.stages.rest().await?;
+            self.check(db, "after late webhooks").await?;
+        }
+        Ok(())
+    }
+
+    /// What somebody might want a run over.
+    fn request(&self, rng: &mut ChaCha8Rng) -> RunRequest {
+        let full = RunRequest::full("history");
+        let truth = self.simulator.truth(self.history.kind);
+        let terms = Terms::of(&self.simulator, self.history.kind);
+        match rng.random_range(0..10) {
+            0 => {
+                let types: BTreeSet<&String> = truth.profiles.values().map(|profile| &profile.type_id).collect();
+                let drawn = types.iter().nth(rng.random_range(0..types.len().max(1)));
+                RunRequest { profile_type: drawn.map(|id| terms.profile_type(id).to_owned()), ..full }
+            }
+            1 => {
+                let named: Vec<String> = truth.profiles.keys().filter(|_| rng.random_bool(0.3)).cloned().collect();
+                if named.is_empty() { full } else { RunRequest { kind: RunKind::Named, named, ..full } }
+            }
+            2 => {
+                let since = Some(self.stages.now().plus_ms(-rng.random_range(0..600_000)));
+                RunRequest { kind: RunKind::Incremental, since, ..full }
+            }
+            3 => RunRequest { is_plan: true, ..full },
+            _ => full,
+        }
+    }
+
+    /// Carries a full run from its first page to its end, and everything that follows from it. It may be killed and
+    /// resumed, or fail and be tried again: it is complete all the same.
+    async fn complete_run(&mut self, rng: &mut ChaCha8Rng) -> Result<(), String> {
+        let id = self.stages.request(RunRequest::full("one complete run")).await;
+        let id = id.map_err(|id| format!("run {id} is under way still"))?;
+        if rng.random_bool(0.1) {
+            self.simulator.faults(self.history.kind).fail_next(rng.random_range(1..12), FailureKind::Status500);
+        }
+        if rng.random_bool(0.25) {
+            self.stages.start_run().await;
+            for _ in 0..rng.random_range(1..16) {
+                self.stages.apply().await;
+                self.stages.advance_run().await;
+            }
+            self.stages.kill();
+            self.stages.pass(5_000);
+            self.stages.apply().await;
+        }
+        self.stages.finish_runs().await?;
+        let mut run = self.stages.run_of(id).await;
+        for _ in 0..3 {
+            let Some(retry_at) = run.retry_at.filter(|_| run.state == RunState::Failed) else { break };
+            self.stages.pass((retry_at.0 - self.stages.now().0).max(0));
+            self.stages.apply().await;
+            self.stages.start_run().await;
+            self.stages.finish_runs().await?;
+            run = self.stages.run_of(id).await;
+        }
+        if run.state == RunState::WaitingForApproval && self.history.temper.is_braked {
+            oracle::check_waiting(self.stages.db(), &run).await?;
+            assert!(self.stages.decide(&run, Decision::Approve).await, "the deletions can be approved");
+            self.stages.finish_runs().await?;
+            run = self.stages.run_of(id).await;
+        }
+        if run.state != RunState::Done {
+            return Err(format!("the run ends {:?}: {}", run.state, run.error.unwrap_or_default()));
+        }
+        if self.history.temper.is_braked && run.deleted > 0 && run.decided_by.is_none() {
+            return Err(format!("{} deletions passed a closed brake", run.deleted));
+        }
+        oracle::check_candidates(self.stages.db(), &run, &self.memory).await?;
+        self.tally.runs += 1;
+        Ok(())
+    }
+
+    async fn check(&mut self, db: &Database, when: &str) -> Result<(), String> {
+        let odd = oracle::check(db, &self.stages, &self.simulator, self.history.kind, &self.memory).await;
+        self.tally.changes = odd.changes;
+        if odd.wrong.is_empty() { Ok(()) } else { Err(format!("{when}: {}", odd.wrong.join("\n"))) }
+    }
+}
+
+fn tell_request(request: &RunRequest) -> String {
+    let plan = if request.is_plan { ", as a plan" } else { "" };
+    match (&request.profile_type, request.named.as_slice()) {
+        (Some(id), _) => format!("type {id}{plan}"),
+        (None, []) => format!("{:?}{plan}", request.kind),
+        (None, named) => format!("{named:?}{plan}"),
+    }
+}
+
+/// The world that a history begins with.
+fn world(history: &History) -> Simulator {
+    let temper = &history.temper;
+    // The simulator spreads profiles over its three providers.
+    let share = match history.kind {
+        ProviderKind::Copernica => 50,
+        ProviderKind::Parallel => 30,
+        ProviderKind::GetProfile => 20,
+    };
+    let profiles = temper.profiles * 100 / share + 1;
+    let options = SimulatorOptions { seed: history.seed, profiles, fields: 3, ..SimulatorOptions::default() };
+    let simulator = Simulator::unconnected(options).expect("make the world");
+    let mut rng = ChaCha8Rng::seed_from_u64(temper.switches);
+    simulator.copernica().configure(|switches| {
+        switches.most_rows = temper.rows_a_page as i64;
+        switches.cascaded_delete_webhooks = rng.random_bool(0.3);
+        switches.minimal_delete_body = rng.random_bool(0.3);
+        switches.noop_update_webhook = rng.random_bool(0.3);
+        switches.interest_change_bumps_modified = rng.random_bool(0.5);
+    });
+    simulator.parallel().configure(|switches| {
+        switches.most_rows = temper.rows_a_page;
+        switches.lists_open_only = rng.random_bool(0.3);
+        switches.relationship_events_on_end = rng.random_bool(0.4);
+    });
+    simulator.getprofile().configure(|switches| {
+        switches.most_rows = temper.rows_a_page;
+        switches.wrapped = rng.random_bool(0.3);
+        switches.processing_events = rng.random_bool(0.4);
+        switches.absent_is_400 = rng.random_bool(0.3);
+    });
+    simulator
+}

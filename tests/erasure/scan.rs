@@ -1,0 +1,84 @@
+//! Looks for planted text in everything that the database keeps.
+
+use crate::support::app::TestApp;
+use crate::support::place::TestDatabase;
+use profile_mirror::db::{Database, Dialect};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use std::path::{Path, PathBuf};
+
+/// What every planted value begins with. It appears nowhere else.
+pub const CANARY: &str = "cAnArY7q";
+
+/// Places that hold planted text: files of SQLite's folder with the number of times, tables of PostgreSQL with the
+/// number of rows.
+pub async fn places(database: &TestDatabase, db: &Database) -> Vec<String> {
+    match database.dialect {
+        Dialect::Sqlite => in_files(&folder(database)),
+        Dialect::Postgres => in_tables(db).await,
+    }
+}
+
+/// The folder of a SQLite database: its file, the write-ahead log, and whatever else the service left there.
+pub fn folder(database: &TestDatabase) -> PathBuf {
+    let file = database.url.trim_start_matches("sqlite://");
+    Path::new(file).parent().expect("a folder").to_owned()
+}
+
+fn in_files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).expect("list the folder") {
+        let path = entry.expect("an entry").path();
+        files += 1;
+        let bytes = std::fs::read(&path).expect("read the file");
+        let places: Vec<usize> = bytes
+            .windows(CANARY.len())
+            .enumerate()
+            .filter(|(_, window)| *window == CANARY.as_bytes())
+            .map(|(at, _)| at)
+            .collect();
+        if let Some(first) = places.first() {
+            let around = &bytes[first.saturating_sub(60)..bytes.len().min(first + 60)];
+            let around = String::from_utf8_lossy(around).replace('\0', ".");
+            found.push(format!("{} times in {}: {around}", places.len(), path.display()));
+        }
+    }
+    assert!(files > 0, "the folder holds the database");
+    found
+}
+
+/// Every row of every table as text; bytes are shown in hexadecimal.
+async fn in_tables(db: &Database) -> Vec<String> {
+    let hex: String = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let tables = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'";
+    let tables = db.primary().query_all_raw(Statement::from_string(DbBackend::Postgres, tables)).await.unwrap();
+    assert!(tables.len() > 10, "the tables are where this looks for them");
+    let mut found = Vec::new();
+    for table in tables {
+        let table: String = table.try_get_by_index(0).unwrap();
+        let holding = format!(
+            "SELECT t::text FROM \"{table}\" t WHERE t::text LIKE '%{CANARY}%' OR t::text LIKE '%{hex}%' LIMIT 100"
+        );
+        let rows = db.primary().query_all_raw(Statement::from_string(DbBackend::Postgres, holding)).await.unwrap();
+        if let Some(first) = rows.first() {
+            let first: String = first.try_get_by_index(0).unwrap();
+            found.push(format!("{} rows of {table}: {}", rows.len(), first.chars().take(600).collect::<String>()));
+        }
+    }
+    // What the planner remembers of common values; not every role may read all of it.
+    let statistics = format!(
+        "SELECT tablename::text FROM pg_stats WHERE schemaname = 'public' AND \
+         (most_common_vals::text LIKE '%{CANARY}%' OR histogram_bounds::text LIKE '%{CANARY}%')"
+    );
+    let rows = db.primary().query_all_raw(Statement::from_string(DbBackend::Postgres, statistics)).await.unwrap();
+    found.extend(rows.iter().map(|row| format!("statistics of {}", row.try_get_by_index::<String>(0).unwrap())));
+    found
+}
+
+impl TestApp {
+    /// No place holds planted text.
+    pub async fn assert_no_canary(&self, database: &TestDatabase) {
+        let found = places(database, self.database()).await;
+        assert!(found.is_empty(), "planted text is still there:\n{}", found.join("\n"));
+    }
+}

@@ -1,0 +1,118 @@
+//! Whether a source is well, as `/readyz`, the API and the metrics tell.
+
+use crate::support::app::TestApp;
+use crate::support::both;
+use crate::support::webhook::{parallel_event, signed};
+use crate::upstream::{source, until};
+use serde_json::{Value, json};
+use simulator::ProviderKind::Parallel;
+
+const MINUTE: i64 = 60_000;
+
+async fn readiness(app: &TestApp, name: &str) -> Value {
+    let (_, body) = app.client().get(&format!("/readyz?source={name}")).await;
+    serde_json::from_str::<Value>(&body).unwrap()["sources"][name].take()
+}
+
+/// A webhook whose signature does not hold.
+async fn refuse(app: &TestApp) {
+    let mut forged = signed(app, Parallel, parallel_event("PETITION_COMPLETED", "", json!({})));
+    forged.body.push(b' ');
+    assert_eq!(app.post(&forged).await, 401);
+}
+
+async fn accept(app: &TestApp) {
+    let genuine = signed(app, Parallel, parallel_event("PETITION_COMPLETED", "", json!({})));
+    assert_eq!(app.post(&genuine).await, 200);
+    app.drain().await;
+}
+
+both!(a_source_that_refuses_everything_is_shown_within_a_quarter_of_an_hour_and_says_why, |database| {
+    let app = TestApp::imported(&database).await;
+    accept(&app).await;
+    app.clock.advance_ms(MINUTE);
+    for minute in 0..15 {
+        refuse(&app).await;
+        if minute < 5 {
+            assert_eq!(readiness(&app, "crm").await["state"], "running", "after {minute} min");
+        }
+        app.clock.advance_ms(MINUTE);
+    }
+    until("it is shown", async || readiness(&app, "crm").await["state"] == "degraded").await;
+    let shown = readiness(&app, "crm").await;
+    let reason = shown["reason"].as_str().unwrap();
+    assert!(reason.contains("crm") && reason.contains("secret or key"), "{reason}");
+    assert_eq!(app.client().get("/readyz").await.0, 200, "reads are served all the same");
+    assert_eq!(app.client().get("/readyz?strict=1").await.0, 503);
+    assert_eq!(readiness(&app, "people").await["state"], "running", "the others are well");
+    let answered = source(&app, "crm").await;
+    assert_eq!((&answered["state"], &answered["reason"]), (&json!("DEGRADED"), &json!(reason)));
+    assert!(answered["freshness"]["lastRefusalAt"].is_string());
+    let (_, metrics) = app.client().get("/metrics").await;
+    let counted = |line: &str| line.contains("source=\"crm\"") && line.contains("code=\"401\"");
+    assert!(metrics.lines().any(|line| line.starts_with("profile_mirror_webhook_requests_total{") && counted(line)));
+
+    accept(&app).await;
+    assert_eq!(readiness(&app, "crm").await["state"], "running", "one that is kept ends it");
+    refuse(&app).await;
+    app.clock.advance_ms(20 * MINUTE);
+    assert_eq!(readiness(&app, "crm").await["state"], "running", "a forged one now and then is nothing");
+    app.finish().await;
+});
+
+both!(refusals_are_counted_whether_they_come_one_by_one_or_in_a_flood, |database| {
+    let app = TestApp::imported(&database).await;
+    futures::future::join_all((0..100).map(|_| refuse(&app))).await;
+    app.clock.advance_ms(11 * MINUTE);
+    refuse(&app).await;
+    until("they are counted", async || {
+        let shown = readiness(&app, "crm").await;
+        shown["reason"].as_str().is_some_and(|reason| reason.contains("101 so far"))
+    })
+    .await;
+    app.finish().await;
+});
+
+both!(a_source_that_hears_nothing_for_three_usual_gaps_is_shown, |database| {
+    let app = TestApp::imported(&database).await;
+    for _ in 0..6 {
+        accept(&app).await;
+        app.clock.advance_ms(30 * MINUTE);
+    }
+    let shown = source(&app, "crm").await["freshness"].take();
+    let usual = shown["usualGapSeconds"].as_f64().unwrap();
+    assert!((1_790.0..1_830.0).contains(&usual), "{shown}");
+    app.clock.advance_ms(58 * MINUTE);
+    assert_eq!(readiness(&app, "crm").await["state"], "running", "not yet three of them");
+    app.clock.advance_ms(5 * MINUTE);
+    let shown = readiness(&app, "crm").await;
+    assert_eq!(shown["state"], "degraded");
+    let reason = shown["reason"].as_str().unwrap();
+    assert!(reason.contains("crm") && reason.contains("heard nothing") && reason.contains("Likely cause"), "{reason}");
+    assert!(shown["silence_seconds"].as_f64().unwrap() > 90.0 * 60.0, "{shown}");
+    assert_eq!(source(&app, "crm").await["state"], "DEGRADED");
+    let (_, metrics) = app.client().get("/metrics").await;
+    for name in [
+        "source_degraded",
+        "source_silence_seconds",
+        "source_freshness_seconds",
+        "source_last_complete_sync_timestamp_seconds",
+    ] {
+        assert!(metrics.contains(&format!("profile_mirror_{name}{{source=\"crm\"")), "{name}: {metrics}");
+    }
+    accept(&app).await;
+    assert_eq!(readiness(&app, "crm").await["state"], "running");
+    app.finish().await;
+});
+
+both!(readiness_tells_how_each_source_stands, |database| {
+    let app = TestApp::imported(&database).await;
+    accept(&app).await;
+    let shown = readiness(&app, "crm").await;
+    for name in ["lag_seconds", "silence_seconds"] {
+        assert!(shown[name].is_number(), "{name}: {shown}");
+    }
+    assert!(shown["oldest_pending_seconds"].is_null() && shown["reason"].is_null(), "{shown}");
+    assert!(shown["last_complete_sync"].is_string() && shown["parked"] == 0, "{shown}");
+    app.finish().await;
+});

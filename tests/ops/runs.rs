@@ -1,0 +1,231 @@
+//! Syncs, plans, and decisions on what they found to be gone.
+
+use super::{change, log_of, open_people, plan, problem, read_run, resync, run_of};
+use crate::support::app::TestApp;
+use crate::support::{both, rows};
+use serde_json::{Value, json};
+use simulator::ProviderKind;
+
+both!(a_resync_repairs_what_no_event_told, |database| {
+    let app = TestApp::imported(&database).await;
+    let person = open_people(&app.simulator).remove(0);
+    app.simulator.parallel().silently().close(&person).unwrap();
+    let run = resync(&app, json!({ "source": "crm" })).await;
+    assert_eq!((&run["state"], &run["kind"], &run["requestedBy"]), (&json!("DONE"), &json!("FULL"), &json!("ops")));
+    assert_eq!((&run["counts"]["updated"], &run["counts"]["deleted"]), (&json!(1), &json!(0)), "{run:#}");
+    assert_eq!((&run["progress"], &run["cause"]), (&json!(1.0), &json!("operator")));
+    app.finish().await;
+});
+
+both!(the_same_request_sent_again_is_the_same_run, |database| {
+    let app = TestApp::imported(&database).await;
+    let client = app.client();
+    let input = json!({ "source": "crm", "clientMutationId": "deploy 7" });
+    let first = run_of(change(&client, "resync", json!({ "input": input })).await);
+    let again = run_of(change(&client, "resync", json!({ "input": input })).await);
+    assert_eq!(first["id"], again["id"], "while it goes on");
+    app.drain().await;
+    let later = run_of(change(&client, "resync", json!({ "input": input })).await);
+    assert_eq!((&first["id"], &later["state"]), (&later["id"], &json!("DONE")), "once it is done");
+    let other = json!({ "source": "people", "clientMutationId": "deploy 7" });
+    let refused = change(&client, "resync", json!({ "input": other })).await;
+    assert_eq!(problem(&refused), ("BAD_USER_INPUT".to_owned(), Some("input.clientMutationId".to_owned())));
+    app.clock.advance_ms(86_400_001);
+    let next_day = run_of(change(&client, "resync", json!({ "input": input })).await);
+    assert_ne!(first["id"], next_day["id"], "after a day the id means nothing any more");
+    app.finish().await;
+});
+
+both!(one_profile_type_is_synced_alone, |database| {
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica().silently();
+    let (people, companies) = match app.simulator.copernica().databases().as_slice() {
+        [first, second, ..] => (first.clone(), second.clone()),
+        other => panic!("two databases: {other:?}"),
+    };
+    let of = |name: &str| app.simulator.copernica().profile_ids(name).remove(0);
+    let (person, company) = (of(&people.1), of(&companies.1));
+    let field = |database: &(String, String)| {
+        let truth = app.simulator.truth(ProviderKind::Copernica);
+        let id = of(&database.1);
+        truth.profiles[&id].fields.keys().next().cloned().expect("a field")
+    };
+    copernica.update_profile(&person, &[(&field(&people), "9")]).unwrap();
+    copernica.update_profile(&company, &[(&field(&companies), "9")]).unwrap();
+    let run = resync(&app, json!({ "source": "marketing", "profileType": people.0 })).await;
+    assert_eq!((&run["state"], &run["counts"]["updated"]), (&json!("DONE"), &json!(1)), "{run:#}");
+    app.import("marketing").await;
+    app.finish().await;
+});
+
+both!(named_profiles_are_fetched_by_id, |database| {
+    let app = TestApp::imported(&database).await;
+    let ids = open_people(&app.simulator);
+    for id in &ids[..2] {
+        app.simulator.parallel().silently().close(id).unwrap();
+    }
+    let before = app.simulator.requests_of(ProviderKind::Parallel);
+    let profiles: Vec<Value> =
+        ids[..2].iter().map(|id| json!({ "key": { "source": "crm", "externalId": id } })).collect();
+    let run = resync(&app, json!({ "source": "crm", "profiles": profiles })).await;
+    assert_eq!((&run["state"], &run["kind"], &run["pages"]), (&json!("DONE"), &json!("NAMED"), &json!(2)), "{run:#}");
+    assert_eq!(run["counts"]["updated"], 2, "{run:#}");
+    assert_eq!(app.simulator.requests_of(ProviderKind::Parallel) - before, 2, "one call for each");
+    app.finish().await;
+});
+
+both!(a_plan_changes_nothing_and_is_then_carried_out_exactly, |database| {
+    let app = TestApp::imported(&database).await;
+    let parallel = app.simulator.parallel().silently();
+    let ids = open_people(&app.simulator);
+    parallel.close(&ids[0]).unwrap();
+    parallel.vanish(&ids[1]).unwrap();
+    let created = parallel.create_random_profile("Individual").unwrap();
+
+    let (log, picture) = (log_of(&app).await, rows::picture(app.database(), "crm").await);
+    let planned = plan(&app, json!({ "source": "crm" })).await;
+    assert_eq!(log_of(&app).await, log, "no change, no revision");
+    rows::picture(app.database(), "crm").await.assert_equals(&picture, "crm, after a plan");
+
+    let found = &planned["plan"];
+    let count = |kind: &str| {
+        let kinds = found["kinds"].as_array().unwrap();
+        kinds.iter().find(|row| row["kind"] == kind).map_or(0, |row| row["count"].as_i64().unwrap())
+    };
+    assert_eq!((count("CREATED"), count("CLOSED"), count("DELETED")), (1, 1, 0), "{planned:#}");
+    assert_eq!(found["candidateCount"], 1, "{planned:#}");
+    assert_eq!(found["candidates"], json!([{ "recordKind": "PROFILE", "externalId": ids[1] }]));
+    let samples = found["samples"].as_array().unwrap();
+    let sample = |id: &str| samples.iter().find(|sample| sample["externalId"] == id).expect("a sample");
+    assert_eq!(
+        (&sample(&ids[0])["kind"], &sample(&ids[0])["profile"]["externalId"]),
+        (&json!("CLOSED"), &json!(ids[0]))
+    );
+    assert_eq!((&sample(&created)["kind"], &sample(&created)["profile"]), (&json!("CREATED"), &Value::Null));
+
+    let planned_changes: i64 =
+        found["kinds"].as_array().unwrap().iter().map(|row| row["count"].as_i64().unwrap()).sum();
+    let run = run_of(change(&app.client(), "applyResync", json!({ "plan": planned["id"] })).await);
+    assert_eq!((&run["id"], &run["isPlan"]), (&planned["id"], &json!(false)));
+    app.drain().await;
+    let run = read_run(&app.client(), &run).await;
+    assert_eq!((&run["state"], &run["counts"]["deleted"]), (&json!("DONE"), &json!(1)), "{run:#}");
+    let changes = i64::try_from(log_of(&app).await.0 - log.0).unwrap();
+    assert_eq!(changes, planned_changes + 1, "what was planned, and the deletion of what is gone");
+    let again = change(&app.client(), "applyResync", json!({ "plan": planned["id"] })).await;
+    assert_eq!(problem(&again).0, "RUN_STATE_CONFLICT", "a plan is carried out once");
+    app.finish().await;
+});
+
+both!(a_plan_is_stale_once_a_newer_run_has_begun, |database| {
+    let app = TestApp::imported(&database).await;
+    let planned = plan(&app, json!({ "source": "people" })).await;
+    resync(&app, json!({ "source": "people" })).await;
+    let refused = change(&app.client(), "applyResync", json!({ "plan": planned["id"] })).await;
+    assert_eq!(problem(&refused), ("RUN_STATE_CONFLICT".to_owned(), Some("run".to_owned())));
+    assert_eq!(refused["run"]["state"], "CANCELLED");
+    assert!(refused["run"]["error"].as_str().unwrap().contains("stale"), "{refused:#}");
+    app.finish().await;
+});
+
+both!(a_run_is_cancelled_in_the_middle, |database| {
+    let app = TestApp::imported(&database).await;
+    let client = app.client();
+    let person = open_people(&app.simulator).remove(0);
+    app.simulator.parallel().silently().close(&person).unwrap();
+    let page = app.simulator.pause_next("/profiles?");
+    let run = run_of(change(&client, "resync", json!({ "input": { "source": "crm" } })).await);
+    page.reached().await;
+    let second = change(&client, "resync", json!({ "input": { "source": "crm" } })).await;
+    assert_eq!(problem(&second).0, "RUN_IN_PROGRESS");
+    assert_eq!(second["problems"][0]["runId"], run["id"], "{second:#}");
+    let cancelled = run_of(change(&client, "cancelSync", json!({ "run": run["id"] })).await);
+    assert_eq!((&cancelled["state"], &cancelled["decidedBy"]), (&json!("CANCELLED"), &json!("ops")));
+    page.release();
+    app.drain().await;
+    let ended = read_run(&client, &run).await;
+    assert_eq!((&ended["state"], &ended["counts"]["deleted"]), (&json!("CANCELLED"), &json!(0)), "{ended:#}");
+    let again = change(&client, "cancelSync", json!({ "run": run["id"] })).await;
+    assert_eq!(problem(&again).0, "RUN_STATE_CONFLICT");
+    assert_eq!(resync(&app, json!({ "source": "crm" })).await["state"], "DONE", "the next run is not held up");
+    app.finish().await;
+});
+
+/// A service that lets no deletion pass by itself, with one profile gone upstream that no event told of, and the run
+/// that found it.
+async fn waiting(database: &crate::support::place::TestDatabase) -> (TestApp, String, Value) {
+    let closed = |config: &mut profile_mirror::config::Config| {
+        for source in &mut config.sources {
+            source.sync.brake = profile_mirror::config::Brake { share: 0.0, count: 0 };
+        }
+    };
+    let app = TestApp::builder(database).configure(closed).start().await;
+    app.import_all().await;
+    let gone = open_people(&app.simulator).remove(0);
+    app.simulator.parallel().silently().vanish(&gone).unwrap();
+    let run = resync(&app, json!({ "source": "crm" })).await;
+    assert_eq!(run["state"], "WAITING_FOR_APPROVAL", "{run:#}");
+    assert_eq!((&run["counts"]["absent"], &run["counts"]["deleted"]), (&json!(1), &json!(0)));
+    (app, gone, run)
+}
+
+both!(deletions_past_the_brake_are_looked_at_and_approved, |database| {
+    let (app, gone, run) = waiting(&database).await;
+    let client = app.client();
+    let document = "query($id: ID!) { node(id: $id) { ... on SyncRun {
+        deletionCandidates(first: 10) { nodes { recordKind externalId state profile { status } delivery { kind } }
+            pageInfo { hasNextPage } }
+        present: deletionCandidates(first: 10, state: PRESENT) { nodes { externalId } } } } }";
+    let seen = client.query(document, json!({ "id": run["id"] })).await;
+    let candidate = json!({ "recordKind": "PROFILE", "externalId": gone, "state": "ABSENT",
+        "profile": { "status": "OPEN" }, "delivery": { "kind": "FETCH" } });
+    assert_eq!(seen["node"]["deletionCandidates"]["nodes"], json!([candidate]), "{seen:#}");
+    assert_eq!(seen["node"]["present"]["nodes"], json!([]));
+
+    let refused = change(&client, "resync", json!({ "input": { "source": "crm" } })).await;
+    assert_eq!(problem(&refused).0, "DELETIONS_NEED_APPROVAL", "nobody takes the decision away unseen");
+    assert_eq!(refused["problems"][0]["runId"], run["id"]);
+
+    run_of(change(&client, "approveDeletions", json!({ "run": run["id"] })).await);
+    app.drain().await;
+    let done = read_run(&client, &run).await;
+    assert_eq!(
+        (&done["state"], &done["counts"]["deleted"], &done["decidedBy"]),
+        (&json!("DONE"), &json!(1), &json!("ops"))
+    );
+    let again = change(&client, "approveDeletions", json!({ "run": run["id"] })).await;
+    assert_eq!(problem(&again).0, "RUN_STATE_CONFLICT");
+    app.finish().await;
+});
+
+both!(deletions_past_the_brake_are_rejected_and_stay, |database| {
+    let (app, gone, run) = waiting(&database).await;
+    let client = app.client();
+    let log = log_of(&app).await;
+    let rejected = run_of(change(&client, "rejectDeletions", json!({ "run": run["id"] })).await);
+    assert_eq!((&rejected["state"], &rejected["decidedBy"]), (&json!("CANCELLED"), &json!("ops")));
+    app.drain().await;
+    assert_eq!(log_of(&app).await, log, "nothing was deleted");
+    let by = json!({ "by": { "key": { "source": "crm", "externalId": gone } } });
+    let profile = client.query("query($by: ProfileRef!) { profile(by: $by) { status } }", by).await;
+    assert_eq!(profile["profile"]["status"], "OPEN");
+    let again = change(&client, "rejectDeletions", json!({ "run": run["id"] })).await;
+    assert_eq!(problem(&again).0, "RUN_STATE_CONFLICT");
+    app.finish_apart_from_world().await;
+});
+
+both!(a_source_shows_its_last_run_and_its_last_complete_sync, |database| {
+    let app = TestApp::imported(&database).await;
+    let client = app.client();
+    let planned = plan(&app, json!({ "source": "crm" })).await;
+    let document = "{ sources { name nextRunAt lastRun { id isPlan } lastCompleteSync { id state kind } } }";
+    let sources = client.query(document, json!({})).await;
+    let crm = sources["sources"].as_array().unwrap().iter().find(|source| source["name"] == "crm").unwrap();
+    assert_eq!(crm["lastRun"], json!({ "id": planned["id"], "isPlan": true }), "{crm:#}");
+    assert_eq!((&crm["lastCompleteSync"]["state"], &crm["lastCompleteSync"]["kind"]), (&json!("DONE"), &json!("FULL")));
+    assert_ne!(crm["lastCompleteSync"]["id"], planned["id"]);
+    let list = "query($filter: SyncRunFilter) { syncRuns(filter: $filter, first: 5) { nodes { id } } }";
+    let plans = client.query(list, json!({ "filter": { "source": "crm", "isPlan": true, "kinds": ["FULL"] } })).await;
+    assert_eq!(plans["syncRuns"]["nodes"], json!([{ "id": planned["id"] }]));
+    app.finish().await;
+});

@@ -1,0 +1,119 @@
+//! Runs that are cut: by a restart, by a failure, by a person, by news.
+
+use crate::support::app::TestApp;
+use crate::support::both;
+use entity::RunState;
+use profile_mirror::clock::Clock;
+use profile_mirror::ingest::run::{RunRequest, RunRequestError, cancel_run, request_run};
+use simulator::{FailureKind, ProviderKind};
+
+both!(a_run_resumed_at_page_two_deletes_nothing_of_page_one, |database| {
+    let mut app = TestApp::builder(&database).profiles(900).start().await;
+    app.import_all().await;
+    app.simulator.forget_requests();
+    // The second page of people: held until the service is gone.
+    let page = app.simulator.pause_next("offset=90");
+    let id = app.source_id("crm").await;
+    let run = request_run(app.database(), app.clock.now(), id, RunRequest::full("test")).await.unwrap();
+    page.reached().await;
+    app.restart().await;
+    page.release();
+    app.drain().await;
+    let ended = app.newest_run("crm").await;
+    assert_eq!((ended.id, ended.state, ended.deleted), (run.id, RunState::Done, 0), "{ended:?}");
+    let types = app.simulator.requests_to("/profile-types");
+    assert_eq!(types, 1, "it does not start over");
+    app.finish().await;
+});
+
+both!(a_record_first_seen_or_touched_while_a_run_goes_on_is_not_its_candidate, |database| {
+    let app = TestApp::imported(&database).await;
+    let parallel = app.simulator.parallel();
+    let touched = parallel.profile_ids("Individual").remove(0);
+    app.simulator.faults(ProviderKind::Parallel).unlist([touched.clone()]);
+    let page = app.simulator.pause_next("status=CLOSED");
+    let id = app.source_id("crm").await;
+    request_run(app.database(), app.clock.now(), id, RunRequest::full("test")).await.unwrap();
+    page.reached().await;
+    // Too late for the list of open ones: known by an event alone.
+    parallel.create_random_profile("Individual").unwrap();
+    parallel.set_field(&touched, "p_first_name", Some("Fresh".into())).unwrap();
+    app.send().await;
+    page.release();
+    app.drain().await;
+    let run = app.newest_run("crm").await;
+    assert_eq!((run.state, run.candidates, run.deleted), (RunState::Done, 0, 0), "{run:?}");
+    app.simulator.faults(ProviderKind::Parallel).clear();
+    app.finish().await;
+});
+
+both!(a_failed_run_does_not_count_as_done_and_is_tried_again_from_its_checkpoint, |database| {
+    let app = TestApp::builder(&database).profiles(900).start().await;
+    app.simulator.faults(ProviderKind::Parallel).fail_next_at("offset=90", 7, FailureKind::Status500);
+    assert!(app.sync("crm").await.is_err());
+    let failed = app.newest_run("crm").await;
+    assert_eq!((failed.state, failed.deleted), (RunState::Failed, 0));
+    assert_eq!(app.source_state("crm").await.last_complete_sync_at, None);
+    let retry_at = failed.retry_at.expect("it is tried again");
+    app.clock.advance_ms(retry_at.0 - app.clock.now().0);
+    while app.newest_run("crm").await.state == RunState::Failed {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    app.drain().await;
+    let run = app.newest_run("crm").await;
+    assert_eq!((run.id, run.state, run.attempt), (failed.id, RunState::Done, 2));
+    assert_eq!(app.simulator.requests_to("/profile-types"), 1, "it goes on where it stopped");
+    assert!(app.source_state("crm").await.last_complete_sync_at.is_some());
+    app.import_all().await;
+    app.finish().await;
+});
+
+both!(one_run_a_source_goes_on_at_a_time, |database| {
+    let app = TestApp::imported(&database).await;
+    let page = app.simulator.pause_next("/profile-types");
+    let id = app.source_id("crm").await;
+    let first = request_run(app.database(), app.clock.now(), id, RunRequest::full("one")).await.unwrap();
+    let second = request_run(app.database(), app.clock.now(), id, RunRequest::full("two")).await;
+    assert!(matches!(second, Err(RunRequestError::UnderWay { run_id }) if run_id == first.id), "{second:?}");
+    let other = app.source_id("people").await;
+    request_run(app.database(), app.clock.now(), other, RunRequest::full("three")).await.unwrap();
+    page.release();
+    app.drain().await;
+    app.finish().await;
+});
+
+both!(a_cancelled_run_stops_within_a_page_and_deletes_nothing, |database| {
+    let app = TestApp::builder(&database).profiles(900).start().await;
+    app.import_all().await;
+    let gone = app.simulator.parallel().profile_ids("Individual").remove(0);
+    app.simulator.parallel().silently().vanish(&gone).unwrap();
+    app.simulator.forget_requests();
+    let page = app.simulator.pause_next("offset=90");
+    let id = app.source_id("crm").await;
+    let run = request_run(app.database(), app.clock.now(), id, RunRequest::full("test")).await.unwrap();
+    page.reached().await;
+    cancel_run(app.database(), app.clock.now(), run.id, "ops").await.unwrap();
+    let asked = app.simulator.requests_of(ProviderKind::Parallel);
+    page.release();
+    app.drain().await;
+    let run = app.newest_run("crm").await;
+    assert_eq!((run.state, run.deleted), (RunState::Cancelled, 0));
+    assert_eq!(app.simulator.requests_of(ProviderKind::Parallel), asked, "no page after it");
+    assert!(cancel_run(app.database(), app.clock.now(), run.id, "ops").await.is_err());
+    app.import("crm").await;
+    app.finish().await;
+});
+
+both!(a_token_that_runs_out_in_the_middle_of_a_run_is_renewed, |database| {
+    let app = TestApp::builder(&database).profiles(2_000).start().await;
+    let page = app.simulator.pause_next("/profiles?");
+    let id = app.source_id("marketing").await;
+    request_run(app.database(), app.clock.now(), id, RunRequest::full("test")).await.unwrap();
+    page.reached().await;
+    app.simulator.copernica().expire_tokens();
+    page.release();
+    app.drain().await;
+    assert_eq!(app.newest_run("marketing").await.state, RunState::Done);
+    app.import_all().await;
+    app.finish().await;
+});

@@ -1,0 +1,124 @@
+//! Each way in which a list can lie: nothing is deleted.
+
+use crate::support::app::TestApp;
+use crate::support::both;
+use crate::support::world::SOURCES;
+use entity::RunState;
+use simulator::{FailureKind, ProviderKind};
+use std::collections::BTreeSet;
+
+/// Ids of all live profiles of a provider.
+fn everybody(app: &TestApp, provider: ProviderKind) -> Vec<String> {
+    let truth = app.simulator.truth(provider);
+    truth.profiles.into_iter().filter(|(_, profile)| !profile.status.is_gone()).map(|(id, _)| id).collect()
+}
+
+async fn deleted(app: &TestApp, source: &str) -> BTreeSet<String> {
+    let picture = crate::support::rows::picture(app.database(), source).await;
+    picture.profiles.into_iter().filter(|(_, shown)| shown.content.is_none()).map(|(id, _)| id).collect()
+}
+
+both!(an_empty_list_deletes_nothing_and_fails_the_run, |database| {
+    let app = TestApp::imported(&database).await;
+    for (provider, source) in SOURCES {
+        let before = deleted(&app, source).await;
+        app.simulator.faults(provider).unlist(everybody(&app, provider));
+        let run = app.sync(source).await;
+        assert!(run.is_err(), "{source}: {run:?}");
+        let run = app.newest_run(source).await;
+        assert_eq!((run.state, run.deleted), (RunState::Failed, 0), "{source}: {:?}", run.error);
+        assert!(run.error.unwrap().contains("lists are not complete"));
+        assert_eq!(deleted(&app, source).await, before, "{source}");
+        app.simulator.faults(provider).clear();
+    }
+    app.finish().await;
+});
+
+both!(a_list_that_leaves_some_out_deletes_nothing, |database| {
+    let app = TestApp::imported(&database).await;
+    for (provider, source) in SOURCES {
+        let before = deleted(&app, source).await;
+        let some: Vec<String> = everybody(&app, provider).into_iter().take(2).collect();
+        app.simulator.faults(provider).unlist(some.clone());
+        let run = app.sync(source).await.unwrap();
+        // Numbers of profiles and subprofiles overlap at Copernica.
+        assert!(run.candidates >= 2, "{source}: {run:?}");
+        assert_eq!((run.state, run.absent, run.deleted), (RunState::Done, 0, 0), "{source}");
+        assert_eq!(deleted(&app, source).await, before, "{source}");
+        for id in some {
+            assert!(app.simulator.requests_to(&id) > 0, "{source}: {id} was asked for by id");
+        }
+        app.simulator.faults(provider).clear();
+    }
+    app.finish().await;
+});
+
+both!(a_list_that_is_cut_before_its_total_deletes_nothing_and_fails_the_run, |database| {
+    let app = TestApp::imported(&database).await;
+    for (provider, source) in SOURCES {
+        let before = deleted(&app, source).await;
+        let gone: Vec<String> = everybody(&app, provider).into_iter().take(3).collect();
+        app.simulator.faults(provider).unlist(gone);
+        app.simulator.faults(provider).overstate_totals(3);
+        let run = app.sync(source).await;
+        assert!(run.is_err(), "{source}: {run:?}");
+        let run = app.newest_run(source).await;
+        assert_eq!((run.state, run.candidates, run.deleted), (RunState::Failed, 0, 0), "{source}: {:?}", run.error);
+        assert_eq!(deleted(&app, source).await, before, "{source}");
+        app.simulator.faults(provider).clear();
+    }
+    app.finish().await;
+});
+
+both!(a_list_under_a_lost_permission_deletes_nothing, |database| {
+    let app = TestApp::imported(&database).await;
+    let parallel = app.simulator.faults(ProviderKind::Parallel);
+    let some: Vec<String> = everybody(&app, ProviderKind::Parallel).into_iter().take(3).collect();
+    parallel.unlist(some.clone());
+    for id in &some {
+        parallel.fail_next_at(&format!("/profiles/{id}?"), 100, FailureKind::Forbidden);
+    }
+    let run = app.sync("crm").await.unwrap();
+    assert_eq!((run.candidates, run.absent, run.deleted), (3, 0, 0));
+    app.simulator.faults(ProviderKind::Parallel).clear();
+    app.finish().await;
+});
+
+both!(answers_that_are_no_lists_delete_nothing, |database| {
+    let app = TestApp::imported(&database).await;
+    for (provider, source) in SOURCES {
+        let before = deleted(&app, source).await;
+        for kind in [FailureKind::Html200, FailureKind::Empty200, FailureKind::CutJson, FailureKind::NotFound] {
+            app.simulator.faults(provider).fail_next(2, kind.clone());
+            let run = app.sync(source).await;
+            assert!(run.as_ref().is_ok_and(|run| run.deleted == 0), "{source}: {kind:?}: {run:?}");
+        }
+        assert_eq!(deleted(&app, source).await, before, "{source}");
+    }
+    app.finish().await;
+});
+
+both!(pages_that_shift_under_the_pager_miss_nobody, |database| {
+    let app = TestApp::builder(&database).profiles(700).start().await;
+    app.simulator.parallel().configure(|switches| switches.shifting_pages = true);
+    app.import("crm").await;
+    app.simulator.parallel().configure(|switches| switches.shifting_pages = false);
+    app.import_all().await;
+    let run = app.newest_run("crm").await;
+    assert_eq!((run.created, run.deleted), (0, 0), "the second run finds what the first one missed: {run:?}");
+    app.finish().await;
+});
+
+both!(a_profile_that_is_in_no_list_any_more_is_asked_for_by_id, |database| {
+    let app = TestApp::imported(&database).await;
+    let person = app.simulator.parallel().create_random_profile("Individual").unwrap();
+    app.settle().await;
+    app.simulator.faults(ProviderKind::Parallel).unlist([person.clone()]);
+    app.simulator.parallel().silently().close(&person).unwrap();
+    app.simulator.forget_requests();
+    let run = app.sync("crm").await.unwrap();
+    assert_eq!((run.candidates, run.deleted), (1, 0));
+    assert_eq!(app.simulator.requests_to(&format!("/profiles/{person}?")), 1);
+    app.simulator.faults(ProviderKind::Parallel).clear();
+    app.finish().await;
+});

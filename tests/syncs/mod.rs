@@ -1,0 +1,7 @@
+//! Full runs, what they repair, and what they must not take for gone.
+
+mod deletions;
+mod interruptions;
+mod lies;
+mod repairs;
+mod times;

@@ -1,0 +1,180 @@
+//! Live fetches, repair and sync share one budget, and upstream's word is obeyed.
+
+use super::{change, people, score, source, until};
+use crate::support::app::TestApp;
+use crate::support::both;
+use entity::{FetchState, Moment, Purpose, fetch_request};
+use profile_mirror::clock::Clock;
+use sea_orm::{ActiveValue::Set, EntityTrait};
+use serde_json::json;
+use simulator::FailureKind;
+use simulator::ProviderKind::Parallel;
+
+both!(a_pause_that_upstream_asks_for_is_kept, |database| {
+    let app = TestApp::imported(&database).await;
+    let person = people(&app).remove(0);
+    for (score_now, retry_after) in [(501, "30".to_owned()), (502, http_date_in(30))] {
+        let busy = FailureKind::Status429 { retry_after: Some(retry_after.clone()) };
+        app.simulator.faults(Parallel).fail_next(1, busy);
+        app.simulator.forget_requests();
+        change(&app, &person, score_now).await;
+        until("it is told to wait", async || source(&app, "crm").await["budget"]["pausedUntil"].is_string()).await;
+        assert_eq!(app.simulator.requests_of(Parallel), 1);
+        assert_eq!(source(&app, "crm").await["budget"]["concurrency"], json!(2), "halved: Retry-After {retry_after}");
+
+        // News of others has to wait as well.
+        change(&app, &people(&app)[1], score_now).await;
+        app.clock.advance_ms(20_000);
+        until("it is applied", async || app.unsettled_in_all().await == 0).await;
+        assert_eq!(app.simulator.requests_of(Parallel), 1, "Retry-After {retry_after}");
+        app.clock.advance_ms(11_000);
+        app.drain().await;
+        assert_eq!(score(&app, &person).await, score_now);
+        // Ten good answers in a row for each call more at once.
+        for round in 0..5 {
+            for person in people(&app).iter().take(6) {
+                change(&app, person, 600 + round).await;
+            }
+            app.drain().await;
+        }
+        assert_eq!(source(&app, "crm").await["budget"]["concurrency"], json!(4));
+    }
+    app.finish().await;
+});
+
+fn http_date_in(seconds: i64) -> String {
+    let at = profile_mirror::clock::SystemClock.today() + chrono::Duration::seconds(seconds);
+    at.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+both!(a_429_that_names_no_pause_is_never_held_against_a_fetch, |database| {
+    let app = TestApp::imported(&database).await;
+    let person = people(&app).remove(0);
+    app.simulator.faults(Parallel).fail_next(15, FailureKind::Status429 { retry_after: None });
+    change(&app, &person, 555).await;
+    app.drain().await;
+    assert_eq!(score(&app, &person).await, 555, "more often than a fetch is tried before it is parked");
+    app.finish().await;
+});
+
+both!(a_sync_leaves_the_last_of_the_limit_to_live_fetches, |database| {
+    let app = TestApp::imported(&database).await;
+    let parallel = app.simulator.parallel();
+    parallel.configure(|switches| switches.rate_limited = true);
+    // Another client of the same account uses most of it up.
+    let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
+    for _ in 0..200 {
+        let answer =
+            client.get(format!("{}/me", parallel.base_url())).bearer_auth(parallel.token()).send().await.unwrap();
+        let left: u32 = answer.headers()["x-ratelimit-remaining"].to_str().unwrap().parse().unwrap();
+        if left <= 16 {
+            break;
+        }
+    }
+    let person = people(&app).remove(0);
+    change(&app, &person, 701).await;
+    app.drain().await;
+    let remaining = source(&app, "crm").await["budget"]["remaining"].as_i64().unwrap();
+    assert!((11..=15).contains(&remaining), "upstream's own count is known: {remaining}");
+
+    app.simulator.forget_requests();
+    let sync = async { app.import("crm").await };
+    let news = async {
+        for score_now in [702, 703, 704] {
+            change(&app, &person, score_now).await;
+            until("live news is fetched", async || score(&app, &person).await == score_now).await;
+        }
+        assert_eq!(app.simulator.requests_of(Parallel), 3, "the sync waits");
+        parallel.configure(|switches| switches.rate_limited = false);
+        app.clock.advance_ms(61_000);
+    };
+    tokio::join!(sync, news);
+    assert!(app.simulator.requests_of(Parallel) > 3, "it goes on in the next window");
+    app.finish().await;
+});
+
+both!(live_requests_are_carried_out_before_repair, |database| {
+    let app = TestApp::builder(&database)
+        .configure(|config| {
+            for source in &mut config.sources {
+                source.sync.concurrency = 1;
+            }
+        })
+        .start()
+        .await;
+    app.import_all().await;
+    let people = people(&app);
+    let (busy, repair, live) = (&people[0], &people[1..4], &people[4..7]);
+    let held = app.simulator.pause_next(busy);
+    change(&app, busy, 801).await;
+    held.reached().await;
+    app.simulator.forget_requests();
+    let source_id = entity::source::by_name("crm").one(app.database().reader()).await.unwrap().unwrap().id;
+    let now = app.clock.now();
+    let wishes = repair.iter().map(|person| wish(source_id, person, now));
+    fetch_request::Entity::insert_many(wishes).exec(app.database().writer()).await.unwrap();
+    for person in live {
+        change(&app, person, 802).await;
+    }
+    until("they are applied", async || app.unsettled_in_all().await == 0).await;
+    let mut holds: Vec<_> = live.iter().map(|person| app.simulator.pause_next(person)).collect();
+    holds.insert(0, held);
+    for (place, hold) in holds.into_iter().enumerate() {
+        if place > 0 {
+            hold.reached().await;
+        }
+        let waiting_live = u64::from(place < live.len());
+        until("who comes next stands in line", async || {
+            let budget = source(&app, "crm").await["budget"].take();
+            (budget["waitingRepair"].as_u64(), budget["waitingLive"].as_u64()) == (Some(2), Some(waiting_live))
+        })
+        .await;
+        hold.release();
+    }
+    app.drain().await;
+
+    let log = app.simulator.request_log();
+    let place = |person: &String| log.iter().position(|line| line.path.contains(person.as_str())).unwrap();
+    let last_live = live.iter().map(place).max().unwrap();
+    assert!(repair.iter().map(place).all(|place| place > last_live), "{log:#?}");
+    app.finish().await;
+});
+
+fn wish(source_id: i32, person: &str, now: Moment) -> fetch_request::ActiveModel {
+    fetch_request::ActiveModel {
+        source_id: Set(source_id),
+        target_key: Set(format!("profile:{person}")),
+        target: Set(json!({ "kind": "profile", "id": person })),
+        state: Set(FetchState::Pending),
+        wanted_position: Set(0),
+        started_position: Set(0),
+        reason: Set("to make sure".to_owned()),
+        purpose: Set(Purpose::Repair),
+        requested_at: Set(now),
+        not_before: Set(now.plus_ms(-60_000)),
+        claimed_until: Set(Moment(0)),
+        attempts: Set(0),
+        misses: Set(0),
+        is_creation: Set(false),
+        last_error: Set(None),
+        ..Default::default()
+    }
+}
+
+both!(calls_are_counted_by_source_code_and_purpose, |database| {
+    let app = TestApp::imported(&database).await;
+    change(&app, &people(&app)[0], 901).await;
+    app.drain().await;
+    let (_, metrics) = app.client().get("/metrics").await;
+    for purpose in ["live", "sync"] {
+        let line = metrics.lines().find(|line| {
+            line.starts_with("profile_mirror_upstream_requests_total{")
+                && ["source=\"crm\"", "code=\"200\"", &format!("purpose=\"{purpose}\"")]
+                    .iter()
+                    .all(|part| line.contains(part))
+        });
+        assert!(line.is_some(), "{purpose}: {metrics}");
+    }
+    assert!(metrics.contains("profile_mirror_upstream_budget_remaining_ratio{"), "{metrics}");
+    app.finish().await;
+});

@@ -10,6 +10,7 @@
 //! - `erasure`: what is left of a person who is anonymized, and dates of deletion that pass.
 //! - `ops`: what operators ask for, over the API and at a shell.
 //! - `order`: which news wins.
+//! - `queries`: filters, orders, search and where values come from.
 //! - `readme`: what the README tells people to try.
 //! - `rules`: what the code and the documents must keep to.
 //! - `storage`: what both databases must do alike before any stage is involved.
@@ -32,6 +33,7 @@ mod events;
 mod health;
 mod ops;
 mod order;
+mod queries;
 mod readme;
 mod rules;
 mod storage;

@@ -16,6 +16,8 @@ mod m20261121_000008_budget;
 mod m20261121_000009_runs;
 mod m20261121_000010_operations;
 mod m20261121_000011_drift;
+mod m20261125_000012_text_order;
+mod m20261125_000013_search;
 
 pub use sea_orm_migration::prelude::MigratorTrait;
 
@@ -36,6 +38,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000009_runs::Migration),
             Box::new(m20261121_000010_operations::Migration),
             Box::new(m20261121_000011_drift::Migration),
+            Box::new(m20261125_000012_text_order::Migration),
+            Box::new(m20261125_000013_search::Migration),
         ]
     }
 }

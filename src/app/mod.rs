@@ -5,7 +5,7 @@ mod source;
 
 use self::operations::StageOperations;
 pub use self::source::{WiredSource, wire_source};
-use crate::apply::Cleaner;
+use crate::apply::{Cleaner, Indexer};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::db::{self, Database, DatabaseError};
@@ -169,6 +169,8 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
     });
     let cleaner_wake = Arc::new(Notify::new());
     workers.spawn(Cleaner::new(db.clone(), clock.clone(), cleaner_wake.clone()).run(stop_working.clone()));
+    let filterable = config.sources.iter().flat_map(|source| source.filterable.iter().cloned());
+    workers.spawn(Indexer::new(db.clone(), filterable).run(stop_working.clone()));
     let mut run_wakes = HashMap::new();
     for source in &sources {
         spawn_applier(source, &db, &clock, &instance, &cleaner_wake, &publisher, &workers, &stop_working);

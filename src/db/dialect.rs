@@ -1,7 +1,7 @@
 //! Every difference between SQLite and PostgreSQL, and nothing else.
 
 use super::{Database, pages};
-use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::sea_query::{Expr, Query, SelectStatement, SimpleExpr};
 use sea_orm::{ConnectionTrait, DbErr, RuntimeErr, Statement, TransactionTrait};
 
 /// Which database.
@@ -29,6 +29,7 @@ pub const MAX_BINDS: usize = 30_000;
 /// Advisory lock classes on PostgreSQL; any numbers will do as long as all instances agree.
 const INBOX_LOCK: i32 = 0x70_6d_01;
 const MIGRATION_LOCK: i64 = 0x70_6d_02;
+const INDEX_LOCK: i64 = 0x70_6d_03;
 
 /// Makes appends to one source's inbox commit in the order of their ids, until the transaction ends.
 ///
@@ -55,16 +56,16 @@ pub fn is_deadlock(error: &DbErr) -> bool {
     cause.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "40P01")
 }
 
-/// Held while migrations run.
-pub enum MigrationGuard {
+/// Held while something is done to the schema that one process at a time may do.
+pub enum SchemaGuard {
     /// A lock on a file beside the database, let go when it is closed.
     Sqlite(std::fs::File),
     /// A transaction that holds an advisory lock.
     Postgres(sea_orm::DatabaseTransaction),
 }
 
-impl MigrationGuard {
-    /// Lets the next process migrate.
+impl SchemaGuard {
+    /// Lets the next process go on.
     pub async fn release(self) -> Result<(), DbErr> {
         match self {
             Self::Sqlite(file) => file.unlock().map_err(|error| lock_failed(&error)),
@@ -80,26 +81,60 @@ fn lock_failed(error: &dyn std::fmt::Display) -> DbErr {
 /// Waits until no other process migrates this database.
 ///
 /// Migrations are applied one by one: SQLite's own lock keeps two statements apart, not two migrators.
-pub async fn lock_migrations(db: &Database) -> Result<MigrationGuard, DbErr> {
+pub async fn lock_migrations(db: &Database) -> Result<SchemaGuard, DbErr> {
+    lock_schema(db, ".migrating", MIGRATION_LOCK).await
+}
+
+/// Waits until no other process makes or drops indexes of fields in this database.
+pub async fn lock_indexes(db: &Database) -> Result<SchemaGuard, DbErr> {
+    lock_schema(db, ".indexing", INDEX_LOCK).await
+}
+
+async fn lock_schema(db: &Database, suffix: &str, lock_id: i64) -> Result<SchemaGuard, DbErr> {
     if let Some(file) = db.file() {
         let mut path = file.clone().into_os_string();
-        path.push(".migrating");
+        path.push(suffix);
         let lock = move || {
             let file = std::fs::File::create(path)?;
             file.lock()?;
             std::io::Result::Ok(file)
         };
         let locked = tokio::task::spawn_blocking(lock).await.map_err(|error| lock_failed(&error))?;
-        return locked.map(MigrationGuard::Sqlite).map_err(|error| lock_failed(&error));
+        return locked.map(SchemaGuard::Sqlite).map_err(|error| lock_failed(&error));
     }
     let transaction = db.writer().begin().await?;
     let statement = Statement::from_sql_and_values(
         sea_orm::DbBackend::Postgres,
         "SELECT pg_advisory_xact_lock($1)",
-        [MIGRATION_LOCK.into()],
+        [lock_id.into()],
     );
     transaction.execute_raw(statement).await?;
-    Ok(MigrationGuard::Postgres(transaction))
+    Ok(SchemaGuard::Postgres(transaction))
+}
+
+/// Tells the planner what new indexes of profiles hold. SQLite plans well without.
+pub async fn note_indexes(connection: &impl ConnectionTrait, dialect: Dialect) -> Result<(), DbErr> {
+    match dialect {
+        Dialect::Sqlite => Ok(()),
+        Dialect::Postgres => connection.execute_unprepared("ANALYZE profile").await.map(|_| ()),
+    }
+}
+
+/// How the fields of a row of the change log become rows: what is joined, the name of each, and whether it is a field
+/// rather than an attribute of the record.
+pub fn changed_fields(dialect: Dialect) -> (&'static str, &'static str, &'static str) {
+    match dialect {
+        Dialect::Sqlite => (
+            "JOIN json_each(change.fields) AS field",
+            "json_extract(field.value, '$.name')",
+            "json_extract(field.value, '$.attribute') IS NULL",
+        ),
+        Dialect::Postgres => (
+            "CROSS JOIN LATERAL jsonb_array_elements(change.fields) AS field(value)",
+            "(field.value ->> 'name')",
+            "field.value -> 'attribute' IS NULL",
+        ),
+    }
 }
 
 /// Writes the place of a bound value, the `number`th of its statement, counted from 1. JSON is bound as text.
@@ -108,42 +143,6 @@ pub fn push_placeholder(sql: &mut String, backend: sea_orm::DbBackend, number: u
         (sea_orm::DbBackend::Postgres, false) => sql.push_str(&format!("${number}")),
         (sea_orm::DbBackend::Postgres, true) => sql.push_str(&format!("CAST(${number} AS jsonb)")),
         _ => sql.push('?'),
-    }
-}
-
-/// The text of one field inside a JSON column: strings without quotes, null where it is absent.
-pub fn json_field_text(dialect: Dialect, column: &str, name: &str) -> SimpleExpr {
-    match dialect {
-        Dialect::Sqlite => Expr::cust_with_values(
-            format!("CAST(json_extract({column}, ?) AS TEXT)"),
-            [format!("$.\"{}\"", name.replace('"', "\\\""))],
-        ),
-        Dialect::Postgres => Expr::cust_with_values(format!("({column} ->> $1)"), [name.to_owned()]),
-    }
-}
-
-/// The text of one field inside a JSON column, and where the field is an object with a `value` (a scored value),
-/// the text of that; null where it is absent. `true` and `false` read so on both.
-pub fn json_field_plain(dialect: Dialect, column: &str, name: &str) -> SimpleExpr {
-    match dialect {
-        Dialect::Sqlite => {
-            let path = format!("$.\"{}\"", name.replace('"', "\\\""));
-            let inner = format!("{path}.value");
-            let text = |place: &str| {
-                format!(
-                    "CASE json_type({column}, {place}) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' \
-                     ELSE CAST(json_extract({column}, {place}) AS TEXT) END"
-                )
-            };
-            Expr::cust_with_values(
-                format!("COALESCE({}, {})", text("?"), text("?")),
-                [inner.clone(), inner, path.clone(), path],
-            )
-        }
-        Dialect::Postgres => Expr::cust_with_values(
-            format!("COALESCE({column} -> $1 ->> 'value', {column} ->> $2)"),
-            [name.to_owned(), name.to_owned()],
-        ),
     }
 }
 
@@ -166,6 +165,32 @@ pub fn fold_case(dialect: Dialect, text: SimpleExpr) -> SimpleExpr {
     match dialect {
         Dialect::Sqlite => Expr::cust_with_exprs("lower(?)", [text]),
         Dialect::Postgres => Expr::cust_with_exprs("lower($1 COLLATE \"C\")", [text]),
+    }
+}
+
+/// The profiles that have all of these words and one that begins like `prefix`, as a subquery of ids. Words are letters and
+/// digits only, so that nothing of either database's query language is in them.
+pub fn profiles_with_words(dialect: Dialect, words: &[String], prefix: &str) -> SelectStatement {
+    match dialect {
+        Dialect::Sqlite => {
+            let whole: String = words.iter().map(|word| format!("\"{word}\" ")).collect();
+            Query::select()
+                .expr(Expr::cust("\"profile_words\".\"rowid\""))
+                .from("profile_words")
+                .and_where(Expr::cust_with_values("\"profile_words\" MATCH ?", [format!("{whole}\"{prefix}\"*")]))
+                .take()
+        }
+        Dialect::Postgres => {
+            let whole: String = words.iter().map(|word| format!("'{word}' & ")).collect();
+            Query::select()
+                .column(("profile_search", "profile_id"))
+                .from("profile_search")
+                .and_where(Expr::cust_with_values(
+                    "array_to_tsvector(string_to_array(\"profile_search\".\"words\", ' ')) @@ CAST($1 AS tsquery)",
+                    [format!("{whole}'{prefix}':*")],
+                ))
+                .take()
+        }
     }
 }
 

@@ -7,6 +7,8 @@
 
 mod connect;
 pub mod dialect;
+pub mod field_index;
+pub mod fields;
 mod pages;
 mod precedence;
 

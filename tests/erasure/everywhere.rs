@@ -33,7 +33,7 @@ async fn person_everywhere(app: &TestApp, database: &crate::support::place::Test
     assert_eq!(app.deliveries(Parallel, "PARKED").await.len(), 2);
     if database.dialect == Dialect::Postgres {
         let found = places(database, app.database()).await.join("\n");
-        for table in ["profile", "change", "delivery"] {
+        for table in ["profile", "profile_search", "change", "delivery"] {
             assert!(found.contains(&format!("rows of {table}")), "nothing was planted in {table}: {found}");
         }
     } else {

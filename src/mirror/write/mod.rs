@@ -13,6 +13,7 @@ mod relationships;
 mod requests;
 mod rows;
 mod runs;
+mod search;
 mod subprofiles;
 
 pub(crate) use catalog::{
@@ -45,6 +46,7 @@ pub(crate) use runs::{
     load_named, load_run_for_apply, note_candidates, set_run_count, settle_candidates, supersede_waiting,
     write_candidates, write_plan, write_tallies,
 };
+pub(crate) use search::fill_search;
 pub(crate) use subprofiles::{load_subprofiles, write_subprofiles};
 
 /// Names in one list of a statement: below the databases' limits on bound values, and each list is as long as the next

@@ -4,6 +4,7 @@ use crate::serve::graphql::{Code, Fault};
 use async_graphql::{PathSegment, Pos, Response, ServerError, Value};
 use serde::Serialize;
 use serde_json::Map;
+use std::collections::BTreeMap;
 
 /// What a request asks.
 #[derive(Debug, Default)]
@@ -48,6 +49,9 @@ pub(super) struct Body {
     /// Absent where nothing was executed.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Value>,
+    /// What the answer says of itself.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extensions: BTreeMap<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -80,7 +84,7 @@ impl Body {
             path: Vec::new(),
             extensions: Extensions { code: fault.code.as_str() },
         };
-        Self { errors: vec![problem], data: None }
+        Self { errors: vec![problem], data: None, extensions: BTreeMap::new() }
     }
 
     pub fn to_json(&self) -> String {
@@ -100,7 +104,7 @@ impl From<Response> for Body {
     fn from(response: Response) -> Self {
         let is_refused = is_request_error(&response);
         let errors = response.errors.into_iter().map(Problem::from).collect();
-        Self { errors, data: (!is_refused).then_some(response.data) }
+        Self { errors, data: (!is_refused).then_some(response.data), extensions: response.extensions }
     }
 }
 

@@ -4,8 +4,8 @@
 
 use super::wave::Wave;
 use crate::mirror::read::{
-    ChildPage, DeliveryRow, Direction, InterestRow, ProfileKey, ReadError, Reader, RelationshipRow, Slice,
-    SubprofileRow, Waiting,
+    ChildPage, DeliveryRow, Direction, InterestRow, ProfileKey, ProvenanceRow, ReadError, Reader, RelationshipRow,
+    Slice, SubprofileRow, Waiting,
 };
 use ::entity::{
     CandidateState, change, collection, deletion_candidate, erasure, field_definition, interest, lifecycle_transition,
@@ -56,6 +56,9 @@ pub(super) struct InterestsOf(pub i64);
 /// The lifecycle of a profile.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TransitionsOf(pub i64);
+/// Where the values of a profile and its subprofiles come from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ProvenanceOf(pub i64);
 /// The receipt of the erasure of a profile.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ErasureOf(pub i64);
@@ -195,6 +198,7 @@ by_parent!(CollectionsOfType, collection::Model, collections_of_types, |row: &co
     .unwrap_or_default());
 by_parent!(InterestsOfType, interest::Model, interests_of_types, |row: &interest::Model| row.profile_type_id);
 by_parent!(InterestsOf, InterestRow, interests, |row: &InterestRow| row.profile_id);
+by_parent!(ProvenanceOf, ProvenanceRow, provenance, |row: &ProvenanceRow| row.profile_id);
 by_parent!(ErasureOf, erasure::Model, erasures, |row: &erasure::Model| row.profile_id);
 by_parent!(TransitionsOf, lifecycle_transition::Model, transitions, |row: &lifecycle_transition::Model| row.profile_id);
 

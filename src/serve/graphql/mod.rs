@@ -21,8 +21,10 @@ mod paging;
 mod plan;
 mod profile;
 mod profile_type;
+mod provenance;
 mod query;
 mod relationship;
+mod remarks;
 mod run;
 mod scalar;
 mod source;
@@ -42,6 +44,7 @@ use crate::serve::Operations;
 use crate::serve::run_watch::RunWatch;
 use async_graphql::{Request, Response, SDLExportOptions, SchemaBuilder};
 use futures::Stream;
+use remarks::Remarks;
 use std::sync::Arc;
 use wave::Wave;
 
@@ -70,9 +73,9 @@ impl Api {
 
     /// Answers a query or a mutation.
     pub async fn execute(&self, request: Request) -> Response {
-        let wave = Wave::default();
-        let request = request.data(loader::new(self.reader.clone(), wave.clone()));
-        wave.run(self.schema.execute(request)).await
+        let (wave, remarks) = (Wave::default(), Remarks::default());
+        let request = request.data(loader::new(self.reader.clone(), wave.clone())).data(remarks.clone());
+        remarks.put_into(wave.run(self.schema.execute(request)).await)
     }
 
     /// Answers a subscription.

@@ -10,6 +10,7 @@ use super::loader::{
 };
 use super::paging;
 use super::profile_type::{Interest, ProfileType};
+use super::provenance::Owner;
 use super::relationship::{Relationship, RelationshipConnection};
 use super::scalar::DateTime;
 use super::source::{Source, source_of};
@@ -17,7 +18,7 @@ use super::subprofile::{Subprofile, SubprofileConnection};
 use super::word::{LifecycleStatus, ProfileKind, RelationshipDirection};
 use crate::clock::SharedClock;
 use crate::mirror::read::{Order, Place, Predicate, Reader, overdue_before};
-use ::entity::{Status, erasure, field_definition, lifecycle_transition, profile, source};
+use ::entity::{RecordKind, Status, erasure, field_definition, lifecycle_transition, profile, source};
 use async_graphql::connection::PageInfo;
 use async_graphql::{ComplexObject, Context, ID, Object, SimpleObject};
 use std::sync::Arc;
@@ -41,6 +42,16 @@ impl Profile {
 
     pub(super) fn global_id(&self) -> ID {
         global_id::encode(Kind::Profile, &self.source.name, &self.row.external_id)
+    }
+
+    /// The owner of its fields.
+    fn owner(&self) -> Owner {
+        Owner {
+            profile_id: self.row.id,
+            kind: RecordKind::Profile,
+            external_id: self.row.external_id.clone(),
+            source: Arc::clone(&self.source),
+        }
     }
 
     async fn definitions(&self, ctx: &Context<'_>) -> Answer<Arc<Vec<field_definition::Model>>> {
@@ -121,7 +132,7 @@ impl Profile {
         ctx: &Context<'_>,
         #[graphql(desc = "Only fields of these names.")] names: Option<Vec<String>>,
     ) -> Answer<Vec<Field>> {
-        Ok(field::list(&self.row.fields, &self.definitions(ctx).await?, names.as_deref()))
+        Ok(field::list(&self.row.fields, &self.definitions(ctx).await?, names.as_deref(), self.owner()))
     }
 
     /// One field; null where the profile does not hold it.
@@ -130,7 +141,8 @@ impl Profile {
         ctx: &Context<'_>,
         #[graphql(desc = "The field's name.")] name: String,
     ) -> Answer<Option<Field>> {
-        Ok(field::list(&self.row.fields, &self.definitions(ctx).await?, Some(&[name])).into_iter().next())
+        let fields = field::list(&self.row.fields, &self.definitions(ctx).await?, Some(&[name]), self.owner());
+        Ok(fields.into_iter().next())
     }
 
     /// The interests that are on, by group and name.

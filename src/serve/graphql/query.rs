@@ -10,12 +10,14 @@ use super::node::{self, Node};
 use super::paging;
 use super::profile::{Profile, ProfileConnection, ProfilePlace};
 use super::profile_type::{ProfileType, ProfileTypeConnection};
+use super::remarks::Remarks;
 use super::run::{SyncRun, SyncRunConnection, SyncRunFilter};
 use super::scalar::Cursor;
 use super::source::{Source, source_of};
 use super::verdict::{Verdict, VerdictConnection};
 use super::word;
 use super::{Code, Fault};
+use crate::clock::SharedClock;
 use crate::config::Role;
 use crate::mirror::read::{self, LogSlice, Order, Page, Place, ProfileKey, Reader};
 use crate::publish;
@@ -121,14 +123,18 @@ impl Query {
         #[graphql(desc = "That many from the end; at most 100.")] last: Option<i32>,
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Answer<ProfileConnection> {
-        let order = read_order(order_by)?;
-        let predicate = filter.map(ProfileFilter::read).transpose()?;
+        let sought = filter.as_ref().map(ProfileFilter::sought).transpose()?.flatten();
+        let order = read_order(order_by, sought.as_ref())?;
+        let now = ctx.data_unchecked::<SharedClock>().now();
+        let predicate = filter.map(|filter| filter.read(now)).transpose()?;
         let page = Page {
             limit: paging::limit(first, last)?,
             after: read_place("after", after.as_deref(), &order)?,
             before: read_place("before", before.as_deref(), &order)?,
         };
-        let slice = ctx.data_unchecked::<Reader>().profiles(predicate.as_ref(), &order, &page).await?;
+        let reader = ctx.data_unchecked::<Reader>();
+        ctx.data_unchecked::<Remarks>().add(reader.unindexed(predicate.as_ref(), &order).await?);
+        let slice = reader.profiles(predicate.as_ref(), &order, &page).await?;
         ProfileConnection::new(ctx, slice, &order, predicate).await
     }
 

@@ -11,6 +11,7 @@ use super::query::read_cursor;
 use super::run::SyncRun;
 use super::scalar::Cursor;
 use super::word::ChangeKind;
+use crate::clock::SharedClock;
 use crate::config::Role;
 use crate::mirror::read::{Predicate, Reader};
 use crate::publish::{Event, Feed, FeedItem, Publisher};
@@ -80,7 +81,7 @@ impl Subscription {
         #[graphql(desc = "Go on behind this cursor; from now on where it is left out.")] after: Option<Cursor>,
     ) -> Result<impl Stream<Item = Result<ProfileEvent, Fault>> + use<>, Fault> {
         let wanted = Wanted {
-            predicate: filter.map(ProfileFilter::read).transpose()?,
+            predicate: filter.map(|filter| filter.read(ctx.data_unchecked::<SharedClock>().now())).transpose()?,
             kinds: kinds.map(|kinds| kinds.into_iter().map(Into::into).collect()),
             reader: ctx.data_unchecked::<Reader>().clone(),
         };
@@ -120,6 +121,9 @@ impl Wanted {
         let Some(predicate) = &self.predicate else { return Ok(true) };
         // Nothing is known of a profile that is not kept, so that no filter can tell it apart.
         let Some(profile) = &event.profile else { return Ok(false) };
+        if predicate.needs_database() {
+            return Ok(!self.reader.passing_ids(&[profile.id], predicate).await?.is_empty());
+        }
         self.reader.source_by_id(profile.source_id).await?;
         let sources = self.reader.sources().await?;
         Ok(predicate.accepts(profile, event.profile_type.as_deref(), &sources))

@@ -232,6 +232,36 @@ mod over_a_mirror {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_page_with_fields_type_and_subprofiles_costs_five_statements_and_a_count_one_more() {
+        let served = Served::start().await;
+        people(&served.fixture, 60).await;
+        served.reader.sources().await.unwrap();
+        let page = "nodes { id type { name } fields { name value definition { label } }
+            subprofiles(first: 5) { nodes { fields { name value } } } }";
+        for (what, statements) in [("", 5), ("totalCount", 6)] {
+            let before = served.reader.statements();
+            served.ask(&format!("{{ profiles(first: 50) {{ {what} {page} }} }}")).await;
+            assert_eq!(served.reader.statements() - before, statements, "{what}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn where_the_values_of_a_page_come_from_costs_two_statements() {
+        let served = Served::start().await;
+        let source = people(&served.fixture, 60).await;
+        served.fixture.changes(source, 1, ChangeKind::Updated, 2).await;
+        served.reader.sources().await.unwrap();
+        let read =
+            |provenance: &str| format!("{{ profiles(first: 50) {{ nodes {{ fields {{ name {provenance} }} }} }} }}");
+        let before = served.reader.statements();
+        served.ask(&read("")).await;
+        let without = served.reader.statements() - before;
+        let before = served.reader.statements();
+        served.ask(&read("provenance { at rung change { id } }")).await;
+        assert_eq!(served.reader.statements() - before, without + 2);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn concurrent_pages_do_not_break_batches_apart() {
         let served = Arc::new(Served::start().await);
         people(&served.fixture, 60).await;

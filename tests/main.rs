@@ -12,6 +12,7 @@
 //! - `order`: which news wins.
 //! - `readme`: what the README tells people to try.
 //! - `rules`: what the code and the documents must keep to.
+//! - `socket`: the protocol graphql-transport-ws, frame by frame.
 //! - `storage`: what both databases must do alike before any stage is involved.
 //! - `streams`: subscriptions and cursors.
 //! - `syncs`: full runs, what they repair, and what they must not take for gone.
@@ -34,6 +35,7 @@ mod ops;
 mod order;
 mod readme;
 mod rules;
+mod socket;
 mod storage;
 mod streams;
 mod support;

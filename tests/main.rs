@@ -13,6 +13,7 @@
 //! - `queries`: filters, orders, search and where values come from.
 //! - `readme`: what the README tells people to try.
 //! - `rules`: what the code and the documents must keep to.
+//! - `socket`: the protocol graphql-transport-ws, frame by frame.
 //! - `storage`: what both databases must do alike before any stage is involved.
 //! - `streams`: subscriptions and cursors.
 //! - `syncs`: full runs, what they repair, and what they must not take for gone.
@@ -36,6 +37,7 @@ mod order;
 mod queries;
 mod readme;
 mod rules;
+mod socket;
 mod storage;
 mod streams;
 mod support;

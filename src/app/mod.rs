@@ -13,7 +13,7 @@ use crate::inbox::{self, Backlog, Inbox};
 use crate::ingest::run::{RunRequest, RunRequestError, request_run};
 use crate::ingest::{self, BodyRoom, DnsKeys, Door, Doors, HttpWire, Refusals, Schedule, ScheduleError, Wire};
 use crate::publish::Publisher;
-use crate::serve::{self, Access, ServeState};
+use crate::serve::{self, Access, Registered, ServeState};
 use entity::{RunState, sync_run};
 use provider::{KeyLookup, SettingsError};
 use sea_orm::{DbErr, EntityTrait};
@@ -137,6 +137,7 @@ pub struct Running {
 /// [`StartError`], with what to mend.
 pub async fn start(config: Config, options: AppOptions) -> Result<Running, StartError> {
     let AppOptions { clock, key_lookup, instance } = options;
+    let registered = Registered::from_config(&config.server).await?;
     let db = db::connect(&config.database.url, config.database.read_url.as_deref()).await?;
     if config.database.migrate {
         db.migrate().await?;
@@ -198,6 +199,7 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         clock: clock.clone(),
         operations: StageOperations::over(db.clone(), clock.clone(), &sources),
         access: Access::from_config(&config.access)?,
+        registered,
         server: config.server.clone(),
         stop: stop_serving.clone(),
         sockets: sockets.clone(),

@@ -1,13 +1,21 @@
 //! Takes a request through parsing and measuring to the schema, and its answer to what clients read.
 
-use super::document::{check_cost, check_shape};
+use super::budget::{Budget, Cost};
+use super::cost::check_cost;
+use super::documents::Documents;
+use super::order::Order;
+use super::registered::Registered;
+use super::shape::check_shape;
 use super::wire::{Body, Parameters, is_request_error};
+use crate::clock::SharedClock;
+use crate::config;
 use crate::serve::Viewer;
 use crate::serve::graphql::{Api, Code, Fault};
-use async_graphql::parser::types::OperationType;
-use async_graphql::{Request, Response, Variables};
-use futures::Stream;
-use futures::StreamExt;
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType};
+use async_graphql::{Request, Response, Value, Variables};
+use futures::{FutureExt, Stream, StreamExt};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// No request takes longer.
@@ -17,6 +25,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct Engine {
     api: Api,
+    terms: Arc<Terms>,
+}
+
+/// What holds for every request.
+struct Terms {
+    documents: Documents,
+    budget: Budget,
+    server: config::Server,
 }
 
 /// A request that has been parsed and measured.
@@ -24,53 +40,80 @@ pub(crate) struct Prepared {
     request: Request,
     /// What it does.
     pub kind: OperationType,
+    order: Order,
+    viewer: Viewer,
+    estimated_cost: u64,
 }
 
 /// An answer as JSON, and what it means for the transport.
 pub(crate) struct Answered {
     /// The JSON text.
     pub json: String,
+    /// So much of it holds the data and the errors; what follows differs from answer to answer.
+    pub content_bytes: usize,
     /// Nothing was executed: the request itself was refused.
     pub is_refused: bool,
     /// There is no data.
     pub is_without_data: bool,
     /// The code of its first error.
     pub code: Option<&'static str>,
+    /// When it is worth trying again, in seconds.
+    pub retry_after_seconds: Option<u64>,
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("a resolver panicked")]
+struct Panicked;
 
 impl Engine {
     /// An engine over this API.
-    pub fn new(api: Api) -> Self {
-        Self { api }
+    pub fn new(api: Api, registered: Registered, server: config::Server, clock: SharedClock) -> Self {
+        let documents = Documents::new(registered, &server);
+        let budget = Budget::new(server.cost_per_minute, clock);
+        Self { api, terms: Arc::new(Terms { documents, budget, server }) }
     }
 
-    /// Parses and measures.
-    pub fn prepare(&self, parameters: Parameters, viewer: Viewer) -> Result<Prepared, Fault> {
-        check_shape(&parameters.query)?;
-        let document = async_graphql::parser::parse_query(&parameters.query)
+    /// Parses and measures, and takes what it may cost from the viewer's budget.
+    pub fn prepare(&self, mut parameters: Parameters, viewer: Viewer) -> Result<Prepared, Fault> {
+        let Terms { documents, budget, server } = &*self.terms;
+        let found = documents.find(&mut parameters, &viewer)?;
+        check_shape(&found.text)?;
+        let document = async_graphql::parser::parse_query(&found.text)
             .map_err(|error| Fault::new(Code::ParseFailed, error.to_string()))?;
         let variables = Variables::from_json(serde_json::Value::Object(parameters.variables));
-        check_cost(&document, &variables)?;
-        let kind = kind_of(&document, parameters.operation_name.as_deref())?;
-        let mut request = Request::new(parameters.query).variables(variables).data(viewer);
+        let demand = check_cost(&document, &variables)?;
+        if demand.asks_schema && !server.may_introspect(viewer.role) {
+            let text = "the schema is not told to this key (server.introspection): take schema.graphql of the release";
+            return Err(Fault::new(Code::Forbidden, text));
+        }
+        let operation = choose(&document, parameters.operation_name.as_deref())?;
+        check_variables(operation, &variables)?;
+        let (kind, order) = (operation.ty, Order::of(&operation.selection_set.node, &document.fragments));
+        documents.keep(&found);
+        budget.take(&viewer, demand.values)?;
+        let mut request = Request::new(found.text).variables(variables).data(viewer.clone());
         request.operation_name = parameters.operation_name;
         request.set_parsed_query(document);
-        Ok(Prepared { request, kind })
+        Ok(Prepared { request, kind, order, viewer, estimated_cost: demand.values })
     }
 
     /// Answers a query or a mutation.
     pub async fn execute(&self, prepared: Prepared) -> Answered {
         let begun = Instant::now();
-        let kind = word(prepared.kind);
-        let response = tokio::time::timeout(TIMEOUT, self.api.execute(prepared.request)).await;
-        let answered = match response {
-            Ok(response) => Answered::from(response),
+        let Prepared { request, kind, order, viewer, estimated_cost } = prepared;
+        let execution = AssertUnwindSafe(self.api.execute(request)).catch_unwind();
+        let answered = match tokio::time::timeout(TIMEOUT, execution).await {
+            Ok(Ok(mut response)) => {
+                let actual = order.arrange(&mut response.data);
+                Answered::of(response, Some(self.terms.budget.settle(&viewer, estimated_cost, actual)))
+            }
+            Ok(Err(_)) => Answered::refused(&Fault::internal(&Panicked)),
             Err(_) => {
                 let message = format!("the request took longer than {} seconds; ask for less", TIMEOUT.as_secs());
                 Answered::refused(&Fault::new(Code::Unavailable, message))
             }
         };
-        let code = answered.code.unwrap_or("OK");
+        let (kind, code) = (word(kind), answered.code.unwrap_or("OK"));
         metrics::counter!("profile_mirror_graphql_operations_total", "type" => kind, "code" => code).increment(1);
         metrics::histogram!("profile_mirror_graphql_operation_duration_seconds", "type" => kind)
             .record(begun.elapsed().as_secs_f64());
@@ -79,31 +122,41 @@ impl Engine {
 
     /// Starts a subscription; ends when the client leaves or the service stops.
     pub fn subscribe(&self, prepared: Prepared) -> impl Stream<Item = Answered> + Send + use<> {
-        self.api.subscribe(prepared.request).map(Answered::from)
+        let order = prepared.order;
+        self.api.subscribe(prepared.request).map(move |mut response| {
+            order.arrange(&mut response.data);
+            Answered::of(response, None)
+        })
     }
 }
 
 impl Answered {
     /// The answer to a request that is not executed.
     pub fn refused(fault: &Fault) -> Self {
-        let body = Body::refused(fault);
-        Self { json: body.to_json(), is_refused: true, is_without_data: true, code: Some(fault.code.as_str()) }
+        let (json, content_bytes) = Body::refused(fault).to_json();
+        Self {
+            json,
+            content_bytes,
+            is_refused: true,
+            is_without_data: true,
+            code: Some(fault.code.as_str()),
+            retry_after_seconds: fault.retry_after_seconds,
+        }
     }
-}
 
-impl From<Response> for Answered {
-    fn from(response: Response) -> Self {
+    /// The answer of the schema, with what it cost where that is told.
+    fn of(response: Response, cost: Option<Cost>) -> Self {
         let is_refused = is_request_error(&response);
-        let is_without_data = response.data == async_graphql::Value::Null;
-        let body = Body::from(response);
-        Self { json: body.to_json(), is_refused, is_without_data, code: body.first_code() }
+        let is_without_data = response.data == Value::Null;
+        let body = Body::of(response, cost);
+        let (json, content_bytes) = body.to_json();
+        let code = body.first_code();
+        Self { json, content_bytes, is_refused, is_without_data, code, retry_after_seconds: None }
     }
 }
 
-fn kind_of(
-    document: &async_graphql::parser::types::ExecutableDocument,
-    name: Option<&str>,
-) -> Result<OperationType, Fault> {
+/// The operation of the document that a request means.
+fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'a OperationDefinition, Fault> {
     let mut operations = document.operations.iter();
     let found = match name {
         Some(name) => operations.find(|(one, _)| one.is_some_and(|one| one.as_str() == name)),
@@ -118,7 +171,21 @@ fn kind_of(
         },
     };
     let unknown = || Fault::new(Code::ValidationFailed, "operationName names no operation of the document");
-    found.map(|(_, operation)| operation.node.ty).ok_or_else(unknown)
+    found.map(|(_, operation)| &operation.node).ok_or_else(unknown)
+}
+
+/// The executor would find a missing variable only where it is used, in the middle of its work.
+fn check_variables(operation: &OperationDefinition, variables: &Variables) -> Result<(), Fault> {
+    let missing = operation.variable_definitions.iter().map(|definition| &definition.node).find(|definition| {
+        let is_required = !definition.var_type.node.nullable && definition.default_value.is_none();
+        let given = variables.get(&definition.name.node);
+        (is_required && given.is_none())
+            || (!definition.var_type.node.nullable && given.is_some_and(|value| *value == Value::Null))
+    });
+    missing.map_or(Ok(()), |definition| {
+        let (name, kind) = (&definition.name.node, &definition.var_type.node);
+        Err(Fault::new(Code::BadUserInput, format!("variable ${name} of type {kind} is missing, or null")))
+    })
 }
 
 fn word(kind: OperationType) -> &'static str {

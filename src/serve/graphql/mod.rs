@@ -30,12 +30,14 @@ mod scalar;
 mod source;
 mod subprofile;
 mod subscription;
+mod validator;
 mod verdict;
 mod wave;
 mod word;
 
 pub use fault::{Code, Fault};
 pub use operations::ProblemCode;
+pub(crate) use validator::Validator;
 
 use crate::clock::SharedClock;
 use crate::mirror::read::Reader;

@@ -114,7 +114,7 @@ async fn every_root_field_refuses_an_anonymous_viewer() {
 async fn the_examples_of_the_explorer_fit_the_schema() {
     let page = include_str!("../../../console/graphiql/page.js");
     let examples: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
-    assert_eq!(examples.len(), 5);
+    assert_eq!(examples.len(), 6);
     let schema = builder().finish();
     for example in examples {
         let answer = futures::StreamExt::next(&mut schema.execute_stream(example)).await.unwrap();

@@ -1,0 +1,34 @@
+import { after, before } from "node:test";
+import { Mirror } from "./mirror.js";
+import { Upstream } from "./upstream.js";
+
+export interface Service {
+  mirror: Mirror;
+  upstream: Upstream;
+}
+
+/** A mirror with its providers for the tests of a file. The fields may be used inside of tests only. */
+export function service(profiles = 120): Service {
+  const started = {} as Service;
+  before(async () => {
+    started.upstream = await Upstream.start(profiles);
+    started.mirror = await Mirror.start(started.upstream);
+  });
+  after(async () => {
+    await started.mirror?.remove();
+    await started.upstream?.stop();
+  });
+  return started;
+}
+
+/** Some open people of Parallel, whose first names can be changed upstream. */
+export async function findPeople(mirror: Mirror, count: number): Promise<string[]> {
+  const { profiles } = await mirror.ask<{ profiles: { nodes: { externalId: string; field: unknown }[] } }>(
+    `{ profiles(first: 100, filter: { source: { eq: "crm" }, status: { eq: OPEN }, kind: { eq: INDIVIDUAL } }) {
+      nodes { externalId field(name: "p_first_name") { text } }
+    } }`,
+  );
+  const found = profiles.nodes.filter(({ field }) => field !== null).map(({ externalId }) => externalId);
+  if (found.length < count) throw new Error(`there are ${found.length} people, and ${count} are needed`);
+  return found.slice(0, count);
+}

@@ -9,7 +9,9 @@ export function ChangeList({ changes }: { changes: ProfileChange[] }) {
       <ol aria-live="polite">
         {changes.map(({ change, profile }) => (
           <li key={change.id} data-change={change.id}>
-            <span className="kind">{wordsOf(change.kind)}</span> {profile?.displayName ?? change.recordId}
+            <div>
+              <span className="kind">{wordsOf(change.kind)}</span> {profile?.displayName ?? change.recordId}
+            </div>
             <time dateTime={change.at}>{new Date(change.at).toLocaleTimeString()}</time>
             {change.fields.length > 0 && (
               <p className="quiet">{change.fields.map(({ name }) => name).join(", ")}</p>

@@ -1,4 +1,4 @@
-import { ServerError } from "@apollo/client/errors";
+import { CombinedGraphQLErrors } from "@apollo/client/errors";
 import { useQuery } from "@apollo/client/react";
 import { useEffect, useState } from "react";
 import { ChangeList } from "./ChangeList";
@@ -18,7 +18,8 @@ export function Page({ onSignOut }: { onSignOut(reason?: string): void }) {
   const { data, error } = useQuery(StartDocument);
   const { changes, connection } = useChanges();
   const [wanted, setWanted] = useState<Wanted>({ text: "", status: "", source: "" });
-  const isKeyRefused = ServerError.is(error) && error.statusCode === 401;
+  const isKeyRefused =
+    CombinedGraphQLErrors.is(error) && error.errors.some(({ extensions }) => extensions?.code === "UNAUTHENTICATED");
   useEffect(() => {
     if (isKeyRefused) onSignOut("This key is not known.");
   }, [isKeyRefused, onSignOut]);

@@ -11,16 +11,16 @@ import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 import { KEY } from "./support/mirror.js";
 import { ROOT } from "./support/program.js";
-import { findPeople, service } from "./support/service.js";
+import { findPeople, startService } from "./support/service.js";
 import { until } from "./support/until.js";
 
 const { possibleTypes } = JSON.parse(readFileSync(`${ROOT}examples/web/src/possible-types.json`, "utf8"));
 const Authorization = `Bearer ${KEY}`;
-const started = service(300);
+const { mirror, upstream } = await startService(300);
 
 function open() {
   const socket = createClient({
-    url: started.mirror.socketUrl,
+    url: mirror.socketUrl,
     webSocketImpl: WebSocket,
     connectionParams: { Authorization },
   });
@@ -28,7 +28,7 @@ function open() {
     link: ApolloLink.split(
       (operation) => operation.operationType === OperationTypeNode.SUBSCRIPTION,
       new GraphQLWsLink(socket),
-      new HttpLink({ uri: `${started.mirror.url}/graphql`, headers: { Authorization } }),
+      new HttpLink({ uri: `${mirror.url}/graphql`, headers: { Authorization } }),
     ),
     cache: new InMemoryCache({
       possibleTypes,
@@ -116,7 +116,7 @@ test("pages merge into one list, with nobody twice and nobody left out", async (
 
 test("what a subscription brings shows in lists that were read before", async () => {
   const { client, close } = open();
-  const [person] = await findPeople(started.mirror, 1);
+  const [person] = await findPeople(mirror, 1);
   const query = gql`
     query ($key: ProfileKey!) { profile(by: { key: $key }) { id displayName } }
   `;
@@ -139,7 +139,7 @@ test("what a subscription brings shows in lists that were read before", async ()
     })
     .subscribe(({ data, error }) => told.push(data?.profileChanges.__typename ?? String(error)));
   await until("the subscription", () => told.includes("CaughtUp"));
-  await started.upstream.setValues(person!, { p_first_name: "Yolanda" });
+  await upstream.setValues(person!, { p_first_name: "Yolanda" });
   const name = () => (shown.getCurrentResult().data as { profile: { displayName: string } }).profile.displayName;
   await until("the new name", () => name().startsWith("Yolanda "));
   assert.deepEqual(told, ["CaughtUp", "ProfileChange"]);

@@ -5,13 +5,13 @@ import { test } from "node:test";
 import { createClient } from "graphql-sse";
 import { CHANGES, type Event, next, untilChanged } from "./support/changes.js";
 import { KEY } from "./support/mirror.js";
-import { findPeople, service } from "./support/service.js";
+import { findPeople, startService } from "./support/service.js";
 
-const started = service();
+const { mirror, upstream } = await startService();
 
 function open(key = KEY) {
   const headers = { Authorization: `Bearer ${key}` };
-  return createClient({ url: `${started.mirror.url}/graphql/stream`, headers, retryAttempts: 0 });
+  return createClient({ url: `${mirror.url}/graphql/stream`, headers, retryAttempts: 0 });
 }
 
 async function* follow(after?: string): AsyncGenerator<Event> {
@@ -22,16 +22,16 @@ async function* follow(after?: string): AsyncGenerator<Event> {
 }
 
 test("a subscriber is told of changes, and resumes behind its cursor", async () => {
-  const [first, second] = await findPeople(started.mirror, 2);
+  const [first, second] = await findPeople(mirror, 2);
   const events = follow();
   assert.equal((await next(events)).__typename, "CaughtUp");
-  await started.upstream.setValues(first!, { p_first_name: "Wanda" });
+  await upstream.setValues(first!, { p_first_name: "Wanda" });
   const told = await next(events);
   assert.match(told.change!.profile.displayName, /^Wanda /);
   await events.return(undefined);
 
-  await started.upstream.setValues(second!, { p_first_name: "Xenia" });
-  await untilChanged(started.mirror, told.cursor);
+  await upstream.setValues(second!, { p_first_name: "Xenia" });
+  await untilChanged(mirror, told.cursor);
   const later = follow(told.cursor);
   assert.match((await next(later)).change!.profile.displayName, /^Xenia /);
   await later.return(undefined);

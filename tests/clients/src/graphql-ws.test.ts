@@ -6,13 +6,13 @@ import { type Client, createClient } from "graphql-ws";
 import WebSocket from "ws";
 import { CHANGES, type Event, next, untilChanged } from "./support/changes.js";
 import { KEY } from "./support/mirror.js";
-import { findPeople, service } from "./support/service.js";
+import { findPeople, startService } from "./support/service.js";
 
-const started = service();
+const { mirror, upstream } = await startService();
 
 function open(key = KEY): Client {
   const connectionParams = { Authorization: `Bearer ${key}` };
-  return createClient({ url: started.mirror.socketUrl, webSocketImpl: WebSocket, connectionParams, retryAttempts: 0 });
+  return createClient({ url: mirror.socketUrl, webSocketImpl: WebSocket, connectionParams, retryAttempts: 0 });
 }
 
 async function* follow(client: Client, after?: string): AsyncGenerator<Event> {
@@ -23,17 +23,17 @@ async function* follow(client: Client, after?: string): AsyncGenerator<Event> {
 }
 
 test("a subscriber is told of changes, and resumes behind its cursor after a cut", async () => {
-  const [first, second] = await findPeople(started.mirror, 2);
+  const [first, second] = await findPeople(mirror, 2);
   const client = open();
   const events = follow(client);
   assert.equal((await next(events)).__typename, "CaughtUp");
-  await started.upstream.setValues(first!, { p_first_name: "Wanda" });
+  await upstream.setValues(first!, { p_first_name: "Wanda" });
   const told = await next(events);
   assert.match(told.change!.profile.displayName, /^Wanda /);
   client.terminate();
 
-  await started.upstream.setValues(second!, { p_first_name: "Xenia" });
-  await untilChanged(started.mirror, told.cursor);
+  await upstream.setValues(second!, { p_first_name: "Xenia" });
+  await untilChanged(mirror, told.cursor);
   const later = follow(open(), told.cursor);
   assert.match((await next(later)).change!.profile.displayName, /^Xenia /);
   assert.equal((await next(later)).__typename, "CaughtUp");

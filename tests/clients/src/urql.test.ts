@@ -6,20 +6,20 @@ import { cacheExchange, Client, fetchExchange, gql, subscriptionExchange } from 
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 import { KEY } from "./support/mirror.js";
-import { findPeople, service } from "./support/service.js";
+import { findPeople, startService } from "./support/service.js";
 import { until } from "./support/until.js";
 
 const Authorization = `Bearer ${KEY}`;
-const started = service();
+const { mirror, upstream } = await startService();
 
 function open() {
   const socket = createClient({
-    url: started.mirror.socketUrl,
+    url: mirror.socketUrl,
     webSocketImpl: WebSocket,
     connectionParams: { Authorization },
   });
   const client = new Client({
-    url: `${started.mirror.url}/graphql`,
+    url: `${mirror.url}/graphql`,
     fetchOptions: { headers: { Authorization } },
     preferGetMethod: false,
     exchanges: [
@@ -75,7 +75,7 @@ test("a problem of input comes as a GraphQL error with its code and path", async
 
 test("a subscription brings changes", async () => {
   const { client, close } = open();
-  const [person] = await findPeople(started.mirror, 1);
+  const [person] = await findPeople(mirror, 1);
   const told: (string | undefined)[] = [];
   const changes = gql`
     subscription {
@@ -88,7 +88,7 @@ test("a subscription brings changes", async () => {
       told.push(data ? (data.profileChanges.profile?.displayName ?? data.profileChanges.__typename) : String(error));
     });
   await until("the subscription", () => told.length === 1);
-  await started.upstream.setValues(person!, { p_first_name: "Zelda" });
+  await upstream.setValues(person!, { p_first_name: "Zelda" });
   await until("the change", () => told.length === 2);
   assert.equal(told[0], "CaughtUp");
   assert.match(told[1]!, /^Zelda /);

@@ -16,11 +16,23 @@ export const CHANGES = `subscription ($after: Cursor) { profileChanges(after: $a
   ... on ProfileChange { cursor change { id profile { displayName } } }
 } }`;
 
-/** Ids of the changes behind a cursor, oldest first. */
-export async function changesBehind(mirror: Mirror, after: string): Promise<string[]> {
-  const document = "query ($after: Cursor) { changes(first: 100, after: $after) { nodes { id } } }";
-  const { changes } = await mirror.ask<{ changes: { nodes: { id: string }[] } }>(document, { after });
-  return changes.nodes.map(({ id }) => id);
+/** Ids of the changes behind a cursor, or of all, oldest first. */
+export async function changesBehind(mirror: Mirror, after?: string): Promise<string[]> {
+  const document = `query ($after: Cursor) {
+    changes(first: 100, after: $after) { nodes { id } pageInfo { hasNextPage endCursor } }
+  }`;
+  const ids: string[] = [];
+  for (;;) {
+    const { changes } = await mirror.ask<{ changes: Changes }>(document, { after });
+    ids.push(...changes.nodes.map(({ id }) => id));
+    if (!changes.pageInfo.hasNextPage) return ids;
+    after = changes.pageInfo.endCursor;
+  }
+}
+
+interface Changes {
+  nodes: { id: string }[];
+  pageInfo: { hasNextPage: boolean; endCursor: string };
 }
 
 /** Waits until there is a change behind a cursor. */

@@ -15,14 +15,14 @@ for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.once(sign
 export class Program {
   private constructor(private readonly child: ChildProcess) {}
 
-  /** Starts a program of the target folder and waits for the line that `ready` finds something in. */
+  /** Starts one of our programs and waits for the line that `ready` finds something in. */
   static async start(
     name: string,
     args: string[],
     env: Record<string, string>,
     ready: RegExp,
   ): Promise<{ program: Program; found: string }> {
-    const path = `${process.env.TARGET_FOLDER ?? `${ROOT}target/debug`}/${name}`;
+    const path = `${process.env.BIN_FOLDER ?? `${ROOT}target/debug`}/${name}`;
     const child = spawn(path, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "inherit"] });
     process.once("exit", () => child.kill("SIGKILL"));
     const lines = createInterface({ input: child.stdout });

@@ -1,4 +1,4 @@
-import { after, before } from "node:test";
+import { after } from "node:test";
 import { Mirror } from "./mirror.js";
 import { Upstream } from "./upstream.js";
 
@@ -7,18 +7,15 @@ export interface Service {
   upstream: Upstream;
 }
 
-/** A mirror with its providers for the tests of a file. The fields may be used inside of tests only. */
-export function service(profiles = 120): Service {
-  const started = {} as Service;
-  before(async () => {
-    started.upstream = await Upstream.start(profiles);
-    started.mirror = await Mirror.start(started.upstream);
-  });
+/** Starts a mirror with its providers for the tests of a file, and ends both after them. */
+export async function startService(profiles = 120): Promise<Service> {
+  const upstream = await Upstream.start(profiles);
+  const mirror = await Mirror.start(upstream);
   after(async () => {
-    await started.mirror?.remove();
-    await started.upstream?.stop();
+    await mirror.remove();
+    await upstream.stop();
   });
-  return started;
+  return { mirror, upstream };
 }
 
 /** Some open people of Parallel, whose first names can be changed upstream. */

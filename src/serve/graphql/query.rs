@@ -235,7 +235,7 @@ impl Query {
         Ok(ctx.data_unchecked::<Reader>().source_by_name(&name).await?.map(Source::new))
     }
 
-    /// A page of runs, newest first. For operators.
+    /// A page of runs, newest first. For operators; null for others.
     #[graphql(guard = "Needs(Role::Operator)")]
     async fn sync_runs(
         &self,
@@ -243,12 +243,12 @@ impl Query {
         #[graphql(desc = "Which runs; all where it is left out.")] filter: Option<SyncRunFilter>,
         #[graphql(desc = "That many; at most 100.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-    ) -> Answer<SyncRunConnection> {
+    ) -> Answer<Option<SyncRunConnection>> {
         let limit = paging::first(first)?;
         let after = paging::decode("run", "after", after.as_deref())?;
         let filter = filter.unwrap_or_default();
         let Some(source_id) = source_id(ctx, filter.source.as_deref()).await? else {
-            return Ok(SyncRunConnection::new(Vec::new(), false, false));
+            return Ok(Some(SyncRunConnection::new(Vec::new(), false, false)));
         };
         let filter = read::RunFilter {
             source_id: source_id.0,
@@ -262,10 +262,10 @@ impl Query {
             let source = source_of(ctx, row.source_id).await?;
             rows.push((paging::encode("run", &row.id), SyncRun { row, source }));
         }
-        Ok(SyncRunConnection::new(rows, slice.has_previous, slice.has_next))
+        Ok(Some(SyncRunConnection::new(rows, slice.has_previous, slice.has_next)))
     }
 
-    /// A page of deliveries, newest first. For operators.
+    /// A page of deliveries, newest first. For operators; null for others.
     #[graphql(guard = "Needs(Role::Operator)")]
     async fn deliveries(
         &self,
@@ -273,11 +273,11 @@ impl Query {
         #[graphql(desc = "Which deliveries; all where it is left out.")] filter: Option<DeliveryFilter>,
         #[graphql(desc = "That many; at most 100.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-    ) -> Answer<DeliveryConnection> {
+    ) -> Answer<Option<DeliveryConnection>> {
         let limit = paging::first(first)?;
         let after = paging::decode("delivery", "after", after.as_deref())?;
         let Some(filter) = filter.unwrap_or_default().read(ctx).await? else {
-            return Ok(DeliveryConnection::new(Vec::new(), false, false));
+            return Ok(Some(DeliveryConnection::new(Vec::new(), false, false)));
         };
         let slice = ctx.data_unchecked::<Reader>().deliveries(&filter, after, limit).await?;
         let mut rows = Vec::with_capacity(slice.rows.len());
@@ -285,10 +285,11 @@ impl Query {
             let source = source_of(ctx, row.source_id).await?;
             rows.push((paging::encode("delivery", &row.id), Delivery { row: Arc::new(row), source }));
         }
-        Ok(DeliveryConnection::new(rows, slice.has_previous, slice.has_next))
+        Ok(Some(DeliveryConnection::new(rows, slice.has_previous, slice.has_next)))
     }
 
-    /// Why a profile is as it is: what was decided for each thing that deliveries said of it, newest first. For operators.
+    /// Why a profile is as it is: what was decided for each thing that deliveries said of it, newest first. For operators;
+    /// null for others.
     #[graphql(guard = "Needs(Role::Operator)")]
     async fn explain_profile(
         &self,
@@ -296,21 +297,21 @@ impl Query {
         #[graphql(desc = "Which profile.")] by: ProfileRef,
         #[graphql(desc = "That many; at most 100.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-    ) -> Answer<VerdictConnection> {
+    ) -> Answer<Option<VerdictConnection>> {
         let limit = paging::first(first)?;
         let after = paging::decode("verdict", "after", after.as_deref())?;
         let Some((source, external_id)) = name_profile(ctx, by).await? else {
-            return Ok(VerdictConnection::new(Vec::new(), false, false));
+            return Ok(Some(VerdictConnection::new(Vec::new(), false, false)));
         };
         let reader = ctx.data_unchecked::<Reader>();
         // A placeholder is hidden from readers, and an operator may ask why it is no more than that.
         let row_id = reader.profile_row_id(&ProfileKey { source_id: source.id, external_id }).await?;
-        let Some(row_id) = row_id else { return Ok(VerdictConnection::new(Vec::new(), false, false)) };
+        let Some(row_id) = row_id else { return Ok(Some(VerdictConnection::new(Vec::new(), false, false))) };
         let slice = reader.verdicts(row_id, after, limit).await?;
         let node = |row: ::entity::verdict::Model| {
             (paging::encode("verdict", &row.id), Verdict { row, source: Arc::clone(&source) })
         };
-        Ok(VerdictConnection::new(slice.rows.into_iter().map(node).collect(), slice.has_previous, slice.has_next))
+        Ok(Some(VerdictConnection::new(slice.rows.into_iter().map(node).collect(), slice.has_previous, slice.has_next)))
     }
 }
 

@@ -493,7 +493,8 @@ fn start(
 ) -> (Applier, Arc<Puller>, Arc<Runner>) {
     let instance = instance(number);
     let applier = wired.applier(db, clock, &instance, Arc::new(Notify::new()), || {});
-    let (puller, runner) = wired.pulls(db, clock, inbox, &instance).expect("the source has a token");
+    let puller = wired.puller(db, clock, inbox, &instance).expect("the source has a token");
+    let runner = wired.runner(db, clock, inbox, &instance).expect("the source has a token");
     (applier, Arc::new(puller), Arc::new(runner))
 }
 

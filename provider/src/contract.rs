@@ -1,6 +1,6 @@
 //! The contract between the service and a provider.
 
-use crate::{FieldSeen, Limits, Observation};
+use crate::{FieldSeen, Limits, Observation, Unknown};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
@@ -214,6 +214,8 @@ pub struct Decoded {
     pub ignored: Option<String>,
     /// The event's type in the provider's own words (`PROFILE_CLOSED`, `update`), for lists.
     pub event: Option<String>,
+    /// What in it this version has no word for, each once.
+    pub unknown: Vec<Unknown>,
 }
 
 /// Records that a delivery is about, by external id: the two have ids of their own, which may be alike.

@@ -26,6 +26,7 @@ mod public_key;
 mod redact;
 pub mod registry;
 mod text;
+mod unknown;
 mod version;
 
 pub use contract::{
@@ -38,4 +39,5 @@ pub use observation::{
     RelationshipSeen, Scope, Status, SubprofileSeen,
 };
 pub use registry::{SettingsError, SourceSettings};
+pub use unknown::Unknown;
 pub use version::{Freshness, Rung, Version};

@@ -37,6 +37,8 @@ pub struct WiredSource {
     pub timetable: Option<Timetable>,
     /// When some instance was last alive before this one came.
     pub alive_before: Option<Moment>,
+    /// When this one came.
+    pub came_at: Moment,
 }
 
 impl WiredSource {
@@ -64,10 +66,9 @@ impl WiredSource {
         )
     }
 
-    /// What calls its API; none without a token.
-    pub fn pulls(&self, db: &Database, clock: &SharedClock, inbox: &Inbox, instance: &str) -> Option<(Puller, Runner)> {
-        let upstream = self.upstream.clone()?;
-        let puller = Puller {
+    /// What carries out its fetch requests; none without a token.
+    pub fn puller(&self, db: &Database, clock: &SharedClock, inbox: &Inbox, instance: &str) -> Option<Puller> {
+        Some(Puller {
             db: db.clone(),
             inbox: inbox.clone(),
             clock: clock.clone(),
@@ -75,25 +76,28 @@ impl WiredSource {
             source_name: self.config.name.clone(),
             instance: instance.to_owned(),
             provider: self.provider.clone(),
-            upstream: upstream.clone(),
+            upstream: self.upstream.clone()?,
             wake: self.pull_wake.clone(),
-        };
-        let runner = Runner {
+        })
+    }
+
+    /// What carries out its runs; none without a token.
+    pub fn runner(&self, db: &Database, clock: &SharedClock, inbox: &Inbox, instance: &str) -> Option<Runner> {
+        Some(Runner {
             db: db.clone(),
             inbox: inbox.clone(),
             clock: clock.clone(),
             source_id: self.id,
             source_name: self.config.name.clone(),
             provider: self.provider.clone(),
-            upstream,
+            upstream: self.upstream.clone()?,
             instance: instance.to_owned(),
             timetable: self.timetable.clone(),
             alive_before: self.alive_before,
-            came_at: clock.now(),
+            came_at: self.came_at,
             wake: self.run_wake.clone(),
             apply_wake: self.apply_wake.clone(),
-        };
-        Some((puller, runner))
+        })
     }
 }
 
@@ -116,7 +120,8 @@ pub async fn wire_source(
         .ok_or_else(|| wrong(SettingsError { key: "provider", problem: "there is no such provider".to_owned() }))?
         .map_err(wrong)?;
     let timetable = timetable(config)?;
-    let (id, alive_before) = register_source(db, clock.now(), config).await?;
+    let came_at = clock.now();
+    let (id, alive_before) = register_source(db, came_at, config).await?;
     let gate = Gate::open(db.clone(), clock.clone(), id, config.name.clone()).await?;
     let upstream = match token {
         Some(token) => {
@@ -146,6 +151,7 @@ pub async fn wire_source(
         run_wake: Arc::new(Notify::new()),
         timetable,
         alive_before,
+        came_at,
     })
 }
 

@@ -7,7 +7,7 @@ use crate::backoff;
 use crate::db::fields::FieldAs;
 use crate::db::{Database, dialect, field_index};
 use crate::mirror::write;
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -47,13 +47,19 @@ impl Indexer {
     }
 
     async fn work(&self) -> Result<(), DbErr> {
+        let unhurried = self.db.unhurried().await?;
+        let worked = self.work_over(unhurried.connection()).await;
+        worked.and(unhurried.close().await)
+    }
+
+    async fn work_over(&self, connection: &DatabaseConnection) -> Result<(), DbErr> {
         // One instance at a time; the next one finds nothing left to do.
-        let guard = dialect::lock_indexes(&self.db).await?;
+        let guard = dialect::lock_indexes(&self.db, connection).await?;
         self.fill_search().await?;
-        self.drop_indexes().await?;
-        let has_made = self.make_indexes().await?;
+        self.drop_indexes(connection).await?;
+        let has_made = self.make_indexes(connection).await?;
         if has_made {
-            dialect::note_indexes(self.db.writer(), self.db.dialect()).await?;
+            dialect::note_indexes(connection, self.db.dialect()).await?;
         }
         guard.release().await
     }
@@ -72,12 +78,12 @@ impl Indexer {
     }
 
     /// Drops what nobody asks for any more, and what was not made to its end.
-    async fn drop_indexes(&self) -> Result<(), DbErr> {
+    async fn drop_indexes(&self, connection: &DatabaseConnection) -> Result<(), DbErr> {
         let wanted: BTreeSet<String> =
             self.wanted().map(|(name, reading)| field_index::name(self.db.dialect(), name, reading)).collect();
         for index in field_index::list(self.db.primary()).await? {
             if !index.is_usable || !wanted.contains(&index.name) {
-                self.db.writer().execute_unprepared(&field_index::drop(self.db.dialect(), &index.name)).await?;
+                connection.execute_unprepared(&field_index::drop(self.db.dialect(), &index.name)).await?;
                 tracing::info!(index = index.name, "dropped an index of a field");
             }
         }
@@ -85,7 +91,7 @@ impl Indexer {
     }
 
     /// Makes what is missing; false where nothing was.
-    async fn make_indexes(&self) -> Result<bool, DbErr> {
+    async fn make_indexes(&self, connection: &DatabaseConnection) -> Result<bool, DbErr> {
         let there: BTreeSet<String> =
             field_index::list(self.db.primary()).await?.into_iter().map(|index| index.name).collect();
         let mut has_made = false;
@@ -94,7 +100,7 @@ impl Indexer {
                 continue;
             }
             let begun = Instant::now();
-            self.db.writer().execute_unprepared(&field_index::create(self.db.dialect(), field, reading)).await?;
+            connection.execute_unprepared(&field_index::create(self.db.dialect(), field, reading)).await?;
             has_made = true;
             let elapsed = begun.elapsed();
             tracing::info!(field, ?reading, ?elapsed, "made an index of a field");

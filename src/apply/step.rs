@@ -11,7 +11,9 @@ use crate::failpoint::Failpoint;
 use crate::inbox::{self, Context, Lease, Settlement, Taken};
 use crate::mirror::write::{self, Again, PageTally};
 use entity::{Decision, Moment, RecordKind, fetch_request};
-use provider::{DecodeError, Decoded, Delivery, DeliveryKind, Observation, Provider, Status, Subjects, Target};
+use provider::{
+    DecodeError, Decoded, Delivery, DeliveryKind, Observation, Provider, Status, Subjects, Target, Unknown,
+};
 use sea_orm::DatabaseTransaction;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -105,6 +107,7 @@ pub(super) async fn apply(
     let mut unknown = ensure(&transaction, lease.source_id, now, catalog, &deliveries).await?;
     let requests = load_requests(&transaction, &deliveries).await?;
     let first = deliveries.first().map(|first| first.origin.clone());
+    let unknown_words: Vec<Unknown> = decoded(&deliveries).flat_map(|decoded| &decoded.unknown).copied().collect();
 
     let mut newest = revision;
     let mut tallies: BTreeMap<(i64, i64), PageTally> = BTreeMap::new();
@@ -164,6 +167,7 @@ pub(super) async fn apply(
     Failpoint::ApplyCommit.pass();
     transaction.commit().await?;
     Failpoint::Applied.pass();
+    count_unknown(&eraser.source_name, &unknown_words);
     if has_erased {
         eraser.cleaner.notify_one();
     }
@@ -221,7 +225,8 @@ impl Iterator for Pieces {
                 Ok(whole) if count > PIECE && next.origin.request_id.is_none() => {
                     let rest = whole.observations.split_off(PIECE);
                     let observations = std::mem::replace(&mut whole.observations, rest);
-                    let part = Decoded { observations, ignored: whole.ignored.clone(), event: whole.event.clone() };
+                    let (ignored, event) = (whole.ignored.clone(), whole.event.clone());
+                    let part = Decoded { observations, ignored, event, unknown: whole.unknown.clone() };
                     let (context, origin) = (next.context.clone(), next.origin.clone());
                     let (subjects, names) = (Arc::clone(&next.subjects), Vec::new());
                     piece.push(Read { id: next.id, context, origin, decoded: Ok(part), subjects, names });
@@ -234,8 +239,20 @@ impl Iterator for Pieces {
     }
 }
 
+fn decoded(deliveries: &[Read]) -> impl Iterator<Item = &Decoded> {
+    deliveries.iter().filter_map(|delivery| delivery.decoded.as_ref().ok())
+}
+
 fn observations(deliveries: &[Read]) -> impl Iterator<Item = &Observation> {
-    deliveries.iter().filter_map(|delivery| delivery.decoded.as_ref().ok()).flat_map(|decoded| &decoded.observations)
+    decoded(deliveries).flat_map(|decoded| &decoded.observations)
+}
+
+/// Counts what this version has no word for.
+fn count_unknown(source_name: &str, unknown: &[Unknown]) {
+    for unknown in unknown {
+        let (source, what) = (source_name.to_owned(), unknown.as_str());
+        metrics::counter!("profile_mirror_unknown_total", "source" => source, "what" => what).increment(1);
+    }
 }
 
 /// Writes metadata first, so that the records of the same batch are read with it.
@@ -405,7 +422,11 @@ fn take_delivery(batch: &mut Batch<'_>, delivery: Read, requests: &Requests) -> 
     };
     let settlement = match decoded.ignored {
         Some(reason) if decoded.observations.is_empty() => Settlement::Ignored(reason),
-        _ => Settlement::Applied,
+        _ if decoded.unknown.is_empty() => Settlement::Applied,
+        _ => {
+            let unknown: Vec<&str> = decoded.unknown.iter().map(|unknown| unknown.phrase()).collect();
+            Settlement::AppliedWithUnknown(format!("this version does not know {}", unknown.join(", ")))
+        }
     };
     let asked_now = context.as_ref().and_then(|context| context.target.as_ref());
     for observation in decoded.observations {
@@ -545,8 +566,8 @@ mod tests {
             |place: usize| Observation::SubprofileMissing { subprofile: format!("{id}-{place}"), said: String::new() };
         let decoded = Decoded {
             observations: (0..observations).map(touched).collect(),
-            ignored: None,
             event: Some(id.to_string()),
+            ..Decoded::default()
         };
         let origin = Origin {
             position: id,

@@ -2,7 +2,7 @@
 
 use super::{Database, pages};
 use sea_orm::sea_query::{Expr, Query, SelectStatement, SimpleExpr};
-use sea_orm::{ConnectionTrait, DbErr, RuntimeErr, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, Statement, TransactionTrait};
 
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +50,58 @@ pub async fn order_inbox(transaction: &impl ConnectionTrait, dialect: Dialect, s
 /// Whether the database gave up this transaction because two waited for each other; it works when it is done again.
 /// SQLite has one writer, which waits for nobody.
 pub fn is_deadlock(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
-        return false;
+    code(error).is_some_and(|code| code == "40P01")
+}
+
+/// Whether an error tells of the database, its connection or its machine, and not of what was written: the same
+/// statement works once that has passed.
+pub fn is_of_the_database(error: &DbErr) -> bool {
+    use sea_orm::sqlx::Error;
+    let cause = match error {
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => return true,
+        DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => cause,
+        _ => return false,
     };
-    cause.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "40P01")
+    match &**cause {
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) => true,
+        Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed => true,
+        Error::Database(cause) => {
+            let code = cause.code().unwrap_or_default();
+            if cause.try_downcast_ref::<sea_orm::sqlx::postgres::PgDatabaseError>().is_some() {
+                // Connection, transaction rollback, resources, operator intervention, system; a lock that was not to be
+                // had, a transaction that was idle for too long, a standby.
+                ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+                    || ["55P03", "25P03", "25006"].contains(&&*code)
+            } else {
+                let not_of_a_statement = [BUSY, LOCKED, NO_MEMORY, READ_ONLY, INTERRUPTED, IO, FULL, CANNOT_OPEN];
+                primary(&code).is_some_and(|code| not_of_a_statement.contains(&code))
+            }
+        }
+        _ => false,
+    }
+}
+
+/// SQLite's result codes for what is no fault of a statement (https://sqlite.org/rescode.html).
+const BUSY: u32 = 5;
+const LOCKED: u32 = 6;
+const NO_MEMORY: u32 = 7;
+const READ_ONLY: u32 = 8;
+const INTERRUPTED: u32 = 9;
+const IO: u32 = 10;
+const FULL: u32 = 13;
+const CANNOT_OPEN: u32 = 14;
+
+/// The primary one of SQLite's result codes: an extended one holds it in its last eight bits.
+fn primary(code: &str) -> Option<u32> {
+    code.parse::<u32>().ok().map(|code| code & 0xff)
+}
+
+/// The code that the database gave with an error.
+fn code(error: &DbErr) -> Option<String> {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
+        return None;
+    };
+    cause.as_database_error().and_then(|error| error.code()).map(std::borrow::Cow::into_owned)
 }
 
 /// Held while something is done to the schema that one process at a time may do.
@@ -78,19 +126,25 @@ fn lock_failed(error: &dyn std::fmt::Display) -> DbErr {
     DbErr::Custom(format!("lock the file beside the database that keeps two migrations apart: {error}"))
 }
 
-/// Waits until no other process migrates this database.
+/// Waits until no other process migrates this database. On PostgreSQL `unhurried` holds the lock.
 ///
 /// Migrations are applied one by one: SQLite's own lock keeps two statements apart, not two migrators.
-pub async fn lock_migrations(db: &Database) -> Result<SchemaGuard, DbErr> {
-    lock_schema(db, ".migrating", MIGRATION_LOCK).await
+pub async fn lock_migrations(db: &Database, unhurried: &DatabaseConnection) -> Result<SchemaGuard, DbErr> {
+    lock_schema(db, unhurried, ".migrating", MIGRATION_LOCK).await
 }
 
-/// Waits until no other process makes or drops indexes of fields in this database.
-pub async fn lock_indexes(db: &Database) -> Result<SchemaGuard, DbErr> {
-    lock_schema(db, ".indexing", INDEX_LOCK).await
+/// Waits until no other process makes or drops indexes of fields in this database. On PostgreSQL `unhurried` holds the
+/// lock.
+pub async fn lock_indexes(db: &Database, unhurried: &DatabaseConnection) -> Result<SchemaGuard, DbErr> {
+    lock_schema(db, unhurried, ".indexing", INDEX_LOCK).await
 }
 
-async fn lock_schema(db: &Database, suffix: &str, lock_id: i64) -> Result<SchemaGuard, DbErr> {
+async fn lock_schema(
+    db: &Database,
+    unhurried: &DatabaseConnection,
+    suffix: &str,
+    lock_id: i64,
+) -> Result<SchemaGuard, DbErr> {
     if let Some(file) = db.file() {
         let mut path = file.clone().into_os_string();
         path.push(suffix);
@@ -102,7 +156,7 @@ async fn lock_schema(db: &Database, suffix: &str, lock_id: i64) -> Result<Schema
         let locked = tokio::task::spawn_blocking(lock).await.map_err(|error| lock_failed(&error))?;
         return locked.map(SchemaGuard::Sqlite).map_err(|error| lock_failed(&error));
     }
-    let transaction = db.writer().begin().await?;
+    let transaction = unhurried.begin().await?;
     let statement = Statement::from_sql_and_values(
         sea_orm::DbBackend::Postgres,
         "SELECT pg_advisory_xact_lock($1)",
@@ -226,7 +280,8 @@ pub async fn clean_files(db: &Database, tables: &[&str]) -> Result<bool, DbErr> 
             let overwritten = pages::overwrite_middles(&aside).await;
             if let Err(error) = overwritten {
                 aside.close().await?;
-                return if is_locked(&error) { Ok(false) } else { Err(error) };
+                let is_busy = code(&error).is_some_and(|code| primary(&code) == Some(BUSY));
+                return if is_busy { Ok(false) } else { Err(error) };
             }
             // Most of it without holding up writers, and the rest with them waiting for a moment.
             aside.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await?;
@@ -253,15 +308,17 @@ pub async fn clean_files(db: &Database, tables: &[&str]) -> Result<bool, DbErr> 
             if is_held_up.transpose()?.unwrap_or(true) {
                 return Ok(false);
             }
-            for table in tables {
-                let vacuum = format!("VACUUM (INDEX_CLEANUP ON, ANALYZE) \"{table}\"");
-                db.writer().execute_unprepared(&vacuum).await?;
-            }
-            Ok(true)
+            let unhurried = db.unhurried().await?;
+            let vacuumed = vacuum(unhurried.connection(), tables).await;
+            unhurried.close().await?;
+            vacuumed.map(|()| true)
         }
     }
 }
 
-fn is_locked(error: &DbErr) -> bool {
-    error.to_string().contains("database is locked")
+async fn vacuum(unhurried: &DatabaseConnection, tables: &[&str]) -> Result<(), DbErr> {
+    for table in tables {
+        unhurried.execute_unprepared(&format!("VACUUM (INDEX_CLEANUP ON, ANALYZE) \"{table}\"")).await?;
+    }
+    Ok(())
 }

@@ -12,6 +12,6 @@ pub mod fields;
 mod pages;
 mod precedence;
 
-pub use connect::{Database, DatabaseError, connect};
+pub use connect::{Database, DatabaseError, Unhurried, connect};
 pub use dialect::Dialect;
 pub use precedence::{Precedence, Ticket};

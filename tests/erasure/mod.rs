@@ -5,6 +5,7 @@ mod everywhere;
 mod late;
 mod lifecycle;
 mod logs;
+mod parts;
 mod scan;
 
 use crate::support::app::TestApp;

@@ -1,4 +1,5 @@
 //! What both databases must do alike.
 
+mod errors;
 mod inbox;
 mod migrations;

@@ -33,7 +33,7 @@ pub(super) fn decode_fetch(zone: Tz, delivery: &Delivery<'_>) -> Result<Decoded,
         }
     };
     let ignored = observations.is_empty().then(|| "there is no such database".to_owned());
-    Ok(Decoded { observations, ignored, event: None })
+    Ok(Decoded { observations, ignored, ..Decoded::default() })
 }
 
 /// The object in a body, which must be the one that was asked for.
@@ -83,7 +83,7 @@ pub(super) fn decode_page(zone: Tz, delivery: &Delivery<'_>) -> Result<Decoded, 
         _ => return Err(format!("the page is of an unknown stream {}", page.stream)),
     };
     let ignored = observations.is_empty().then(|| "an empty page".to_owned());
-    Ok(Decoded { observations, ignored, event: None })
+    Ok(Decoded { observations, ignored, ..Decoded::default() })
 }
 
 /// A row of a list; one that cannot be read becomes a hint to fetch, so that the others are kept.

@@ -218,3 +218,15 @@ fn cut_and_repeated_pages_are_errors() {
     assert!(getprofile().next_pages(&first, br#"{"profiles":[]}"#).is_err());
     assert!(getprofile().next_pages(&first, br#"{"total":0}"#).is_err());
 }
+
+#[test]
+fn an_unknown_status_is_kept_as_a_word_and_told_apart() {
+    let provider = build("getprofile", settings());
+    for (status, unknown) in [("ready", vec![]), ("dreaming", vec![Unknown::Status])] {
+        let body = json!({ "profile_id": "12345", "tenant_id": "abc-tenant", "status": status }).to_string();
+        let decoded = fetched(provider.as_ref(), &profile("12345"), body.as_bytes()).unwrap();
+        let is_kept = |seen: &Observation| matches!(seen, Observation::Profile(seen) if seen.upstream_status.as_deref() == Some(status));
+        assert!(decoded.observations.iter().any(is_kept));
+        assert_eq!(decoded.unknown, unknown);
+    }
+}

@@ -16,6 +16,9 @@ mod m20261121_000008_budget;
 mod m20261121_000009_runs;
 mod m20261121_000010_operations;
 mod m20261121_000011_drift;
+mod m20261125_000001_verdicts;
+mod m20261125_000002_gaps;
+mod m20261125_000003_unsubscribing;
 
 pub use sea_orm_migration::prelude::MigratorTrait;
 
@@ -36,6 +39,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000009_runs::Migration),
             Box::new(m20261121_000010_operations::Migration),
             Box::new(m20261121_000011_drift::Migration),
+            Box::new(m20261125_000001_verdicts::Migration),
+            Box::new(m20261125_000002_gaps::Migration),
+            Box::new(m20261125_000003_unsubscribing::Migration),
         ]
     }
 }

@@ -5,6 +5,7 @@ mod everywhere;
 mod late;
 mod lifecycle;
 mod logs;
+mod pieces;
 mod scan;
 
 use crate::support::app::TestApp;

@@ -1,4 +1,5 @@
 //! What both databases must do alike.
 
+mod along;
 mod inbox;
 mod migrations;

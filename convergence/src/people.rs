@@ -50,6 +50,9 @@ impl Play<'_> {
         }
         self.simulator.faults(self.history.kind).clear();
         self.stages.set_paused(false).await;
+        // An instance that was just started may have to wait for the lease.
+        self.stages.pass(5_000);
+        self.stages.apply().await;
         self.stages.finish_runs().await?;
         let copernica = self.simulator.copernica();
         let lost = copernica.databases().first().and_then(|(id, _)| id.parse::<u64>().ok());

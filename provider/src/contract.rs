@@ -64,6 +64,12 @@ pub trait Provider: Send + Sync {
     /// A second call that must agree before a fetch's *not found* is believed, where one helps.
     fn confirm_missing(&self, target: &Target) -> Option<Call>;
 
+    /// Where the answer to [`Provider::confirm_missing`], or to the last call of this kind, does not show all that it must
+    /// show before an absence is believed: the call that shows more.
+    fn confirm_further(&self, _call: &Call, _body: &[u8]) -> Option<Call> {
+        None
+    }
+
     /// The pages that a full sync starts from, metadata first.
     fn first_pages(&self) -> Vec<Page>;
 

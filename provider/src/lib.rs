@@ -36,7 +36,7 @@ pub use contract::{
 pub use limits::{Limits, Pause};
 pub use observation::{
     CollectionSeen, FieldSeen, InterestSeen, LifecycleSeen, Observation, ProfileKind, ProfileSeen, ProfileTypeSeen,
-    RelationshipSeen, Scope, Status, SubprofileSeen,
+    RelationshipSeen, Scope, Status, SubprofileSeen, UnsubscribePlace,
 };
 pub use registry::{SettingsError, SourceSettings};
 pub use unknown::Unknown;

@@ -111,20 +111,20 @@ pub(super) async fn apply(
 
     let mut newest = revision;
     let mut tallies: BTreeMap<(i64, i64), PageTally> = BTreeMap::new();
-    let (mut erasing, mut hits) = (Vec::new(), erase::Hits::default());
+    let (mut erasing, mut erased) = (Vec::new(), erase::Erased::default());
+    let told: Vec<_> = deliveries.iter().map(|delivery| (delivery.id, Arc::clone(&delivery.subjects))).collect();
     let mut settlements = Vec::with_capacity(deliveries.len());
     let mut pieces = Pieces(deliveries.into_iter().peekable());
     while let Some(piece) = pieces.next() {
         let wanted = wanted(provider.as_ref(), catalog, &piece);
         let mut batch = Batch::new(lease.source_id, provider.clone(), now, newest, catalog);
         batch.load(&transaction, &wanted).await?;
-        if watching.has_candidates && piece.iter().any(|delivery| delivery.origin.kind == DeliveryKind::Fetch) {
+        if watching.has_candidates && piece.iter().any(|delivery| delivery.origin.kind != DeliveryKind::Webhook) {
             batch.load_candidates(&transaction).await?;
         }
         if let Some(first) = piece.first() {
             erase::uphold(&transaction, eraser, &mut batch, &wanted.profiles, &first.origin).await?;
         }
-        let told: Vec<_> = piece.iter().map(|delivery| (delivery.id, Arc::clone(&delivery.subjects))).collect();
         batch.watch.open(&transaction, lease.source_id, watching, &piece).await?;
         for delivery in piece {
             let settlement = take_delivery(&mut batch, delivery, &requests);
@@ -141,7 +141,7 @@ pub(super) async fn apply(
         }
         newest = batch.revision();
         erasing.append(&mut batch.erasing);
-        hits.note(&batch, &told);
+        erased.note(&batch);
         for tally in batch.flush(&transaction).await? {
             match tallies.entry((tally.run_id, tally.delivery_id)) {
                 Entry::Occupied(known) => known.into_mut().add(tally),
@@ -158,6 +158,7 @@ pub(super) async fn apply(
     }
     inbox::settle(&transaction, now, &settlements).await?;
     inbox::erase::note_names(&transaction, lease.source_id, named).await?;
+    let hits = erased.hits(&told);
     let has_erased =
         erase::carry_out(&transaction, db, eraser, lease.source_id, provider.as_ref(), now, erasing, told_by, hits)
             .await?;
@@ -272,6 +273,9 @@ async fn learn(
             Observation::CollectionFields { collection, fields } => {
                 catalog.learn_collection_fields(transaction, source_id, collection, fields).await?;
             }
+            Observation::Unsubscribing { place, action, fields } => {
+                write::write_unsubscribing(transaction, source_id, place, action, fields).await?;
+            }
             _ => {}
         }
     }
@@ -335,8 +339,10 @@ fn wanted(provider: &dyn Provider, catalog: &Catalog, deliveries: &[Read]) -> Wa
     }
     for observation in observations(deliveries) {
         match observation {
-            Observation::ProfileType(_) | Observation::CollectionFields { .. } | Observation::MetadataNeeded { .. } => {
-            }
+            Observation::ProfileType(_)
+            | Observation::CollectionFields { .. }
+            | Observation::Unsubscribing { .. }
+            | Observation::MetadataNeeded { .. } => {}
             Observation::Profile(seen) => {
                 wanted.profiles.insert(seen.external_id.clone());
                 wanted.whole.insert(seen.external_id.clone());
@@ -456,7 +462,10 @@ fn take_observation(
     request: Option<&fetch_request::Model>,
 ) {
     match observation {
-        Observation::ProfileType(_) | Observation::CollectionFields { .. } | Observation::MetadataNeeded { .. } => {}
+        Observation::ProfileType(_)
+        | Observation::CollectionFields { .. }
+        | Observation::Unsubscribing { .. }
+        | Observation::MetadataNeeded { .. } => {}
         Observation::Profile(seen) => profiles::observe(batch, origin, *seen),
         Observation::Subprofile(seen) => subprofiles::observe(batch, origin, *seen),
         Observation::Lifecycle(seen) => lifecycles::observe(batch, origin, seen),

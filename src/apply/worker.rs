@@ -233,7 +233,8 @@ impl Applier {
         if self.lease.as_ref().is_some_and(|lease| !lease.is_due(now)) {
             return Ok(true);
         }
-        let renewed = inbox::renew(&self.db, self.source_id, &self.instance, now).await?;
+        let memory_ms = i64::from(self.provider.retry_memory_seconds()) * 1_000;
+        let renewed = inbox::renew(&self.db, self.source_id, &self.instance, now, memory_ms).await?;
         let is_same = matches!((&self.lease, &renewed), (Some(old), Some(new)) if old.epoch == new.epoch);
         if !is_same {
             self.catalog = None;

@@ -167,6 +167,7 @@ async fn accept(doors: &Doors, door: &Door, uri: &Uri, headers: &HeaderMap, body
     match doors.inbox.append(delivery).await? {
         Appended::Kept(position) => tracing::debug!(position, "keep a webhook"),
         Appended::Duplicate(position) => tracing::debug!(position, "a copy of a webhook that is kept already"),
+        Appended::Refused => tracing::error!("a webhook was refused as if it were a page"),
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod late;
 mod lifecycle;
 mod logs;
 mod parts;
+mod pieces;
 mod scan;
 
 use crate::support::app::TestApp;

@@ -83,6 +83,12 @@ pub(super) fn take_map(value: &mut Value) -> Option<Map<String, Value>> {
     }
 }
 
+/// What unsubscribing does, and the values that it gives to fields.
+pub(super) fn unsubscribing(body: &Value) -> Option<(String, Map<String, Value>)> {
+    let action = body.get("behavior")?.as_str()?.to_owned();
+    Some((action, body.get("fields").and_then(map).unwrap_or_default()))
+}
+
 /// A page of a list (*rest-paging*).
 pub(super) struct Envelope<'a> {
     /// Its rows.

@@ -85,11 +85,11 @@ pub(super) struct LastRunOf(pub i32);
 /// The newest complete pass over all lists of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct LastCompleteRunOf(pub i32);
-/// A change of a source by its revision.
+/// What a delivery changed about a profile.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct ChangeOf {
-    pub source_id: i32,
-    pub revision: i64,
+pub(super) struct ChangesBy {
+    pub delivery_id: i64,
+    pub profile_id: i64,
 }
 
 /// A page of children of one profile or run: pages of the same arguments are read together.
@@ -285,15 +285,15 @@ impl async_graphql::dataloader::Loader<ProfileKey> for Batch {
     }
 }
 
-impl async_graphql::dataloader::Loader<ChangeOf> for Batch {
-    type Value = Arc<change::Model>;
+impl async_graphql::dataloader::Loader<ChangesBy> for Batch {
+    type Value = Arc<Vec<Arc<change::Model>>>;
     type Error = ReadError;
 
-    async fn load(&self, keys: &[ChangeOf]) -> Loaded<ChangeOf, Self::Value> {
-        let wanted: Vec<(i32, i64)> = keys.iter().map(|key| (key.source_id, key.revision)).collect();
-        let rows = self.0.changes_by_keys(&wanted).await?;
-        let key = |row: &change::Model| ChangeOf { source_id: row.source_id, revision: row.revision };
-        Ok(rows.into_iter().map(|row| (key(&row), Arc::new(row))).collect())
+    async fn load(&self, keys: &[ChangesBy]) -> Loaded<ChangesBy, Self::Value> {
+        let wanted: Vec<(i64, i64)> = keys.iter().map(|key| (key.delivery_id, key.profile_id)).collect();
+        let rows = self.0.changes_by_deliveries(&wanted).await?.into_iter().map(Arc::new).collect();
+        let key = |row: &Arc<change::Model>| ChangesBy { delivery_id: row.delivery_id, profile_id: row.profile_id };
+        Ok(grouped(keys, rows, key))
     }
 }
 

@@ -9,7 +9,7 @@ use super::loader::{
     SubprofileArguments, TransitionsOf, TypeById,
 };
 use super::paging;
-use super::profile_type::{Interest, ProfileType};
+use super::profile_type::{Interest, ProfileType, Unsubscribing};
 use super::provenance::Owner;
 use super::relationship::{Relationship, RelationshipConnection};
 use super::scalar::DateTime;
@@ -124,6 +124,14 @@ impl Profile {
     /// The provider's own word for its status, where it has one.
     async fn upstream_status(&self) -> Option<&str> {
         self.row.upstream_status.as_deref()
+    }
+
+    /// Whether its values are those that unsubscribing gives where its type says so (`ProfileType.unsubscribing`); null where
+    /// the provider tells of no such values.
+    async fn is_unsubscribed(&self, ctx: &Context<'_>) -> Answer<Option<bool>> {
+        let Some(type_id) = self.row.profile_type_id else { return Ok(None) };
+        let row = ctx.data_unchecked::<Loader>().load_one(TypeById(type_id)).await?;
+        Ok(row.and_then(|row| Unsubscribing::has_happened(&row, &self.row.fields)))
     }
 
     /// Its fields in the order of its type: all that the profile holds, or the named ones of them.

@@ -31,6 +31,31 @@ pub enum LifecycleStatus {
     Deleted,
 }
 
+/// What unsubscribing does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum UnsubscribeAction {
+    /// Nothing.
+    Nothing,
+    /// It removes the record.
+    Remove,
+    /// It gives values to fields.
+    Update,
+    /// Something that this version of the mirror does not know.
+    Other,
+}
+
+impl UnsubscribeAction {
+    /// What the provider calls so.
+    pub fn of(word: &str) -> Self {
+        match word {
+            "nothing" => Self::Nothing,
+            "remove" => Self::Remove,
+            "update" => Self::Update,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// What a change did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "tables::ChangeKind")]

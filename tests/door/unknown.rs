@@ -8,14 +8,16 @@ use crate::support::world::source_of;
 use serde_json::{Value, json};
 use simulator::ProviderKind::{self, Copernica, GetProfile, Parallel};
 
-/// An event of an unknown type, with a key that nobody knows, about a profile; and an event about an odd id.
+/// An event of an unknown type, with a key that nobody knows, about a profile; and an event about an odd id, which only
+/// asks for a fetch.
 fn events(app: &TestApp, provider: ProviderKind, profile: &str) -> [String; 2] {
     let at = app.simulator.now();
     let (iso, unix) = (at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true), at.timestamp());
     match provider {
         Copernica => [
             format!("type=sneezed&profile={profile}&time={unix}&added=1"),
-            format!("type=update&profile=..%2Fprofile%3Fx%3D1&time={unix}"),
+            // Not an update: that would be a whole profile, which the world has never had.
+            format!("type=coughed&profile=..%2Fprofile%3Fx%3D1&time={unix}"),
         ],
         Parallel => [
             json!({ "id": "a/1", "profileId": profile, "type": "PROFILE_SNEEZED", "data": { "deep": [[[1]]] },

@@ -347,7 +347,7 @@ impl Erased {
             subprofiles.insert(id.clone());
             of.insert(owner.clone());
         }
-        (!of.is_empty()).then(|| Hit { position, subjects: Subjects { profiles, subprofiles }, of })
+        (!of.is_empty()).then_some(Hit { position, subjects: Subjects { profiles, subprofiles }, of })
     }
 }
 

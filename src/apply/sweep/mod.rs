@@ -269,10 +269,11 @@ impl Terms<'_> {
         for ((id, target), key) in targets.into_iter().zip(keys) {
             match requests.get(&key) {
                 Some(request) if request.state != FetchState::Parked => {}
-                Some(request) if request.wanted_position >= run.low_position => given_up.push(id),
+                Some(request) if request.wanted_position > run.low_position => given_up.push(id),
                 _ => wishes.push(Wish {
                     target,
-                    position: run.low_position,
+                    // Later than all that asked before the run, and before the reads that follow its first page.
+                    position: run.low_position + 1,
                     reason: format!("no page of run {} named it", run.id),
                     not_before: self.now,
                     is_creation: false,

@@ -147,8 +147,7 @@ impl Reader {
             .and_where(Expr::col("place").lte(MAX_BY_DELIVERY))
             .take();
         let key = Expr::tuple(
-            [change::Column::SourceId, change::Column::Revision]
-                .map(|column| Expr::col((change::Entity, column)).into()),
+            [change::Column::SourceId, change::Column::Revision].map(|column| Expr::col((change::Entity, column))),
         );
         change::Entity::find()
             .filter(key.in_subquery(first))

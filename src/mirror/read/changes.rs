@@ -6,7 +6,7 @@ use super::keyset::Limit;
 use super::reader::{Reading, padded};
 use super::{ReadError, Reader};
 use ::entity::{ChangeKind, change, profile, source_state};
-use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 use std::collections::BTreeSet;
 
@@ -114,6 +114,28 @@ impl Reader {
             .all(self.connection())
             .await
             .reading("changes")
+    }
+
+    /// The changes with these sources and revisions, where readers may see them.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn changes_by_keys(&self, keys: &[(i32, i64)]) -> Result<Vec<change::Model>, ReadError> {
+        let mut any = Condition::any();
+        for source_id in keys.iter().map(|key| key.0).collect::<BTreeSet<_>>() {
+            let revisions: Vec<i64> = keys.iter().filter(|key| key.0 == source_id).map(|key| key.1).collect();
+            any =
+                any.add(change::Column::SourceId.eq(source_id).and(change::Column::Revision.is_in(padded(&revisions))));
+        }
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        change::Entity::find()
+            .filter(any)
+            .filter(Expr::not_exists(placeholders()))
+            .all(self.connection())
+            .await
+            .reading("changes by revision")
     }
 
     /// The changes that these deliveries made, each given with a profile, in order and where readers may see them; the

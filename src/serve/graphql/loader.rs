@@ -85,6 +85,12 @@ pub(super) struct LastRunOf(pub i32);
 /// The newest complete pass over all lists of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct LastCompleteRunOf(pub i32);
+/// A change of a source by its revision.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ChangeOf {
+    pub source_id: i32,
+    pub revision: i64,
+}
 /// What a delivery changed about a profile.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ChangesBy {
@@ -281,6 +287,18 @@ impl async_graphql::dataloader::Loader<ProfileKey> for Batch {
     async fn load(&self, keys: &[ProfileKey]) -> Loaded<ProfileKey, Self::Value> {
         let rows = self.0.profiles_by_keys(keys).await?;
         let key = |row: &profile::Model| ProfileKey { source_id: row.source_id, external_id: row.external_id.clone() };
+        Ok(rows.into_iter().map(|row| (key(&row), Arc::new(row))).collect())
+    }
+}
+
+impl async_graphql::dataloader::Loader<ChangeOf> for Batch {
+    type Value = Arc<change::Model>;
+    type Error = ReadError;
+
+    async fn load(&self, keys: &[ChangeOf]) -> Loaded<ChangeOf, Self::Value> {
+        let wanted: Vec<(i32, i64)> = keys.iter().map(|key| (key.source_id, key.revision)).collect();
+        let rows = self.0.changes_by_keys(&wanted).await?;
+        let key = |row: &change::Model| ChangeOf { source_id: row.source_id, revision: row.revision };
         Ok(rows.into_iter().map(|row| (key(&row), Arc::new(row))).collect())
     }
 }

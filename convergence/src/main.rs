@@ -4,7 +4,7 @@
 
 use clap::{Parser, ValueEnum};
 use convergence::history::History;
-use convergence::place::TestDatabase;
+use convergence::place::{STACK_BYTES, TestDatabase};
 use convergence::play::{Tally, play};
 use convergence::shrink::shrink;
 use profile_mirror::db::{Database, Dialect};
@@ -87,7 +87,8 @@ fn main() -> ExitCode {
     let workers: Vec<_> = (0..jobs)
         .map(|_| {
             let shared = shared.clone();
-            std::thread::spawn(move || work(&shared))
+            let worker = std::thread::Builder::new().stack_size(STACK_BYTES);
+            worker.spawn(move || work(&shared)).expect("start a thread")
         })
         .collect();
     for worker in workers {

@@ -1,7 +1,10 @@
 //! Observations put on top of each other in the order in which they come: a mirror without time.
 
 use crate::support::world::Terms;
-use provider::{FieldSeen, InterestSeen, Observation, ProfileSeen, Provider, RelationshipSeen, Status, SubprofileSeen};
+use provider::{
+    FieldSeen, InterestSeen, Observation, ProfileSeen, Provider, RelationshipSeen, Status, SubprofileSeen,
+    UnsubscribePlace,
+};
 use simulator::{Truth, TruthStatus, TruthSubprofile};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +17,7 @@ pub struct Folded {
     fields_of_type: BTreeMap<String, Vec<FieldSeen>>,
     fields_of_collection: BTreeMap<String, Vec<FieldSeen>>,
     interests_of_type: BTreeMap<String, Vec<InterestSeen>>,
+    unsubscribing_of_type: BTreeMap<String, String>,
 }
 
 impl Folded {
@@ -41,6 +45,10 @@ impl Folded {
             Observation::Subprofile(seen) => {
                 self.subprofiles.insert(seen.external_id.clone(), *seen);
             }
+            Observation::Unsubscribing { place: UnsubscribePlace::ProfileType(id), action, .. } => {
+                self.unsubscribing_of_type.insert(id, action);
+            }
+            Observation::Unsubscribing { action, .. } => assert_eq!(action, "nothing", "in a collection"),
             other => panic!("a page says {other:?}"),
         }
     }
@@ -73,6 +81,11 @@ impl Folded {
             .collect();
         let odd: Vec<_> = related.symmetric_difference(&wanted).collect();
         assert!(odd.is_empty(), "relationships on one side only: {odd:?}");
+    }
+
+    /// What unsubscribing does, by the external id of each profile type that a page told of.
+    pub fn unsubscribing(&self) -> &BTreeMap<String, String> {
+        &self.unsubscribing_of_type
     }
 
     fn assert_shows_subprofiles(&self, id: &str, wanted: &BTreeMap<String, TruthSubprofile>) {

@@ -29,6 +29,9 @@ async fn walk_after_changes(kind: ProviderKind) {
     let adapter = adapter(&simulator, kind);
     let folded = walk(&simulator, kind, adapter.as_ref()).await;
     folded.assert_shows(&simulator.truth(kind), &Terms::of(&simulator, kind), adapter.as_ref());
+    if kind == ProviderKind::Copernica {
+        assert!(folded.unsubscribing().values().any(|action| action == "remove"), "{:?}", folded.unsubscribing());
+    }
 }
 
 async fn walk(simulator: &Simulator, kind: ProviderKind, adapter: &dyn Provider) -> Folded {

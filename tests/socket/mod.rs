@@ -31,12 +31,12 @@ const CHANGES: &str = "subscription { profileChanges { __typename } }";
 const VIEWER: &str = "{ viewer { name } }";
 
 /// Runs a test against a service with an empty mirror.
-fn with_service(test: impl AsyncFnOnce(&TestApp)) {
+fn with_service(test: impl AsyncFnOnce(&TestApp) + Send) {
     with_settings(|_| {}, test);
 }
 
 /// The same, with other settings.
-fn with_settings(change: impl FnOnce(&mut Config) + Send + 'static, test: impl AsyncFnOnce(&TestApp)) {
+fn with_settings(change: impl FnOnce(&mut Config) + Send + 'static, test: impl AsyncFnOnce(&TestApp) + Send) {
     place::run_on(Dialect::Sqlite, async |database| {
         let app = TestApp::builder(&database).configure(change).start().await;
         test(&app).await;

@@ -27,7 +27,10 @@ enum Place {
 }
 
 impl TestDatabase {
-    /// A new, empty SQLite file, or a copy of the migrated template on the PostgreSQL server.
+    /// Stack of each thread of a test: unoptimized, a batch that is applied takes more than the usual two megabytes.
+pub const STACK_BYTES: usize = 16 * 1024 * 1024;
+
+/// A new, empty SQLite file, or a copy of the migrated template on the PostgreSQL server.
     pub fn new(dialect: Dialect) -> Self {
         create(dialect)
     }
@@ -53,13 +56,26 @@ impl Drop for Place {
     }
 }
 
+/// Stack of each thread of a test: unoptimized, a batch that is applied takes more than the usual two megabytes.
+pub const STACK_BYTES: usize = 16 * 1024 * 1024;
+
 /// Runs a test's body on a new database and a runtime of its own.
-pub fn run_on<F: Future<Output = ()>>(dialect: Dialect, body: impl FnOnce(TestDatabase) -> F) {
+pub fn run_on<F: Future<Output = ()>>(dialect: Dialect, body: impl FnOnce(TestDatabase) -> F + Send) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let database = create(dialect);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-    runtime.block_on(body(database.clone()));
-    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    let run = move || {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).thread_stack_size(STACK_BYTES).enable_all().build().expect("runtime");
+        runtime.block_on(body(database));
+        runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    };
+    std::thread::scope(|scope| {
+        let name = std::thread::current().name().unwrap_or("test").to_owned();
+        let thread = std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn_scoped(scope, run);
+        if let Err(panic) = thread.expect("start a thread").join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
 }
 
 /// A new, empty SQLite file, or a copy of the migrated template on the PostgreSQL server.

@@ -227,6 +227,8 @@ impl Fixture {
         let transaction = self.db.begin().await.unwrap();
         let state = source_state::Entity::find_by_id(source_id).one(&transaction).await.unwrap().unwrap();
         let newest = state.revision + count;
+        let profile = profile::Entity::find_by_id(profile_id).one(&transaction).await.unwrap();
+        let record_id = profile.map_or_else(|| "p".to_owned(), |profile| profile.external_id);
         let row = |revision: i64| {
             change::Model {
                 source_id,
@@ -234,7 +236,7 @@ impl Fixture {
                 kind,
                 profile_id,
                 record_kind: RecordKind::Profile,
-                record_id: "p".to_owned(),
+                record_id: record_id.clone(),
                 at: NEW_YEAR.plus_ms(revision),
                 upstream_at: None,
                 fields: json!([{ "name": "city", "before": null, "after": revision.to_string() }]),

@@ -257,8 +257,11 @@ mod over_a_mirror {
         served.ask(&read("")).await;
         let without = served.reader.statements() - before;
         let before = served.reader.statements();
-        served.ask(&read("provenance { at rung change { id } }")).await;
+        let told = served.ask(&read("provenance { at rung change { id } }")).await;
         assert_eq!(served.reader.statements() - before, without + 2);
+        let fields = told["profiles"]["nodes"][0]["fields"].as_array().unwrap();
+        let city = fields.iter().find(|field| field["name"] == "city").unwrap();
+        assert!(city["provenance"]["change"]["id"].is_string(), "{city}");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -3,7 +3,6 @@
 
 mod failpoints;
 mod shutdown;
-mod takeover;
 
 use crate::support::binary::Program;
 use crate::support::graphql::Client;

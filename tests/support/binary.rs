@@ -136,21 +136,7 @@ impl Program {
 
     /// Asks it to stop, as service managers do.
     pub fn terminate(&self) {
-        self.signal("-TERM");
-    }
-
-    /// Has it stand still.
-    pub fn freeze(&self) {
-        self.signal("-STOP");
-    }
-
-    /// Lets it go on.
-    pub fn thaw(&self) {
-        self.signal("-CONT");
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(name).arg(self.child.id().to_string()).status();
+        let status = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
         assert!(status.expect("run kill").success());
     }
 }

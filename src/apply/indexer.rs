@@ -96,17 +96,25 @@ impl Indexer {
             field_index::list(self.db.primary()).await?.into_iter().map(|index| index.name).collect();
         let mut has_made = false;
         for (field, reading) in self.wanted() {
-            if there.contains(&field_index::name(self.db.dialect(), field, reading)) {
-                continue;
+            let name = field_index::name(self.db.dialect(), field, reading);
+            if !there.contains(&name) {
+                self.make_index(connection, field, reading).await?;
+                has_made = true;
             }
-            let begun = Instant::now();
-            connection.execute_unprepared(&field_index::create(self.db.dialect(), field, reading)).await?;
-            has_made = true;
-            let elapsed = begun.elapsed();
-            tracing::info!(field, ?reading, ?elapsed, "made an index of a field");
-            tokio::time::sleep(elapsed * REST_SHARE).await;
+            if let Some(statement) = field_index::without_statistics(self.db.dialect(), &name) {
+                connection.execute_unprepared(&statement).await?;
+            }
         }
         Ok(has_made)
+    }
+
+    async fn make_index(&self, connection: &DatabaseConnection, field: &str, reading: FieldAs) -> Result<(), DbErr> {
+        let begun = Instant::now();
+        connection.execute_unprepared(&field_index::create(self.db.dialect(), field, reading)).await?;
+        let elapsed = begun.elapsed();
+        tracing::info!(field, ?reading, ?elapsed, "made an index of a field");
+        tokio::time::sleep(elapsed * REST_SHARE).await;
+        Ok(())
     }
 
     fn wanted(&self) -> impl Iterator<Item = (&str, FieldAs)> {

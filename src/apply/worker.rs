@@ -310,7 +310,8 @@ impl Applier {
                 has_awaited: self.pace.has_awaited(),
             };
             let count = part.len();
-            let applied = step::apply(&self.db, &lease, &self.provider, &mut catalog, now, part, watching, &self.eraser);
+            let applied =
+                step::apply(&self.db, &lease, &self.provider, &mut catalog, now, part, watching, &self.eraser);
             // Boxed: unoptimized it is a good part of what the stack of a thread holds.
             Box::pin(applied).await?;
             left.drain(..count);

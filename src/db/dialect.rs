@@ -28,6 +28,8 @@ pub const MAX_BINDS: usize = 30_000;
 
 /// Advisory lock classes on PostgreSQL; any numbers will do as long as all instances agree.
 const INBOX_LOCK: i32 = 0x70_6d_01;
+/// Between two tries to take a lock that another process holds.
+const LOCK_ASKED_EVERY: std::time::Duration = std::time::Duration::from_millis(100);
 const MIGRATION_LOCK: i64 = 0x70_6d_02;
 const INDEX_LOCK: i64 = 0x70_6d_03;
 
@@ -156,14 +158,21 @@ async fn lock_schema(
         let locked = tokio::task::spawn_blocking(lock).await.map_err(|error| lock_failed(&error))?;
         return locked.map(SchemaGuard::Sqlite).map_err(|error| lock_failed(&error));
     }
-    let transaction = unhurried.begin().await?;
-    let statement = Statement::from_sql_and_values(
-        sea_orm::DbBackend::Postgres,
-        "SELECT pg_advisory_xact_lock($1)",
-        [lock_id.into()],
-    );
-    transaction.execute_raw(statement).await?;
-    Ok(SchemaGuard::Postgres(transaction))
+    // Asked for again and again: a statement that waits holds a snapshot, for whose end whoever makes an index waits.
+    loop {
+        let transaction = unhurried.begin().await?;
+        let statement = Statement::from_sql_and_values(
+            sea_orm::DbBackend::Postgres,
+            "SELECT pg_try_advisory_xact_lock($1)",
+            [lock_id.into()],
+        );
+        let row = transaction.query_one_raw(statement).await?;
+        if row.map(|row| row.try_get_by_index::<bool>(0)).transpose()?.unwrap_or(false) {
+            return Ok(SchemaGuard::Postgres(transaction));
+        }
+        transaction.rollback().await?;
+        tokio::time::sleep(LOCK_ASKED_EVERY).await;
+    }
 }
 
 /// Tells the planner what new indexes of profiles hold. SQLite plans well without.

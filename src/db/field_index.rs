@@ -36,6 +36,12 @@ pub fn create(dialect: Dialect, field: &str, reading: FieldAs) -> String {
     format!("CREATE INDEX {how} IF NOT EXISTS {name} ON profile (({expression}), id) WHERE ({expression}) IS NOT NULL")
 }
 
+/// The statement that keeps values out of the planner's statistics of an index, where the database has such: they would
+/// outlive an erasure, since no later analysis replaces those of an index that has become empty.
+pub fn without_statistics(dialect: Dialect, name: &str) -> Option<String> {
+    (dialect == Dialect::Postgres).then(|| format!("ALTER INDEX {name} ALTER COLUMN 1 SET STATISTICS 0"))
+}
+
 /// The statement that drops an index of a field by its name, under the same terms.
 pub fn drop(dialect: Dialect, name: &str) -> String {
     match dialect {

@@ -3,7 +3,7 @@
 use super::scan::CANARY;
 use super::*;
 use crate::support::both;
-use entity::{erasure, lifecycle_transition, profile, profile_interest, relationship};
+use entity::{erasure, lifecycle_transition, profile, profile_interest, profile_search, relationship};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 
 both!(answers_and_webhooks_that_were_under_way_bring_nothing_back, |database| {
@@ -115,6 +115,7 @@ both!(the_suppression_list_holds_where_the_profile_is_gone, |database| {
     let either = ends.into_iter().fold(Condition::any(), |any, end| any.add(end.eq(id)));
     relationship::Entity::delete_many().filter(either).exec(db).await.unwrap();
     profile_interest::Entity::delete_many().filter(profile_interest::Column::ProfileId.eq(id)).exec(db).await.unwrap();
+    profile_search::Entity::delete_many().filter(profile_search::Column::ProfileId.eq(id)).exec(db).await.unwrap();
     profile::Entity::delete_by_id(id).exec(db).await.unwrap();
 
     assert_eq!(app.post(&event_with_note(&app, "PROFILE_UPDATED", &person)).await, 200);

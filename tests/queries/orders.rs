@@ -121,6 +121,10 @@ both!(a_row_that_moves_under_the_pager_costs_no_other_row, |database| {
         for is_forward in [true, false] {
             let values = [json!("0"), json!("zz"), Value::Null, json!("2027-01-01"), json!(5)];
             let shuffle = async |pages: usize| {
+                // A pager would follow rows for ever that always move ahead of it.
+                if pages > 30 {
+                    return;
+                }
                 for (place, (id, _)) in moving.iter().enumerate() {
                     let row = profile::Entity::find_by_id(*id).one(mirror.db.primary()).await.unwrap().unwrap();
                     let value = &values[(pages + place) % values.len()];

@@ -148,5 +148,5 @@ both!(a_search_without_words_and_a_rank_without_a_search_are_refused, |database|
         let query = format!("{{ profiles(first: 1, {arguments}) {{ nodes {{ id }} }} }}");
         assert_eq!(app.client().codes(&query, Value::Null).await, ["BAD_USER_INPUT"], "{arguments}");
     }
-    app.finish().await;
+    app.finish_apart_from_world().await;
 });

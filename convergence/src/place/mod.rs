@@ -28,9 +28,9 @@ enum Place {
 
 impl TestDatabase {
     /// Stack of each thread of a test: unoptimized, a batch that is applied takes more than the usual two megabytes.
-pub const STACK_BYTES: usize = 16 * 1024 * 1024;
+    pub const STACK_BYTES: usize = 16 * 1024 * 1024;
 
-/// A new, empty SQLite file, or a copy of the migrated template on the PostgreSQL server.
+    /// A new, empty SQLite file, or a copy of the migrated template on the PostgreSQL server.
     pub fn new(dialect: Dialect) -> Self {
         create(dialect)
     }

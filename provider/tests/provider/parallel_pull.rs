@@ -72,7 +72,7 @@ fn a_few_rows_that_vanish_are_covered_and_many_make_it_step_back() {
 #[test]
 fn a_lower_cap_still_moves_on() {
     let second = next(&first("OPEN"), 0, 10, 12).unwrap().remove(0);
-    assert_eq!(offset(&second), "5");
+    assert_eq!(offset(&second), "6");
     let third = next(&first("OPEN"), 0, 1, 2).unwrap().remove(0);
     assert_eq!(offset(&third), "1");
 }

@@ -83,7 +83,7 @@ pub fn is_of_the_database(error: &DbErr) -> bool {
     }
 }
 
-/// SQLite's result codes for what is no fault of a statement (https://sqlite.org/rescode.html).
+/// SQLite's result codes for what is no fault of a statement (<https://sqlite.org/rescode.html>).
 const BUSY: u32 = 5;
 const LOCKED: u32 = 6;
 const NO_MEMORY: u32 = 7;

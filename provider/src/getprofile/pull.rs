@@ -59,7 +59,7 @@ fn matches(id: &str, page: u64, size: u64) -> Call {
     Call::get(SEARCH).with("filterBy", "id").with("filterValue", id).with("page", page).with("pageSize", size)
 }
 
-/// The id that a call of [`matches`] looks for.
+/// The id that a call of [`matches()`] looks for.
 fn filtered_id(call: &Call) -> Option<&str> {
     query(call, "filterValue").filter(|_| query(call, "filterBy") == Some("id"))
 }

@@ -6,6 +6,7 @@
 use super::batch::{Batch, Judged, Origin, Versioned, Wanted};
 use super::catalog::Catalog;
 use super::drift::{Window, compare};
+use super::told::Values;
 use super::worker::ApplyError;
 use super::{freshness, lifecycles, policy, subprofiles};
 use crate::db::Database;
@@ -431,7 +432,7 @@ fn bury_subprofile(batch: &mut Batch<'_>, run: &sync_run::Model, row: &deletion_
     }
     let (profile, stored) = (work.profile, work.row.version());
     let version = freshness::request_version(origin.position, origin.position);
-    subprofiles::remove(batch, &origin, &row.external_id, version);
+    subprofiles::remove(batch, &origin, &row.external_id, version, Values::Told);
     tracing::debug!(run = run.id, "a subprofile is gone");
     batch.judge(
         &origin,

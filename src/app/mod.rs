@@ -189,13 +189,15 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         body_room: BodyRoom::default(),
         refusals,
     });
+    let access = Access::from_config(&config.access)?;
+    workers.spawn(access.clone().follow(config.access.clone(), stop_working.clone()));
     let sockets = TaskTracker::new();
     let router = ingest::router(doors).merge(serve::router(ServeState {
         db: db.clone(),
         publisher: publisher.clone(),
         clock: clock.clone(),
         operations: StageOperations::over(db.clone(), clock.clone(), &sources),
-        access: Access::from_config(&config.access)?,
+        access,
         server: config.server.clone(),
         stop: stop_serving.clone(),
         sockets: sockets.clone(),
@@ -305,6 +307,7 @@ impl Running {
 
     /// Stops: no new requests, answers to those under way, the inbox flushed, the leases given back.
     pub async fn stop(self) {
+        self.publisher.end_feeds();
         self.stop_serving.cancel();
         let finish = async {
             match tokio::time::timeout(REQUESTS_DEADLINE, self.server).await {

@@ -10,6 +10,7 @@ mod document;
 mod engine;
 mod http;
 mod media;
+mod shared;
 mod socket;
 mod wire;
 

@@ -3,7 +3,7 @@
 use super::catalog::Catalog;
 use super::drift::{Look, Note, Noted, Watch};
 use super::erase::Erasing;
-use super::told::Told;
+use super::told::{self, Told};
 use crate::mirror::write::{self, Again, PageTally, RelationshipsOf, Wish};
 use entity::{
     CandidateState, ChangeKind, Decision, Moment, ProfileKind, Purpose, RecordKind, Status, VersionRung, change,
@@ -358,7 +358,7 @@ impl<'a> Batch<'a> {
         let shown = |pending: &PendingChange| Preview {
             profile: self.profiles[pending.profile].row.external_id.clone(),
             kind: pending.row.kind,
-            names: pending.row.fields.as_array().into_iter().flatten().filter_map(name_of).collect(),
+            names: told::names(&pending.row.fields).map(str::to_owned).collect(),
         };
         self.changes.iter().map(shown).collect()
     }
@@ -643,10 +643,6 @@ pub(super) struct Preview {
 fn stand_in(external_id: &str) -> i64 {
     const NO_ROW: i64 = 1 << 62;
     NO_ROW | (content_hash(&Value::from(external_id)) & (NO_ROW - 1))
-}
-
-fn name_of(field: &Value) -> Option<String> {
-    field.get("name").and_then(Value::as_str).map(str::to_owned)
 }
 
 fn placeholder(source_id: i32, external_id: &str, now: Moment) -> profile::Model {

@@ -93,6 +93,19 @@ impl Told {
     }
 }
 
+/// Attributes that follow from a field or from another attribute.
+const FOLLOWING: [&str; 4] = ["statusSince", "kind", "displayName", "email"];
+
+/// Names of what a change tells, but for the attributes that only follow.
+pub(super) fn names(changed: &Value) -> impl Iterator<Item = &str> {
+    let is_following = |part: &Value, name: &str| part.get("attribute").is_some() && FOLLOWING.contains(&name);
+    let parts = changed.as_array().into_iter().flatten();
+    parts.filter_map(move |part| {
+        let name = part.get("name").and_then(Value::as_str)?;
+        (!is_following(part, name)).then_some(name)
+    })
+}
+
 /// A difference in which row is meant: its name for people, its key for whoever follows the log back.
 pub(super) fn named_row(
     name: &str,

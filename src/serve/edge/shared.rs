@@ -159,12 +159,13 @@ impl Drop for Execution {
 async fn share(execution: Weak<Execution>, mut answers: BoxStream<'static, Answered>, position: Arc<Position>) {
     while let Some(answered) = answers.next().await {
         let Some(execution) = execution.upgrade() else { return };
-        let has_takers = match position.take() {
-            Some(told) if !answered.is_without_data => execution.hand_out(answered, told),
-            _ => false,
-        };
-        if !has_takers {
-            return execution.end();
+        match position.take() {
+            Some(told) if !answered.is_without_data => {
+                if !execution.hand_out(answered, told) {
+                    return;
+                }
+            }
+            _ => return execution.end(),
         }
     }
     if let Some(execution) = execution.upgrade() {

@@ -93,7 +93,8 @@ both!(the_past_is_as_it_was_recorded_but_for_what_was_erased, |database| {
         }
     }
     assert!(differing > 20, "the histories left {differing} profiles as they were");
-    app.finish().await;
+    app.assert_rows_equal_world_but_for_silent_ends(0).await;
+    app.finish_apart_from_world().await;
 });
 
 /// A recorded profile without the relationships to those who were erased since: nothing tells of them any more.

@@ -2,7 +2,7 @@
 
 use crate::support::app::TestApp;
 use crate::support::both;
-use crate::support::view::View;
+use crate::support::view::{View, in_order};
 use serde_json::{Value, json};
 use simulator::ProviderKind;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ async fn list(app: &TestApp, filter: &Value) -> BTreeMap<String, Value> {
     loop {
         let data = app.client().query(LIST, json!({ "filter": filter, "after": after })).await;
         for node in data["profiles"]["nodes"].as_array().unwrap() {
-            listed.insert(node["id"].as_str().unwrap().to_owned(), node.clone());
+            listed.insert(node["id"].as_str().unwrap().to_owned(), in_order(node));
         }
         if data["profiles"]["pageInfo"]["hasNextPage"] == false {
             return listed;
@@ -60,7 +60,8 @@ both!(a_filtered_view_folds_to_the_filtered_list_however_often_it_is_cut, |datab
         }
     }
     assert!(views.iter().map(|view| view.left).sum::<usize>() > 5, "profiles leave");
-    app.finish().await;
+    app.assert_rows_equal_world_but_for_silent_ends(0).await;
+    app.finish_apart_from_world().await;
 });
 
 both!(one_profile_is_told_now_and_after_each_of_its_changes, |database| {

@@ -16,6 +16,15 @@ const VIEW: &str = "subscription ($filter: ProfileFilter, $after: Cursor) {
   }
 }";
 
+/// A profile with its fields by name: their own order is the type's, which may be learnt later than the profile.
+pub fn in_order(profile: &Value) -> Value {
+    let mut profile = profile.clone();
+    if let Some(fields) = profile["fields"].as_array_mut() {
+        fields.sort_by_key(|field| field["name"].to_string());
+    }
+    profile
+}
+
 /// A client's view of the profiles that pass a filter.
 pub struct View {
     /// The filter.
@@ -50,11 +59,11 @@ impl View {
         match kind.as_str() {
             "ProfileSnapshot" => {
                 let id = text(&event["profile"]["id"]);
-                assert!(self.shown.insert(id, event["profile"].clone()).is_none(), "twice: {event}");
+                assert!(self.shown.insert(id, in_order(&event["profile"])).is_none(), "twice: {event}");
                 self.in_snapshot += 1;
             }
             "ProfileChange" => {
-                self.shown.insert(text(&event["profile"]["id"]), event["profile"].clone());
+                self.shown.insert(text(&event["profile"]["id"]), in_order(&event["profile"]));
             }
             "ProfileLeft" => {
                 self.left += 1;

@@ -3,6 +3,10 @@
 //! Order: environment (`PROFILE_MIRROR__DATABASE__URL`) over file over default; the command line's
 //! flags are put on top by `cli`. A key that nobody knows is an error that names its line.
 
+mod server;
+
+pub use server::{Introspection, Server};
+
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,26 +26,6 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// Who may ask.
     pub access: Access,
-}
-
-/// The HTTP server.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Server {
-    /// Address to listen on; port 0 picks one.
-    pub listen: String,
-    /// Our URL as registered at the providers; some signatures cover it. Default: `http://{listen}`.
-    pub public_url: Option<String>,
-    /// Serve the GraphiQL page.
-    pub graphiql: bool,
-    /// Origins whose pages may open a WebSocket or call `/graphql` from a browser, beside our own.
-    pub allowed_origins: Vec<String>,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".to_owned(), public_url: None, graphiql: true, allowed_origins: Vec::new() }
-    }
 }
 
 /// The database.
@@ -370,6 +354,7 @@ fn set_override(table: &mut toml::Table, name: &str, value: &str) -> Result<(), 
 }
 
 fn check(config: &Config) -> Result<(), ConfigError> {
+    config.server.check()?;
     let mut seen = std::collections::BTreeSet::new();
     for source in &config.sources {
         let wrong = |key: &str, problem: String| ConfigError::Value {
@@ -431,7 +416,7 @@ mod tests {
         ];
         let config = parse("[database]\nurl = \"sqlite://a.db\"\n", "test.toml", environment.into_iter()).unwrap();
         assert_eq!(config.database.url, "postgres://localhost/x");
-        assert!(!config.server.graphiql);
+        assert!(!config.server.has_graphiql());
     }
 
     #[test]

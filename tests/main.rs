@@ -10,8 +10,10 @@
 //! - `erasure`: what is left of a person who is anonymized, and dates of deletion that pass.
 //! - `ops`: what operators ask for, over the API and at a shell.
 //! - `order`: which news wins.
+//! - `queries`: filters, orders, search and where values come from.
 //! - `readme`: what the README tells people to try.
 //! - `rules`: what the code and the documents must keep to.
+//! - `socket`: the protocol graphql-transport-ws, frame by frame.
 //! - `storage`: what both databases must do alike before any stage is involved.
 //! - `streams`: subscriptions and cursors.
 //! - `syncs`: full runs, what they repair, and what they must not take for gone.
@@ -32,8 +34,10 @@ mod events;
 mod health;
 mod ops;
 mod order;
+mod queries;
 mod readme;
 mod rules;
+mod socket;
 mod storage;
 mod streams;
 mod support;

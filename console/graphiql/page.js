@@ -60,6 +60,12 @@ subscription Changes($after: Cursor) {
     ... on CursorExpired { message oldest }
   }
 }`,
+  `# Why a profile is as it is: what each delivery said of it, and the rule that decided. For operators.
+query Explain($source: String! = "crm", $externalId: String! = "prof1") {
+  explainProfile(by: { key: { source: $source, externalId: $externalId } }, first: 20) {
+    nodes { at decision rule observedVersion storedVersion delivery { kind event receivedAt } change { kind fields { name } } }
+  }
+}`,
   `# How the sources stand. Deliveries are for operators.
 query Operations {
   viewer { name role }

@@ -76,6 +76,10 @@ pub enum Deed {
     Page,
     /// A person decides about a run.
     Decide,
+    /// The token loses rights while a run looks.
+    Lapse,
+    /// A run that failed is tried again when its time has come.
+    Retry,
     /// Time passes.
     Wait,
     /// Upstream begins or ceases to answer wrongly.
@@ -114,8 +118,10 @@ impl Temper {
     fn draw(rng: &mut ChaCha8Rng) -> Self {
         let share =
             |rng: &mut ChaCha8Rng, most: f64| if rng.random_bool(0.3) { 0.0 } else { rng.random_range(0.0..most) };
+        // So many that a run asks for a few of its candidates before it asks for all.
+        let is_large = rng.random_bool(0.06);
         Self {
-            profiles: rng.random_range(2..13),
+            profiles: if is_large { rng.random_range(30..60) } else { rng.random_range(2..13) },
             rows_a_page: rng.random_range(2..7),
             loss: share(rng, 0.7),
             doubling: share(rng, 0.5),
@@ -124,14 +130,14 @@ impl Temper {
             stragglers: rng.random_bool(0.3),
             unseen: share(rng, 0.5),
             begins_full: rng.random_bool(0.7),
-            is_braked: rng.random_bool(0.15),
+            is_braked: rng.random_bool(if is_large { 0.7 } else { 0.15 }),
             switches: rng.next_u64(),
         }
     }
 }
 
 /// How often each deed happens.
-struct Weights([(Deed, u32); 11]);
+struct Weights([(Deed, u32); 13]);
 
 impl Weights {
     fn draw(rng: &mut ChaCha8Rng) -> Self {
@@ -148,7 +154,9 @@ impl Weights {
             (Deed::Travel, weight(22)),
             (Deed::Run, weight(6)),
             (Deed::Page, weight(22)),
-            (Deed::Decide, weight(2)),
+            (Deed::Decide, weight(3)),
+            (Deed::Lapse, weight(1)),
+            (Deed::Retry, weight(2)),
             (Deed::Wait, weight(5)),
             (Deed::Weather, weight(5)),
             (Deed::Kill, weight(4)),

@@ -14,6 +14,7 @@
 
 pub mod history;
 pub mod oracle;
+mod people;
 pub mod picture;
 pub mod place;
 pub mod play;
@@ -21,4 +22,5 @@ pub mod rows;
 pub mod seam;
 pub mod shrink;
 pub mod stages;
+mod weather;
 pub mod world;

@@ -13,52 +13,9 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use simulator::{FailureKind, ProviderKind, SignedWebhook, Simulator, SimulatorOptions};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-
-/// How a request may fail.
-const FAILURES: [Failure; 9] = [
-    Failure::Busy,
-    Failure::BusyFor7Seconds,
-    Failure::Status500,
-    Failure::Html503,
-    Failure::Html200,
-    Failure::Empty200,
-    Failure::CutJson,
-    Failure::Unauthorized,
-    Failure::Forbidden,
-];
-
-/// A way for a request to fail.
-#[derive(Clone, Copy, Debug)]
-enum Failure {
-    Busy,
-    BusyFor7Seconds,
-    Status500,
-    Html503,
-    Html200,
-    Empty200,
-    CutJson,
-    Unauthorized,
-    Forbidden,
-}
-
-impl From<Failure> for FailureKind {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Busy => Self::Status429 { retry_after: None },
-            Failure::BusyFor7Seconds => Self::Status429 { retry_after: Some("7".to_owned()) },
-            Failure::Status500 => Self::Status500,
-            Failure::Html503 => Self::Html503,
-            Failure::Html200 => Self::Html200,
-            Failure::Empty200 => Self::Empty200,
-            Failure::CutJson => Self::CutJson,
-            Failure::Unauthorized => Self::Unauthorized,
-            Failure::Forbidden => Self::Forbidden,
-        }
-    }
-}
 
 /// A brake that lets everything pass.
 const OPEN: Brake = Brake { share: 1.0, count: 1_000_000 };
@@ -112,13 +69,15 @@ pub async fn play(db: &Database, history: &History, tell: &mut dyn FnMut(String)
     }
 }
 
-struct Play<'a> {
-    history: &'a History,
-    simulator: Arc<Simulator>,
-    stages: Stages,
+pub(crate) struct Play<'a> {
+    pub(crate) history: &'a History,
+    pub(crate) simulator: Arc<Simulator>,
+    pub(crate) stages: Stages,
     /// Webhooks on their way, with the step at which each arrives.
     posted: Vec<(u32, SignedWebhook)>,
     memory: Memory,
+    /// Runs that looked while the token had lost rights: what they found gone is there.
+    pub(crate) misled: BTreeSet<i64>,
     tally: Tally,
     tell: &'a mut dyn FnMut(String),
 }
@@ -131,7 +90,8 @@ impl<'a> Play<'a> {
         let stages = Stages::open(db, &simulator, history.kind, name, brake).await;
         let tally = Tally { histories: 1, ..Tally::default() };
         let memory = Memory::default();
-        let mut play = Self { history, simulator, stages, posted: Vec::new(), memory, tally, tell };
+        let (posted, misled) = (Vec::new(), BTreeSet::new());
+        let mut play = Self { history, simulator, stages, posted, memory, misled, tally, tell };
         play.stages.apply().await;
         if history.temper.begins_full {
             play.complete_run(&mut ChaCha8Rng::seed_from_u64(history.temper.switches)).await?;
@@ -199,13 +159,16 @@ impl<'a> Play<'a> {
                 self.say(step, if is_paused { "an operator pauses the source" } else { "an operator lets it go on" });
             }
             Deed::Decide => {
-                if let Some(run) = self.stages.newest_run().await {
-                    let decisions = [Decision::Approve, Decision::Reject, Decision::Cancel, Decision::ApplyPlan];
-                    let decision = decisions[rng.random_range(0..decisions.len())];
-                    if self.stages.decide(&run, decision).await {
-                        self.say(step, format_args!("{decision:?} of run {}", run.id));
-                    }
-                }
+                let text = self.decide(&mut rng).await;
+                self.say(step, text);
+            }
+            Deed::Lapse => {
+                let text = self.lapse().await?;
+                self.say(step, text);
+            }
+            Deed::Retry => {
+                let text = self.retry().await;
+                self.say(step, text);
             }
             Deed::Wait => {
                 let ms = [300, 1_500, 6_000, 40_000, 700_000][rng.random_range(0..5)];
@@ -270,75 +233,6 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Upstream begins or ceases to answer wrongly.
-    fn weather(&self, rng: &mut ChaCha8Rng) -> String {
-        let kind = self.history.kind;
-        let faults = self.simulator.faults(kind);
-        match rng.random_range(0..10) {
-            0..3 => {
-                faults.clear();
-                "fair".to_owned()
-            }
-            3..5 => self.lie(rng),
-            5 if kind == ProviderKind::Copernica => {
-                self.simulator.copernica().expire_tokens();
-                "the JWT has expired".to_owned()
-            }
-            5 => self.freeze(rng),
-            _ => {
-                let failure = FAILURES[rng.random_range(0..FAILURES.len())];
-                let share = [0.2, 0.5, 1.0][rng.random_range(0..3)];
-                let text = format!("{share} of requests get {failure:?}");
-                faults.fail_share(share, failure.into());
-                text
-            }
-        }
-    }
-
-    /// Lists leave something out, and say that this is all.
-    fn lie(&self, rng: &mut ChaCha8Rng) -> String {
-        let truth = self.simulator.truth(self.history.kind);
-        let living = truth.profiles.iter().filter(|(_, profile)| !profile.status.is_gone());
-        let ids = living.flat_map(|(id, profile)| std::iter::once(id).chain(profile.subprofiles.keys()));
-        let ids: Vec<String> = ids.cloned().collect();
-        let left_out: HashSet<String> = match rng.random_range(0..3) {
-            0 => ids.into_iter().collect(),
-            1 => ids.into_iter().filter(|_| rng.random_bool(0.4)).collect(),
-            _ => {
-                let from = rng.random_range(0..=ids.len());
-                ids.into_iter().skip(from).collect()
-            }
-        };
-        let faults = self.simulator.faults(self.history.kind);
-        let is_forbidden = rng.random_bool(0.3);
-        faults.forbid(if is_forbidden { left_out.clone() } else { HashSet::new() });
-        let text =
-            format!("lists leave out {left_out:?}{}", if is_forbidden { ", and reads are forbidden" } else { "" });
-        faults.unlist(left_out);
-        if rng.random_bool(0.2) {
-            faults.overstate_totals(rng.random_range(1..4));
-            return format!("{text}, and totals are too high");
-        }
-        text
-    }
-
-    /// Reads by id show a profile as it is now, whatever becomes of it.
-    fn freeze(&self, rng: &mut ChaCha8Rng) -> String {
-        let truth = self.simulator.truth(self.history.kind);
-        let living: Vec<&String> =
-            truth.profiles.iter().filter(|(_, profile)| !profile.status.is_gone()).map(|(id, _)| id).collect();
-        let Some(id) = living.get(rng.random_range(0..living.len().max(1))) else {
-            return "nobody is there".to_owned();
-        };
-        let reads = rng.random_range(1..3);
-        match self.history.kind {
-            ProviderKind::Copernica => self.simulator.copernica().freeze_reads(id, reads),
-            ProviderKind::Parallel => self.simulator.parallel().freeze_reads(id, reads),
-            ProviderKind::GetProfile => self.simulator.getprofile().freeze_reads(id, reads),
-        }
-        format!("{reads} reads of {id} are old")
-    }
-
     /// The world comes to rest, what is on its way arrives, and one complete run follows.
     async fn close(&mut self, db: &Database) -> Result<(), String> {
         let end = Step { at: u32::MAX, deed: Deed::Arrive, draw: self.history.seed ^ 0xc105e };
@@ -358,6 +252,7 @@ impl<'a> Play<'a> {
         self.stages.finish_runs().await?;
         self.say(&end, "one complete run");
         self.complete_run(&mut rng).await?;
+        self.approve_late().await?;
         self.check(db, "after the run").await?;
         if !stragglers.is_empty() {
             for (_, webhook) in &stragglers {
@@ -414,7 +309,8 @@ impl<'a> Play<'a> {
         }
         self.stages.finish_runs().await?;
         let mut run = self.stages.run_of(id).await;
-        for _ in 0..3 {
+        // Others that failed before may be tried again first.
+        for _ in 0..12 {
             let Some(retry_at) = run.retry_at.filter(|_| run.state == RunState::Failed) else { break };
             self.stages.pass((retry_at.0 - self.stages.now().0).max(0));
             self.stages.apply().await;

@@ -341,10 +341,10 @@ impl Stages {
         sync_run::Entity::find_by_id(id).one(self.db.primary()).await.unwrap().expect("it is there")
     }
 
-    /// The newest run, where there is one.
-    pub async fn newest_run(&self) -> Option<sync_run::Model> {
+    /// All runs, in the order in which they were asked for.
+    pub async fn runs(&self) -> Vec<sync_run::Model> {
         let of_source = sync_run::Entity::find().filter(sync_run::Column::SourceId.eq(self.source_id));
-        of_source.order_by_desc(sync_run::Column::Id).one(self.db.primary()).await.unwrap()
+        of_source.order_by_asc(sync_run::Column::Id).all(self.db.primary()).await.unwrap()
     }
 
     /// A person decides about a run: approves or rejects its deletions, carries a plan out, or cancels it. False where
@@ -493,7 +493,8 @@ fn start(
 ) -> (Applier, Arc<Puller>, Arc<Runner>) {
     let instance = instance(number);
     let applier = wired.applier(db, clock, &instance, Arc::new(Notify::new()), || {});
-    let (puller, runner) = wired.pulls(db, clock, inbox, &instance).expect("the source has a token");
+    let puller = wired.puller(db, clock, inbox, &instance).expect("the source has a token");
+    let runner = wired.runner(db, clock, inbox, &instance).expect("the source has a token");
     (applier, Arc::new(puller), Arc::new(runner))
 }
 

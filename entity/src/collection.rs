@@ -18,6 +18,11 @@ pub struct Model {
     pub external_id: String,
     /// Name for people.
     pub name: String,
+    /// What unsubscribing does in it, in the provider's own word.
+    pub unsubscribe_action: Option<String>,
+    /// The values that unsubscribing gives to fields.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub unsubscribe_fields: Option<Json>,
     /// When it was last confirmed.
     pub mirrored_at: Moment,
 }

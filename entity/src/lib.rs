@@ -24,6 +24,7 @@ pub mod lifecycle_transition;
 mod moment;
 pub mod profile;
 pub mod profile_interest;
+pub mod profile_search;
 pub mod profile_type;
 pub mod relationship;
 pub mod relationship_type;

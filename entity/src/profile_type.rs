@@ -20,6 +20,11 @@ pub struct Model {
     pub kind: ProfileKind,
     /// Its fields are known; false for a type that only a profile has named so far.
     pub has_metadata: bool,
+    /// What unsubscribing does in it, in the provider's own word.
+    pub unsubscribe_action: Option<String>,
+    /// The values that unsubscribing gives to fields.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub unsubscribe_fields: Option<Json>,
     /// When its metadata was last confirmed.
     pub mirrored_at: Moment,
 }

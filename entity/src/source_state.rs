@@ -46,6 +46,10 @@ pub struct Model {
     pub last_complete_sync_at: Option<Moment>,
     /// When its applier last renewed the lease: some instance was alive then.
     pub alive_at: Option<Moment>,
+    /// From when nobody was alive for longer than the provider sends again; none where that never was.
+    pub gap_since: Option<Moment>,
+    /// When somebody was alive again after it.
+    pub gap_until: Option<Moment>,
     /// When the schedule asks for the next run; in the past where it was missed.
     pub next_run_at: Option<Moment>,
 }

@@ -1,6 +1,7 @@
 //! A run: a pass over a source's lists, or over some of its profiles, and the sweep after it.
 
 use crate::{Moment, RunKind, RunState, SweepStage};
+use sea_orm::Condition;
 use sea_orm::entity::prelude::*;
 
 /// A run.
@@ -97,4 +98,19 @@ impl ActiveModelBehavior for ActiveModel {}
 pub fn under_way(source_id: i32) -> Select<Entity> {
     let states = [RunState::Planned, RunState::Running, RunState::Sweeping];
     Entity::find().filter(Column::SourceId.eq(source_id)).filter(Column::State.is_in(states))
+}
+
+/// Failed runs that wait to be tried again although this newer one has seen at least what they were to see.
+pub fn made_needless_by(run: &Model) -> Condition {
+    let older = Condition::all()
+        .add(Column::SourceId.eq(run.source_id))
+        .add(Column::Id.lt(run.id))
+        .add(Column::State.eq(RunState::Failed))
+        .add(Column::RetryAt.is_not_null());
+    match (run.kind, &run.profile_type) {
+        (RunKind::Full, None) => older,
+        (RunKind::Full, Some(only)) => older.add(Column::Kind.eq(RunKind::Full)).add(Column::ProfileType.eq(only)),
+        (RunKind::Incremental, _) => older.add(Column::Kind.eq(RunKind::Incremental)).add(Column::Since.gte(run.since)),
+        (RunKind::Named, _) => older.add(Column::Kind.eq(RunKind::Named)).add(Column::Named.eq(run.named.clone())),
+    }
 }

@@ -30,8 +30,6 @@ pub struct Model {
     pub stored_version: Option<String>,
     /// When.
     pub at: Moment,
-    /// The first change that it led to.
-    pub revision: Option<i64>,
 }
 
 /// Joins are written where they are needed; none is declared here.

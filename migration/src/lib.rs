@@ -16,6 +16,11 @@ mod m20261121_000008_budget;
 mod m20261121_000009_runs;
 mod m20261121_000010_operations;
 mod m20261121_000011_drift;
+mod m20261125_000012_text_order;
+mod m20261125_000013_search;
+mod m20261125_000014_verdicts;
+mod m20261125_000015_gaps;
+mod m20261125_000016_unsubscribing;
 
 pub use sea_orm_migration::prelude::MigratorTrait;
 
@@ -36,6 +41,11 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000009_runs::Migration),
             Box::new(m20261121_000010_operations::Migration),
             Box::new(m20261121_000011_drift::Migration),
+            Box::new(m20261125_000012_text_order::Migration),
+            Box::new(m20261125_000013_search::Migration),
+            Box::new(m20261125_000014_verdicts::Migration),
+            Box::new(m20261125_000015_gaps::Migration),
+            Box::new(m20261125_000016_unsubscribing::Migration),
         ]
     }
 }

@@ -1,6 +1,6 @@
 //! The contract between the service and a provider.
 
-use crate::{FieldSeen, Limits, Observation};
+use crate::{FieldSeen, Limits, Observation, Unknown};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
@@ -63,6 +63,12 @@ pub trait Provider: Send + Sync {
 
     /// A second call that must agree before a fetch's *not found* is believed, where one helps.
     fn confirm_missing(&self, target: &Target) -> Option<Call>;
+
+    /// Where the answer to [`Provider::confirm_missing`], or to the last call of this kind, does not show all that it must
+    /// show before an absence is believed: the call that shows more.
+    fn confirm_further(&self, _call: &Call, _body: &[u8]) -> Option<Call> {
+        None
+    }
 
     /// The pages that a full sync starts from, metadata first.
     fn first_pages(&self) -> Vec<Page>;
@@ -214,6 +220,8 @@ pub struct Decoded {
     pub ignored: Option<String>,
     /// The event's type in the provider's own words (`PROFILE_CLOSED`, `update`), for lists.
     pub event: Option<String>,
+    /// What in it this version has no word for, each once.
+    pub unknown: Vec<Unknown>,
 }
 
 /// Records that a delivery is about, by external id: the two have ids of their own, which may be alike.

@@ -26,6 +26,7 @@ mod public_key;
 mod redact;
 pub mod registry;
 mod text;
+mod unknown;
 mod version;
 
 pub use contract::{
@@ -35,7 +36,8 @@ pub use contract::{
 pub use limits::{Limits, Pause};
 pub use observation::{
     CollectionSeen, FieldSeen, InterestSeen, LifecycleSeen, Observation, ProfileKind, ProfileSeen, ProfileTypeSeen,
-    RelationshipSeen, Scope, Status, SubprofileSeen,
+    RelationshipSeen, Scope, Status, SubprofileSeen, UnsubscribePlace,
 };
 pub use registry::{SettingsError, SourceSettings};
+pub use unknown::Unknown;
 pub use version::{Freshness, Rung, Version};

@@ -104,11 +104,29 @@ pub enum Observation {
         /// All its fields.
         fields: Vec<FieldSeen>,
     },
+    /// What unsubscribing does in a profile type or in one of its collections.
+    Unsubscribing {
+        /// Where.
+        place: UnsubscribePlace,
+        /// What it does, in the provider's own word (`nothing`, `remove`, `update`).
+        action: String,
+        /// The values that it gives to fields.
+        fields: Map<String, Value>,
+    },
     /// The mirror needs this profile type's metadata (fields, collections) before it reads on well.
     MetadataNeeded {
         /// External id of the profile type; `None` asks for all of the source.
         profile_type: Option<String>,
     },
+}
+
+/// Where people unsubscribe from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnsubscribePlace {
+    /// A profile type, by external id.
+    ProfileType(String),
+    /// A collection of subprofiles, by external id.
+    Collection(String),
 }
 
 /// A profile type and what belongs to it.

@@ -1,11 +1,19 @@
 //! Wiring: the one module that knows every stage. Starts them, stops them in the opposite order.
+//!
+//! `source` makes one configured source ready, `operations` fills the handle that mutations call, `workers` knows what
+//! works in the background and `crew` keeps it at work, `listen` takes connections.
 
+mod crew;
+mod listen;
 mod operations;
 mod source;
+mod workers;
 
+use self::crew::Crew;
+use self::listen::Limits;
 use self::operations::StageOperations;
 pub use self::source::{WiredSource, wire_source};
-use crate::apply::Cleaner;
+use self::workers::Workplace;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::db::{self, Database, DatabaseError};
@@ -13,7 +21,7 @@ use crate::inbox::{self, Backlog, Inbox};
 use crate::ingest::run::{RunRequest, RunRequestError, request_run};
 use crate::ingest::{self, BodyRoom, DnsKeys, Door, Doors, HttpWire, Refusals, Schedule, ScheduleError, Wire};
 use crate::publish::Publisher;
-use crate::serve::{self, Access, ServeState};
+use crate::serve::{self, Access, Registered, ServeState};
 use entity::{RunState, sync_run};
 use provider::{KeyLookup, SettingsError};
 use sea_orm::{DbErr, EntityTrait};
@@ -125,10 +133,10 @@ pub struct Running {
     schedule: Schedule,
     stop_serving: CancellationToken,
     stop_working: CancellationToken,
-    server: JoinHandle<std::io::Result<()>>,
+    server: JoinHandle<()>,
     inbox_task: JoinHandle<()>,
     sockets: TaskTracker,
-    workers: TaskTracker,
+    crew: Crew,
 }
 
 /// Starts the service.
@@ -137,23 +145,24 @@ pub struct Running {
 /// [`StartError`], with what to mend.
 pub async fn start(config: Config, options: AppOptions) -> Result<Running, StartError> {
     let AppOptions { clock, key_lookup, instance } = options;
+    let registered = Registered::from_config(&config.server).await?;
     let db = db::connect(&config.database.url, config.database.read_url.as_deref()).await?;
     if config.database.migrate {
         db.migrate().await?;
     }
-    let listener = listen(&config.server.listen).await?;
+    let listener = bind(&config.server.listen).await?;
     let address = listener.local_addr().map_err(|source| listen_error(&config.server.listen, source))?;
     let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
 
     let wire: Arc<dyn Wire> = HttpWire::open().map_err(StartError::Client)?;
     let mut sources = Vec::with_capacity(config.sources.len());
     for source in &config.sources {
-        sources.push(wire_source(&db, &clock, &key_lookup, &wire, source).await?);
+        sources.push(Arc::new(wire_source(&db, &clock, &key_lookup, &wire, source).await?));
     }
 
     let stop_serving = CancellationToken::new();
     let stop_working = CancellationToken::new();
-    let workers = TaskTracker::new();
+    let crew = Crew::new(stop_working.clone());
     let wakes: HashMap<i32, Arc<Notify>> =
         sources.iter().map(|source| (source.id, source.apply_wake.clone())).collect();
     let (inbox, inbox_task) = Inbox::open(db.clone(), clock.clone(), stop_working.clone(), move |appended| {
@@ -162,35 +171,29 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         }
     });
 
+    let inbox_task = crew.watch("inbox", stop_working.clone(), inbox_task);
+
     let publisher = Publisher::new(db.clone(), clock.clone());
-    workers.spawn({
-        let (publisher, stop) = (publisher.clone(), stop_working.clone());
-        async move { publisher.run(stop).await }
-    });
-    let cleaner_wake = Arc::new(Notify::new());
-    workers.spawn(Cleaner::new(db.clone(), clock.clone(), cleaner_wake.clone()).run(stop_working.clone()));
-    let mut run_wakes = HashMap::new();
-    for source in &sources {
-        spawn_applier(source, &db, &clock, &instance, &cleaner_wake, &publisher, &workers, &stop_working);
-        let (gate, upstream, wake) = (source.gate.clone(), source.upstream.clone(), source.pull_wake.clone());
-        workers.spawn(gate.watch(upstream, instance.clone(), wake, stop_working.clone()));
-        if spawn_pulls(source, &db, &clock, &instance, &inbox, &workers, &stop_working) {
-            run_wakes.insert(source.config.name.clone(), (source.id, source.run_wake.clone()));
-        }
-    }
+    let refusals = Refusals::new(clock.clone());
+    let work = Workplace {
+        db: db.clone(),
+        clock: clock.clone(),
+        instance,
+        inbox: inbox.clone(),
+        publisher: publisher.clone(),
+        refusals: refusals.clone(),
+        cleaner_wake: Arc::new(Notify::new()),
+        filterable: config.sources.iter().flat_map(|source| source.filterable.iter().cloned()).collect(),
+    };
+    work.start_shared(&crew);
+    sources.iter().for_each(|source| work.start_source(source, &crew));
+    let pulled = sources.iter().filter(|source| source.upstream.is_some());
+    let run_wakes = pulled.map(|source| (source.config.name.clone(), (source.id, source.run_wake.clone()))).collect();
     let schedule = schedule_runs(&sources).await?;
 
-    let refusals = Refusals::new(clock.clone());
-    workers.spawn(refusals.clone().run(db.clone(), stop_working.clone()));
-    let doors = Arc::new(Doors {
-        by_source: sources.iter().map(|source| (source.config.name.clone(), door(source, &public_url))).collect(),
-        inbox,
-        clock: clock.clone(),
-        body_room: BodyRoom::default(),
-        refusals,
-    });
+    let doors = Arc::new(Doors { by_source: doors(&sources, &public_url), inbox, clock: clock.clone(), refusals });
     let access = Access::from_config(&config.access)?;
-    workers.spawn(access.clone().follow(config.access.clone(), stop_working.clone()));
+    Workplace::follow_keys(&access, &config.access, &crew);
     let sockets = TaskTracker::new();
     let router = ingest::router(doors).merge(serve::router(ServeState {
         db: db.clone(),
@@ -198,14 +201,13 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         clock: clock.clone(),
         operations: StageOperations::over(db.clone(), clock.clone(), &sources),
         access,
+        registered,
         server: config.server.clone(),
         stop: stop_serving.clone(),
         sockets: sockets.clone(),
     }));
-    let graceful = stop_serving.clone();
-    let server = tokio::spawn(
-        axum::serve(listener, router).with_graceful_shutdown(async move { graceful.cancelled().await }).into_future(),
-    );
+    let server = tokio::spawn(listen::serve(listener, router, Limits::default(), stop_serving.clone()));
+    let server = crew.watch("server", stop_serving.clone(), server);
     tracing::info!(%address, sources = sources.len(), database = %db.dialect(), "serving");
     Ok(Running {
         address,
@@ -219,7 +221,7 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
         server,
         inbox_task,
         sockets,
-        workers,
+        crew,
     })
 }
 
@@ -305,22 +307,27 @@ impl Running {
         }
     }
 
+    /// Waits until something has ended that the service cannot do without. It must be stopped then: what it would answer
+    /// is no longer true.
+    pub async fn lost(&self) {
+        self.crew.lost().await;
+    }
+
     /// Stops: no new requests, answers to those under way, the inbox flushed, the leases given back.
     pub async fn stop(self) {
         self.publisher.end_feeds();
         self.stop_serving.cancel();
         let finish = async {
             match tokio::time::timeout(REQUESTS_DEADLINE, self.server).await {
-                Ok(Ok(Err(error))) => tracing::warn!(%error, "stop the server"),
-                Ok(_) => {}
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "stop the server"),
                 Err(_) => tracing::warn!("some requests did not end in time and are given up"),
             }
             self.sockets.close();
             self.sockets.wait().await;
             self.schedule.stop().await;
             self.stop_working.cancel();
-            self.workers.close();
-            self.workers.wait().await;
+            self.crew.ended().await;
             if let Err(error) = self.inbox_task.await {
                 tracing::warn!(%error, "stop the inbox");
             }
@@ -336,7 +343,7 @@ impl Running {
     }
 }
 
-async fn listen(address: &str) -> Result<TcpListener, StartError> {
+async fn bind(address: &str) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| listen_error(address, source))
 }
 
@@ -344,54 +351,24 @@ fn listen_error(address: &str, source: std::io::Error) -> StartError {
     StartError::Listen { address: address.to_owned(), source }
 }
 
-fn door(source: &WiredSource, public_url: &str) -> Door {
-    Door {
-        source_id: source.id,
-        provider: source.provider.clone(),
-        registered_url: format!("{}/webhooks/{}", public_url.trim_end_matches('/'), source.config.name),
-        body_limit: source.config.webhook.body_limit.unwrap_or_else(|| source.provider.body_limit()),
-        accepted: OnceLock::new(),
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "wiring, called once")]
-fn spawn_applier(
-    source: &WiredSource,
-    db: &Database,
-    clock: &SharedClock,
-    instance: &str,
-    cleaner_wake: &Arc<Notify>,
-    publisher: &Arc<Publisher>,
-    workers: &TaskTracker,
-    stop: &CancellationToken,
-) {
-    let (publisher, pull_wake) = (publisher.clone(), source.pull_wake.clone());
-    let applier = source.applier(db, clock, instance, cleaner_wake.clone(), move || {
-        publisher.ring();
-        pull_wake.notify_one();
-    });
-    let reads_per_hour = source.upstream.as_ref().map_or(0, |_| source.config.drift.reads_per_hour);
-    workers.spawn(applier.reading(reads_per_hour).run(stop.clone()));
-}
-
-/// Starts pulling and runs for a source that has a token; false where it has none.
-fn spawn_pulls(
-    source: &WiredSource,
-    db: &Database,
-    clock: &SharedClock,
-    instance: &str,
-    inbox: &Inbox,
-    workers: &TaskTracker,
-    stop: &CancellationToken,
-) -> bool {
-    let Some((puller, runner)) = source.pulls(db, clock, inbox, instance) else { return false };
-    workers.spawn(puller.run(stop.clone()));
-    workers.spawn(runner.run(stop.clone()));
-    true
+/// The doors by name of their source.
+fn doors(sources: &[Arc<WiredSource>], public_url: &str) -> HashMap<String, Door> {
+    let door = |source: &Arc<WiredSource>| {
+        let body_limit = source.config.webhook.body_limit.unwrap_or_else(|| source.provider.body_limit());
+        Door {
+            source_id: source.id,
+            provider: source.provider.clone(),
+            registered_url: format!("{}/webhooks/{}", public_url.trim_end_matches('/'), source.config.name),
+            body_limit,
+            body_room: BodyRoom::share(sources.len(), body_limit),
+            accepted: OnceLock::new(),
+        }
+    };
+    sources.iter().map(|source| (source.config.name.clone(), door(source))).collect()
 }
 
 /// Wakes the runners of scheduled sources at their times.
-async fn schedule_runs(sources: &[WiredSource]) -> Result<Schedule, StartError> {
+async fn schedule_runs(sources: &[Arc<WiredSource>]) -> Result<Schedule, StartError> {
     let schedule = Schedule::new().await?;
     for source in sources {
         let sync = &source.config.sync;

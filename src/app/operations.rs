@@ -64,8 +64,8 @@ impl Reach {
 
 impl StageOperations {
     /// Operations over these sources.
-    pub fn over(db: Database, clock: SharedClock, sources: &[WiredSource]) -> Arc<Self> {
-        let reach = |source: &WiredSource| (source.config.name.clone(), Reach::of(source));
+    pub fn over(db: Database, clock: SharedClock, sources: &[Arc<WiredSource>]) -> Arc<Self> {
+        let reach = |source: &Arc<WiredSource>| (source.config.name.clone(), Reach::of(source));
         Arc::new(Self { db, clock, sources: sources.iter().map(reach).collect() })
     }
 
@@ -167,6 +167,7 @@ impl StageOperations {
             states: which.states,
             received_from: which.received_from,
             received_before: which.received_before,
+            has_reason: which.has_reason,
             after: reach.after,
         };
         let touched = if reach.is_dry_run {

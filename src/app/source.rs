@@ -35,8 +35,6 @@ pub struct WiredSource {
     pub run_wake: Arc<Notify>,
     /// When it is synced by itself.
     pub timetable: Option<Timetable>,
-    /// When some instance was last alive before this one came.
-    pub alive_before: Option<Moment>,
 }
 
 impl WiredSource {
@@ -64,10 +62,9 @@ impl WiredSource {
         )
     }
 
-    /// What calls its API; none without a token.
-    pub fn pulls(&self, db: &Database, clock: &SharedClock, inbox: &Inbox, instance: &str) -> Option<(Puller, Runner)> {
-        let upstream = self.upstream.clone()?;
-        let puller = Puller {
+    /// What carries out its fetch requests; none without a token.
+    pub fn puller(&self, db: &Database, clock: &SharedClock, inbox: &Inbox, instance: &str) -> Option<Puller> {
+        Some(Puller {
             db: db.clone(),
             inbox: inbox.clone(),
             clock: clock.clone(),
@@ -75,25 +72,26 @@ impl WiredSource {
             source_name: self.config.name.clone(),
             instance: instance.to_owned(),
             provider: self.provider.clone(),
-            upstream: upstream.clone(),
+            upstream: self.upstream.clone()?,
             wake: self.pull_wake.clone(),
-        };
-        let runner = Runner {
+        })
+    }
+
+    /// What carries out its runs; none without a token.
+    pub fn runner(&self, db: &Database, clock: &SharedClock, inbox: &Inbox, instance: &str) -> Option<Runner> {
+        Some(Runner {
             db: db.clone(),
             inbox: inbox.clone(),
             clock: clock.clone(),
             source_id: self.id,
             source_name: self.config.name.clone(),
             provider: self.provider.clone(),
-            upstream,
+            upstream: self.upstream.clone()?,
             instance: instance.to_owned(),
             timetable: self.timetable.clone(),
-            alive_before: self.alive_before,
-            came_at: clock.now(),
             wake: self.run_wake.clone(),
             apply_wake: self.apply_wake.clone(),
-        };
-        Some((puller, runner))
+        })
     }
 }
 
@@ -116,7 +114,7 @@ pub async fn wire_source(
         .ok_or_else(|| wrong(SettingsError { key: "provider", problem: "there is no such provider".to_owned() }))?
         .map_err(wrong)?;
     let timetable = timetable(config)?;
-    let (id, alive_before) = register_source(db, clock.now(), config).await?;
+    let id = register_source(db, clock.now(), config).await?;
     let gate = Gate::open(db.clone(), clock.clone(), id, config.name.clone()).await?;
     let upstream = match token {
         Some(token) => {
@@ -145,7 +143,6 @@ pub async fn wire_source(
         pull_wake: Arc::new(Notify::new()),
         run_wake: Arc::new(Notify::new()),
         timetable,
-        alive_before,
     })
 }
 
@@ -194,8 +191,8 @@ fn settings(config: &config::Source, base_url: &str) -> Result<SourceSettings, S
     })
 }
 
-/// Gives a source its rows; those that it has stay. Tells when some instance was last alive for it.
-async fn register_source(db: &Database, now: Moment, config: &config::Source) -> Result<(i32, Option<Moment>), DbErr> {
+/// Gives a source its rows; those that it has stay.
+async fn register_source(db: &Database, now: Moment, config: &config::Source) -> Result<i32, DbErr> {
     let transaction = db.begin().await?;
     let row = source::ActiveModel {
         id: NotSet,
@@ -225,10 +222,11 @@ async fn register_source(db: &Database, now: Moment, config: &config::Source) ->
         last_applied_at: Set(None),
         last_complete_sync_at: Set(None),
         alive_at: Set(None),
+        gap_since: Set(None),
+        gap_until: Set(None),
         next_run_at: Set(None),
     };
     source_state::Entity::insert(state).on_conflict_do_nothing().exec_without_returning(&transaction).await?;
-    let known = source_state::Entity::find_by_id(row.id).one(&transaction).await?;
     transaction.commit().await?;
-    Ok((row.id, known.and_then(|state| state.alive_at)))
+    Ok(row.id)
 }

@@ -247,6 +247,20 @@ impl<'a> Batch<'a> {
         true
     }
 
+    /// A record that is in quarantine is shown: it is there where it was read by id, and nobody's candidate any more where
+    /// a list names it that was asked for after it had not been found.
+    pub fn show_candidate(&mut self, kind: RecordKind, id: i64, origin: &Origin) {
+        let Some(candidate) = self.candidates.get(&(kind, id)) else { return };
+        let is_later =
+            candidate.delivery_id.is_some_and(|missed_at| origin.started_at.is_some_and(|at| at >= missed_at));
+        let state = match origin.kind {
+            DeliveryKind::Fetch => CandidateState::Present,
+            DeliveryKind::Page if is_later => CandidateState::Dismissed,
+            DeliveryKind::Page | DeliveryKind::Webhook => return,
+        };
+        self.settled_candidates.push((candidate.id, state, origin.position));
+    }
+
     /// Begins to count what a page of a run names. Everything until [`Batch::close_page`] belongs to it.
     pub fn open_page(&mut self, tally: PageTally, origin: &Origin) {
         self.is_page_open = true;
@@ -492,7 +506,6 @@ impl<'a> Batch<'a> {
             observed_version: shown(judged.observed),
             stored_version: shown(judged.stored),
             at: self.now,
-            revision: (judged.decision == Decision::Applied).then_some(self.revision),
         };
         self.verdicts.push((judged.profile, row));
     }
@@ -510,7 +523,7 @@ impl<'a> Batch<'a> {
         let wish = Wish { target, position, reason: reason.to_owned(), not_before, is_creation, purpose };
         match self.wishes.get_mut(&write::target_key(&wish.target)) {
             Some(known) => {
-                known.position = wish.position;
+                known.position = known.position.max(wish.position);
                 known.not_before = known.not_before.min(wish.not_before);
                 known.is_creation |= wish.is_creation;
                 known.purpose = known.purpose.min(wish.purpose);

@@ -12,8 +12,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Tables that an erasure writes.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "profile",
+    "profile_search",
     "profile_interest",
     "subprofile",
     "change",

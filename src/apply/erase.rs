@@ -18,7 +18,7 @@ use ring::digest;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -105,6 +105,7 @@ pub(super) fn subjects(provider: &dyn Provider, delivery: &Delivery<'_>, decoded
             Observation::ProfileType(_)
             | Observation::RelationshipGone { .. }
             | Observation::CollectionFields { .. }
+            | Observation::Unsubscribing { .. }
             | Observation::MetadataNeeded { .. } => {}
         }
     }
@@ -305,37 +306,48 @@ fn suppression_digest(key: &[u8], source_name: &str, external_id: &str) -> Vec<u
     context.sign().as_ref().to_vec()
 }
 
-/// Deliveries that name somebody who is erased when they are settled.
+/// Who was found erased while a batch was taken, piece by piece.
 #[derive(Debug, Default)]
-pub(super) struct Hits(BTreeMap<i64, Hit>);
+pub(super) struct Erased {
+    profiles: HashSet<String>,
+    /// Their subprofiles, with the profile of each.
+    subprofiles: HashMap<String, String>,
+}
 
-impl Hits {
-    /// Notes the deliveries of a piece that name somebody who is erased by its end.
-    pub fn note(&mut self, batch: &Batch<'_>, told: &[(i64, Arc<Subjects>)]) {
+impl Erased {
+    /// Notes who is erased by the end of a piece.
+    pub fn note(&mut self, batch: &Batch<'_>) {
         let erased = batch.erased_ids();
         if erased.is_empty() {
             return;
         }
-        for (position, told) in told {
-            let mut subjects = Subjects::default();
-            subjects.profiles.extend(told.profiles.iter().filter(|id| erased.contains(id.as_str())).cloned());
-            let mut of: BTreeSet<String> = subjects.profiles.iter().cloned().collect();
-            for id in &told.subprofiles {
-                let owner = batch.subprofiles.get(id).map(|work| batch.get(work.profile).row.external_id.as_str());
-                if let Some(owner) = owner.filter(|owner| erased.contains(*owner)) {
-                    subjects.subprofiles.insert(id.clone());
-                    of.insert(owner.to_owned());
-                }
+        for (id, work) in &batch.subprofiles {
+            let owner = batch.get(work.profile).row.external_id.as_str();
+            if erased.contains(owner) {
+                self.subprofiles.insert(id.clone(), owner.to_owned());
             }
-            if of.is_empty() {
-                continue;
-            }
-            let empty = || Hit { position: *position, subjects: Subjects::default(), of: BTreeSet::new() };
-            let hit = self.0.entry(*position).or_insert_with(empty);
-            hit.subjects.profiles.extend(subjects.profiles);
-            hit.subjects.subprofiles.extend(subjects.subprofiles);
-            hit.of.extend(of);
         }
+        self.profiles.extend(erased.into_iter().map(str::to_owned));
+    }
+
+    /// The deliveries that name them, in whichever piece: what came before somebody was erased tells of them too.
+    pub fn hits(&self, told: &[(i64, Arc<Subjects>)]) -> Vec<Hit> {
+        if self.profiles.is_empty() {
+            return Vec::new();
+        }
+        told.iter().filter_map(|(position, told)| self.hit(*position, told)).collect()
+    }
+
+    fn hit(&self, position: i64, told: &Subjects) -> Option<Hit> {
+        let profiles: BTreeSet<String> =
+            told.profiles.iter().filter(|id| self.profiles.contains(*id)).cloned().collect();
+        let owned = told.subprofiles.iter().filter_map(|id| Some((id, self.subprofiles.get(id)?)));
+        let (mut subprofiles, mut of) = (BTreeSet::new(), profiles.clone());
+        for (id, owner) in owned {
+            subprofiles.insert(id.clone());
+            of.insert(owner.clone());
+        }
+        (!of.is_empty()).then_some(Hit { position, subjects: Subjects { profiles, subprofiles }, of })
     }
 }
 
@@ -351,9 +363,8 @@ pub(super) async fn carry_out(
     now: Moment,
     erasing: Vec<Erasing>,
     mut found: Found,
-    hits: Hits,
+    hits: Vec<Hit>,
 ) -> Result<bool, DbErr> {
-    let hits: Vec<Hit> = hits.0.into_values().collect();
     if erasing.is_empty() && hits.is_empty() {
         return Ok(false);
     }

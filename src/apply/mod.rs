@@ -12,7 +12,7 @@
 //! observation, and `told` is what their changes tell. `sweep` carries on with what complete runs miss, `plan` compares without writing, `drift` measures how far
 //! the mirror was from upstream. `freshness` and `lifecycle` are the rules, pure; `policy` decides what becomes of failures.
 //! `erase` empties whatever tells of a person who is anonymized, `clean` the database's files after it; `due` looks after
-//! deletions that are overdue.
+//! deletions that are overdue. `indexer` makes in the background what filters and search are served by.
 
 mod absences;
 mod batch;
@@ -22,6 +22,7 @@ mod drift;
 mod due;
 mod erase;
 pub mod freshness;
+mod indexer;
 pub mod lifecycle;
 mod lifecycles;
 mod plan;
@@ -36,5 +37,6 @@ mod worker;
 
 pub use batch::content_hash;
 pub use clean::Cleaner;
+pub use indexer::Indexer;
 pub use sweep::Brake;
 pub use worker::{Applier, ApplyError};

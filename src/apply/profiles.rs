@@ -3,7 +3,7 @@
 use super::batch::{Batch, Handle, Judged, Origin, Versioned, content_hash, differences, is_same_object, sorted};
 use super::freshness::{self, Judgement, Observed, Stored};
 use super::{lifecycle, lifecycles, relationships, subprofiles, told};
-use entity::{CandidateState, ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition};
+use entity::{ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition};
 use provider::{DeliveryKind, InterestSeen, ProfileSeen, Reference, Rung, Version};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -19,9 +19,7 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, mut seen: ProfileS
         batch.wish_profile(&seen.external_id, origin, &reason);
     }
     let (row_id, was_known) = (batch.get(profile).row.id, batch.get(profile).row.is_known);
-    if origin.kind == DeliveryKind::Fetch {
-        batch.settle_candidate(RecordKind::Profile, row_id, CandidateState::Present, origin);
-    }
+    batch.show_candidate(RecordKind::Profile, row_id, origin);
     let before = batch.revision();
     let look = batch.look_at_profile(profile);
     let (decision, rule) = settle_content(batch, origin, profile, &mut seen);

@@ -11,7 +11,9 @@ use crate::failpoint::Failpoint;
 use crate::inbox::{self, Context, Lease, Settlement, Taken};
 use crate::mirror::write::{self, Again, PageTally};
 use entity::{Decision, Moment, RecordKind, fetch_request};
-use provider::{DecodeError, Decoded, Delivery, DeliveryKind, Observation, Provider, Status, Subjects, Target};
+use provider::{
+    DecodeError, Decoded, Delivery, DeliveryKind, Observation, Provider, Status, Subjects, Target, Unknown,
+};
 use sea_orm::DatabaseTransaction;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -105,23 +107,24 @@ pub(super) async fn apply(
     let mut unknown = ensure(&transaction, lease.source_id, now, catalog, &deliveries).await?;
     let requests = load_requests(&transaction, &deliveries).await?;
     let first = deliveries.first().map(|first| first.origin.clone());
+    let unknown_words: Vec<Unknown> = decoded(&deliveries).flat_map(|decoded| &decoded.unknown).copied().collect();
 
     let mut newest = revision;
     let mut tallies: BTreeMap<(i64, i64), PageTally> = BTreeMap::new();
-    let (mut erasing, mut hits) = (Vec::new(), erase::Hits::default());
+    let (mut erasing, mut erased) = (Vec::new(), erase::Erased::default());
+    let told: Vec<_> = deliveries.iter().map(|delivery| (delivery.id, Arc::clone(&delivery.subjects))).collect();
     let mut settlements = Vec::with_capacity(deliveries.len());
     let mut pieces = Pieces(deliveries.into_iter().peekable());
     while let Some(piece) = pieces.next() {
         let wanted = wanted(provider.as_ref(), catalog, &piece);
         let mut batch = Batch::new(lease.source_id, provider.clone(), now, newest, catalog);
         batch.load(&transaction, &wanted).await?;
-        if watching.has_candidates && piece.iter().any(|delivery| delivery.origin.kind == DeliveryKind::Fetch) {
+        if watching.has_candidates && piece.iter().any(|delivery| delivery.origin.kind != DeliveryKind::Webhook) {
             batch.load_candidates(&transaction).await?;
         }
         if let Some(first) = piece.first() {
             erase::uphold(&transaction, eraser, &mut batch, &wanted.profiles, &first.origin).await?;
         }
-        let told: Vec<_> = piece.iter().map(|delivery| (delivery.id, Arc::clone(&delivery.subjects))).collect();
         batch.watch.open(&transaction, lease.source_id, watching, &piece).await?;
         for delivery in piece {
             let settlement = take_delivery(&mut batch, delivery, &requests);
@@ -138,7 +141,7 @@ pub(super) async fn apply(
         }
         newest = batch.revision();
         erasing.append(&mut batch.erasing);
-        hits.note(&batch, &told);
+        erased.note(&batch);
         for tally in batch.flush(&transaction).await? {
             match tallies.entry((tally.run_id, tally.delivery_id)) {
                 Entry::Occupied(known) => known.into_mut().add(tally),
@@ -155,6 +158,7 @@ pub(super) async fn apply(
     }
     inbox::settle(&transaction, now, &settlements).await?;
     inbox::erase::note_names(&transaction, lease.source_id, named).await?;
+    let hits = erased.hits(&told);
     let has_erased =
         erase::carry_out(&transaction, db, eraser, lease.source_id, provider.as_ref(), now, erasing, told_by, hits)
             .await?;
@@ -164,6 +168,7 @@ pub(super) async fn apply(
     Failpoint::ApplyCommit.pass();
     transaction.commit().await?;
     Failpoint::Applied.pass();
+    count_unknown(&eraser.source_name, &unknown_words);
     if has_erased {
         eraser.cleaner.notify_one();
     }
@@ -221,7 +226,8 @@ impl Iterator for Pieces {
                 Ok(whole) if count > PIECE && next.origin.request_id.is_none() => {
                     let rest = whole.observations.split_off(PIECE);
                     let observations = std::mem::replace(&mut whole.observations, rest);
-                    let part = Decoded { observations, ignored: whole.ignored.clone(), event: whole.event.clone() };
+                    let (ignored, event) = (whole.ignored.clone(), whole.event.clone());
+                    let part = Decoded { observations, ignored, event, unknown: whole.unknown.clone() };
                     let (context, origin) = (next.context.clone(), next.origin.clone());
                     let (subjects, names) = (Arc::clone(&next.subjects), Vec::new());
                     piece.push(Read { id: next.id, context, origin, decoded: Ok(part), subjects, names });
@@ -234,8 +240,20 @@ impl Iterator for Pieces {
     }
 }
 
+fn decoded(deliveries: &[Read]) -> impl Iterator<Item = &Decoded> {
+    deliveries.iter().filter_map(|delivery| delivery.decoded.as_ref().ok())
+}
+
 fn observations(deliveries: &[Read]) -> impl Iterator<Item = &Observation> {
-    deliveries.iter().filter_map(|delivery| delivery.decoded.as_ref().ok()).flat_map(|decoded| &decoded.observations)
+    decoded(deliveries).flat_map(|decoded| &decoded.observations)
+}
+
+/// Counts what this version has no word for.
+fn count_unknown(source_name: &str, unknown: &[Unknown]) {
+    for unknown in unknown {
+        let (source, what) = (source_name.to_owned(), unknown.as_str());
+        metrics::counter!("profile_mirror_unknown_total", "source" => source, "what" => what).increment(1);
+    }
 }
 
 /// Writes metadata first, so that the records of the same batch are read with it.
@@ -254,6 +272,9 @@ async fn learn(
             }
             Observation::CollectionFields { collection, fields } => {
                 catalog.learn_collection_fields(transaction, source_id, collection, fields).await?;
+            }
+            Observation::Unsubscribing { place, action, fields } => {
+                write::write_unsubscribing(transaction, source_id, place, action, fields).await?;
             }
             _ => {}
         }
@@ -318,8 +339,10 @@ fn wanted(provider: &dyn Provider, catalog: &Catalog, deliveries: &[Read]) -> Wa
     }
     for observation in observations(deliveries) {
         match observation {
-            Observation::ProfileType(_) | Observation::CollectionFields { .. } | Observation::MetadataNeeded { .. } => {
-            }
+            Observation::ProfileType(_)
+            | Observation::CollectionFields { .. }
+            | Observation::Unsubscribing { .. }
+            | Observation::MetadataNeeded { .. } => {}
             Observation::Profile(seen) => {
                 wanted.profiles.insert(seen.external_id.clone());
                 wanted.whole.insert(seen.external_id.clone());
@@ -405,7 +428,11 @@ fn take_delivery(batch: &mut Batch<'_>, delivery: Read, requests: &Requests) -> 
     };
     let settlement = match decoded.ignored {
         Some(reason) if decoded.observations.is_empty() => Settlement::Ignored(reason),
-        _ => Settlement::Applied,
+        _ if decoded.unknown.is_empty() => Settlement::Applied,
+        _ => {
+            let unknown: Vec<&str> = decoded.unknown.iter().map(|unknown| unknown.phrase()).collect();
+            Settlement::AppliedWithUnknown(format!("this version does not know {}", unknown.join(", ")))
+        }
     };
     let asked_now = context.as_ref().and_then(|context| context.target.as_ref());
     for observation in decoded.observations {
@@ -435,7 +462,10 @@ fn take_observation(
     request: Option<&fetch_request::Model>,
 ) {
     match observation {
-        Observation::ProfileType(_) | Observation::CollectionFields { .. } | Observation::MetadataNeeded { .. } => {}
+        Observation::ProfileType(_)
+        | Observation::CollectionFields { .. }
+        | Observation::Unsubscribing { .. }
+        | Observation::MetadataNeeded { .. } => {}
         Observation::Profile(seen) => profiles::observe(batch, origin, *seen),
         Observation::Subprofile(seen) => subprofiles::observe(batch, origin, *seen),
         Observation::Lifecycle(seen) => lifecycles::observe(batch, origin, seen),
@@ -545,8 +575,8 @@ mod tests {
             |place: usize| Observation::SubprofileMissing { subprofile: format!("{id}-{place}"), said: String::new() };
         let decoded = Decoded {
             observations: (0..observations).map(touched).collect(),
-            ignored: None,
             event: Some(id.to_string()),
+            ..Decoded::default()
         };
         let origin = Origin {
             position: id,

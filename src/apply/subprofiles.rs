@@ -19,9 +19,7 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, mut seen: Subprofi
     let profile = batch.profile(&seen.profile);
     let stored = batch.subprofiles.get(&seen.external_id).map(|work| work.row.version());
     let row_id = batch.subprofiles.get(&seen.external_id).map_or(0, |work| work.row.id);
-    if origin.kind == DeliveryKind::Fetch {
-        batch.settle_candidate(RecordKind::Subprofile, row_id, CandidateState::Present, origin);
-    }
+    batch.show_candidate(RecordKind::Subprofile, row_id, origin);
     let look = batch.look_at_subprofile(&seen.external_id);
     let (decision, rule) = settle(batch, origin, &mut seen);
     batch.count_subprofile(&seen.external_id);

@@ -9,7 +9,7 @@ use super::policy::{self, Failed};
 use super::step;
 use super::sweep::{self, Brake, Stepped};
 use crate::clock::SharedClock;
-use crate::db::Database;
+use crate::db::{Database, dialect};
 use crate::failpoint::Failpoint;
 use crate::inbox::{self, Context, Lease, Settlement, Taken};
 use crate::mirror::write::{self, PageTally};
@@ -29,6 +29,8 @@ const MAX_BATCH: u64 = 200;
 const MAX_BATCH_BYTES: i64 = 1 << 20;
 /// Looks for work at least this often: retries that are due, work of an instance that died.
 const POLL: Duration = Duration::from_millis(500);
+/// A batch and a sign of life take milliseconds: what takes so long hangs. No statement of PostgreSQL may take longer.
+const HANGS: Duration = Duration::from_secs(180);
 /// Longest rest.
 const MAX_REST: Duration = Duration::from_millis(500);
 
@@ -41,6 +43,9 @@ pub enum ApplyError {
     /// The database refused.
     #[error("apply a batch")]
     Database(#[from] DbErr),
+    /// The database does not come to an end.
+    #[error("the database has not answered for {} s", HANGS.as_secs())]
+    Hung,
     /// The code failed on what a delivery says.
     #[error("apply a batch: the service failed on it, the log has the place")]
     Panicked,
@@ -156,7 +161,7 @@ impl Applier {
     pub async fn apply_pending(&mut self, stop: &CancellationToken) -> Result<(), ApplyError> {
         loop {
             self.db.precedence().let_senders_go_first(self.rest).await;
-            if stop.is_cancelled() || !self.hold_lease().await? {
+            if stop.is_cancelled() || !in_time(self.hold_lease()).await? {
                 return Ok(());
             }
             self.look_for_due().await?;
@@ -228,7 +233,8 @@ impl Applier {
         if self.lease.as_ref().is_some_and(|lease| !lease.is_due(now)) {
             return Ok(true);
         }
-        let renewed = inbox::renew(&self.db, self.source_id, &self.instance, now).await?;
+        let memory_ms = i64::from(self.provider.retry_memory_seconds()) * 1_000;
+        let renewed = inbox::renew(&self.db, self.source_id, &self.instance, now, memory_ms).await?;
         let is_same = matches!((&self.lease, &renewed), (Some(old), Some(new)) if old.epoch == new.epoch);
         if !is_same {
             self.catalog = None;
@@ -246,15 +252,15 @@ impl Applier {
         Ok(self.lease.is_some())
     }
 
-    /// Applies a batch; if it fails, each delivery on its own, so that one bad one stops no other.
+    /// Applies a batch; if it fails, each delivery of it that is left on its own, so that one bad one stops no other.
     async fn apply_taken(&mut self, taken: Vec<Taken>) -> Result<(), ApplyError> {
-        let taken: Vec<Arc<Taken>> = taken.into_iter().map(Arc::new).collect();
-        match self.try_batch(taken.clone()).await {
+        let mut left: Vec<Arc<Taken>> = taken.into_iter().map(Arc::new).collect();
+        match self.try_batch(&mut left).await {
             Err(error) if is_of_the_delivery(&error) => {
-                for delivery in taken {
+                for delivery in left {
                     let (id, attempts) = (delivery.id, delivery.attempts + 1);
                     let context = Context::from_json(delivery.context.as_ref());
-                    match self.try_batch(vec![delivery]).await {
+                    match self.try_batch(&mut vec![delivery]).await {
                         Err(error) if is_of_the_delivery(&error) => self.put_off(id, context, attempts, &error).await?,
                         outcome => outcome?,
                     }
@@ -265,19 +271,19 @@ impl Applier {
         }
     }
 
-    /// Applies a batch. Whatever fails, nothing of it is kept, in memory neither.
-    async fn try_batch(&mut self, taken: Vec<Arc<Taken>>) -> Result<(), ApplyError> {
-        let outcome = AssertUnwindSafe(self.apply_batch(taken)).catch_unwind().await;
-        let outcome = outcome.unwrap_or(Err(ApplyError::Panicked));
+    /// Applies a batch. What is committed is no longer in `left`; of what is not, nothing is kept, in memory neither.
+    async fn try_batch(&mut self, left: &mut Vec<Arc<Taken>>) -> Result<(), ApplyError> {
+        let work = AssertUnwindSafe(self.apply_batch(left)).catch_unwind();
+        let outcome = in_time(async { work.await.unwrap_or(Err(ApplyError::Panicked)) }).await;
         if outcome.is_err() {
             self.catalog = None;
         }
         outcome
     }
 
-    async fn apply_batch(&mut self, taken: Vec<Arc<Taken>>) -> Result<(), ApplyError> {
+    async fn apply_batch(&mut self, left: &mut Vec<Arc<Taken>>) -> Result<(), ApplyError> {
         let Some(lease) = self.lease.clone() else { return Err(ApplyError::LeaseLost) };
-        let provider = self.provider.clone();
+        let (provider, taken) = (self.provider.clone(), left.clone());
         let bytes: usize = taken.iter().map(|delivery| delivery.body.len()).sum();
         let read = move || taken.iter().map(|delivery| step::read(provider.as_ref(), delivery)).collect::<Vec<_>>();
         // A page is milliseconds of parsing: not on a thread that answers requests.
@@ -303,7 +309,9 @@ impl Applier {
                 measured_run: self.pace.measured(&self.db, run_id).await?,
                 has_awaited: self.pace.has_awaited(),
             };
+            let count = part.len();
             step::apply(&self.db, &lease, &self.provider, &mut catalog, now, part, watching, &self.eraser).await?;
+            left.drain(..count);
             (self.on_commit)();
         }
         self.catalog = Some(catalog);
@@ -375,14 +383,15 @@ fn parts(mut deliveries: Vec<step::Read>) -> Vec<Vec<step::Read>> {
 /// Whether it is the delivery's fault, and not the database's that cannot be reached or is busy.
 fn is_of_the_delivery(error: &ApplyError) -> bool {
     match error {
-        ApplyError::LeaseLost | ApplyError::Database(DbErr::Conn(_) | DbErr::ConnectionAcquire(_)) => false,
+        ApplyError::LeaseLost | ApplyError::Hung => false,
         ApplyError::Panicked => true,
-        ApplyError::Database(other) => {
-            let text = other.to_string();
-            let signs = ["database is locked", "deadlock", "disk", "connection", "Connection", "I/O", "shutting down"];
-            !signs.iter().any(|sign| text.contains(sign))
-        }
+        ApplyError::Database(error) => !dialect::is_of_the_database(error),
     }
+}
+
+/// Gives up what hangs, so that a connection whose other end is gone holds nothing up for ever.
+async fn in_time<T>(work: impl Future<Output = Result<T, ApplyError>>) -> Result<T, ApplyError> {
+    tokio::time::timeout(HANGS, work).await.unwrap_or(Err(ApplyError::Hung))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -16,7 +16,7 @@ const DOCUMENT: &str = "query($by: ProfileRef!, $first: Int) {
         nodes {
             at decision rule recordKind recordId observedVersion storedVersion
             delivery { id kind event state receivedAt }
-            change { id kind fields { name } }
+            changes { id kind fields { name } }
         }
         pageInfo { hasNextPage endCursor }
     } }";
@@ -69,13 +69,8 @@ fn row(verdict: &Value) -> Vec<String> {
         (kind, "") => kind.to_lowercase(),
         (kind, event) => format!("{} {event}", kind.to_lowercase()),
     };
-    let change = verdict.get("change").cloned().unwrap_or_default();
-    let fields: Vec<&str> = list(&change, "/fields").iter().map(|field| text(field, "name")).collect();
-    let changed = match text(&change, "kind") {
-        "" => "-".to_owned(),
-        kind if fields.is_empty() => kind.to_lowercase(),
-        kind => format!("{}: {}", kind.to_lowercase(), shorten(&fields)),
-    };
+    let changes: Vec<String> = list(verdict, "/changes").iter().map(tell_change).collect();
+    let changed = if changes.is_empty() { "-".to_owned() } else { changes.join("; ") };
     let or_dash = |name: &str| Some(text(verdict, name)).filter(|text| !text.is_empty()).unwrap_or("-").to_owned();
     let received = if delivery.is_null() { text(verdict, "at") } else { text(&delivery, "receivedAt") };
     vec![
@@ -88,6 +83,13 @@ fn row(verdict: &Value) -> Vec<String> {
         changed,
         text(verdict, "rule").to_owned(),
     ]
+}
+
+/// What a change did, and to which fields.
+fn tell_change(change: &Value) -> String {
+    let kind = text(change, "kind").to_lowercase().replace('_', " ");
+    let fields: Vec<&str> = list(change, "/fields").iter().map(|field| text(field, "name")).collect();
+    if fields.is_empty() { kind } else { format!("{kind}: {}", shorten(&fields)) }
 }
 
 /// The first few names of many.

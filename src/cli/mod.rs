@@ -5,6 +5,7 @@
 
 mod ask;
 mod explain;
+mod migrate;
 mod replay;
 mod runs;
 mod sync;
@@ -12,7 +13,7 @@ mod table;
 
 use crate::app::{self, AppOptions};
 use crate::config::{self, Config};
-use crate::{db, demo, telemetry};
+use crate::{demo, telemetry};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
@@ -43,7 +44,12 @@ enum Command {
     Serve(ConfigFile),
     /// Run everything on this machine with simulated providers.
     #[command(after_help = "Example:\n  profile-mirror demo --profiles 5000 --live 5")]
-    Demo(demo::DemoArguments),
+    Demo {
+        #[command(flatten)]
+        arguments: demo::DemoArguments,
+        #[command(flatten)]
+        _file: UnreadConfigFile,
+    },
     /// Ask a running service for a sync.
     #[command(after_help = sync::EXAMPLES)]
     Sync(sync::SyncArguments),
@@ -57,11 +63,14 @@ enum Command {
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::ReplayArguments),
     /// Bring the database schema up to date, or tell what is missing.
-    #[command(after_help = "Example:\n  profile-mirror migrate status --config mirror.toml")]
-    Migrate(Migrate),
+    #[command(after_help = migrate::EXAMPLES)]
+    Migrate(migrate::MigrateArguments),
     /// Print the GraphQL schema.
     #[command(after_help = "Example:\n  profile-mirror schema > schema.graphql")]
-    Schema,
+    Schema {
+        #[command(flatten)]
+        _file: UnreadConfigFile,
+    },
 }
 
 #[derive(Args)]
@@ -71,13 +80,13 @@ struct ConfigFile {
     config: Option<PathBuf>,
 }
 
+// Every command takes a configuration file, so that a script may give it to all of them. No doc comment: it would become
+// the command's own.
 #[derive(Args)]
-struct Migrate {
-    /// `up` or `status`.
-    #[arg(value_parser = ["up", "status"], default_value = "up")]
-    action: String,
-    #[command(flatten)]
-    file: ConfigFile,
+struct UnreadConfigFile {
+    /// Taken as everywhere, and not read: nothing here depends on it.
+    #[arg(long = "config", value_name = "FILE")]
+    _config: Option<PathBuf>,
 }
 
 impl ConfigFile {
@@ -111,13 +120,13 @@ pub fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(file) => serve(file).await?,
-        Command::Demo(arguments) => demo::run(arguments).await?,
+        Command::Demo { arguments, .. } => demo::run(arguments).await?,
         Command::Sync(arguments) => return sync::run(arguments).await,
         Command::Runs(arguments) => return runs::run(arguments).await,
         Command::Explain(arguments) => explain::run(arguments).await?,
         Command::Replay(arguments) => replay::run(arguments).await?,
-        Command::Migrate(arguments) => migrate(arguments).await?,
-        Command::Schema => print!("{}", crate::serve::graphql::sdl()),
+        Command::Migrate(arguments) => migrate::run(arguments).await?,
+        Command::Schema { .. } => print!("{}", crate::serve::graphql::sdl()),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -128,9 +137,16 @@ async fn serve(file: ConfigFile) -> anyhow::Result<()> {
     let running = app::start(config, AppOptions::default()).await?;
     println!("listening on http://{}", running.address());
     std::io::stdout().flush().context("write to standard output")?;
-    stop_signal().await?;
+    let is_lost = tokio::select! {
+        outcome = stop_signal() => outcome.map(|()| false)?,
+        () = running.lost() => true,
+    };
     tracing::info!("stopping");
     running.stop().await;
+    anyhow::ensure!(
+        !is_lost,
+        "a part that the service cannot do without has failed; the log has the cause. Start it again"
+    );
     Ok(())
 }
 
@@ -142,25 +158,5 @@ pub(crate) async fn stop_signal() -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         outcome = tokio::signal::ctrl_c() => outcome.context("listen for Ctrl-C")?,
     }
-    Ok(())
-}
-
-async fn migrate(arguments: Migrate) -> anyhow::Result<()> {
-    telemetry::init("warn");
-    let config = arguments.file.load()?;
-    let db = db::connect(&config.database.url, config.database.read_url.as_deref()).await?;
-    let pending = db.pending_migrations().await?;
-    if arguments.action == "up" {
-        db.migrate().await?;
-        println!("{} migrations applied, the schema is up to date", pending.len());
-    } else if pending.is_empty() {
-        println!("the schema is up to date");
-    } else {
-        println!("{} migrations are missing; run `profile-mirror migrate up`:", pending.len());
-        for name in pending {
-            println!("  {name}");
-        }
-    }
-    db.close().await?;
     Ok(())
 }

@@ -3,15 +3,26 @@
 use super::dialect::{self, Dialect};
 use super::precedence::Precedence;
 use migration::{Migrator, MigratorTrait};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqliteTransactionMode,
+    SqlxPostgresConnector, TransactionOptions, TransactionTrait,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::log::LevelFilter;
+
+/// The server notices a client that is gone without a word, and lets go of its locks, within two minutes. Seconds.
+const POSTGRES_KEEPALIVE: [(&str, &str); 3] =
+    [("tcp_keepalives_idle", "60"), ("tcp_keepalives_interval", "10"), ("tcp_keepalives_count", "6")];
+/// No statement, no wait for a lock and no pause within a transaction is endless. Milliseconds.
+const POSTGRES_WRITER_LIMITS: [(&str, &str); 3] =
+    [("statement_timeout", "120000"), ("lock_timeout", "10000"), ("idle_in_transaction_session_timeout", "60000")];
+/// What a client waits for is over sooner.
+const POSTGRES_READER_LIMITS: [(&str, &str); 2] =
+    [("statement_timeout", "60000"), ("idle_in_transaction_session_timeout", "60000")];
 
 /// Connections of a process to its database.
 #[derive(Clone, Debug)]
@@ -105,11 +116,19 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Migrate`].
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
-        let failed = |source| DatabaseError::Migrate { dialect: self.dialect, source };
-        let guard = dialect::lock_migrations(self).await.map_err(failed)?;
-        let outcome = Migrator::up(&self.writer, None).await;
-        guard.release().await.map_err(failed)?;
-        outcome.map_err(failed)
+        let migrated = async {
+            let unhurried = self.unhurried().await?;
+            let migrated = self.migrate_over(unhurried.connection()).await;
+            migrated.and(unhurried.close().await)
+        };
+        migrated.await.map_err(|source| DatabaseError::Migrate { dialect: self.dialect, source })
+    }
+
+    async fn migrate_over(&self, connection: &DatabaseConnection) -> Result<(), DbErr> {
+        let guard = dialect::lock_migrations(self, connection).await?;
+        let outcome = Migrator::up(connection, None).await;
+        guard.release().await?;
+        outcome
     }
 
     /// Names of migrations that are not applied yet.
@@ -147,6 +166,24 @@ impl Database {
         sea_orm::Database::connect(aside).await
     }
 
+    /// A way to write on which a statement may take as long as it takes, for migrations, indexes and vacuums. On
+    /// PostgreSQL it has two connections of its own. To be closed by whoever asked for it.
+    ///
+    /// # Errors
+    /// The database's own error.
+    pub async fn unhurried(&self) -> Result<Unhurried<'_>, DbErr> {
+        if self.dialect == Dialect::Sqlite {
+            return Ok(Unhurried::Writer(&self.writer));
+        }
+        let limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
+        let options = self.writer.get_postgres_connection_pool().connect_options();
+        let options = PgConnectOptions::clone(&options).options(limits.map(|limit| (limit, "0")));
+        let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(Duration::from_secs(8));
+        let pool =
+            pool.connect_with(options).await.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
+        Ok(Unhurried::Own(SqlxPostgresConnector::from_sqlx_postgres_pool(pool)))
+    }
+
     /// Closes both sides. On SQLite the write-ahead log is folded into the file.
     ///
     /// # Errors
@@ -154,6 +191,35 @@ impl Database {
     pub async fn close(self) -> Result<(), DbErr> {
         self.reader.close().await?;
         self.writer.close().await
+    }
+}
+
+/// A way to write without time limits.
+pub enum Unhurried<'a> {
+    /// The one writing connection, which knows none.
+    Writer(&'a DatabaseConnection),
+    /// Connections of its own.
+    Own(DatabaseConnection),
+}
+
+impl Unhurried<'_> {
+    /// Where to write.
+    pub fn connection(&self) -> &DatabaseConnection {
+        match self {
+            Self::Writer(writer) => writer,
+            Self::Own(own) => own,
+        }
+    }
+
+    /// Closes connections of its own.
+    ///
+    /// # Errors
+    /// The database's own error.
+    pub async fn close(self) -> Result<(), DbErr> {
+        match self {
+            Self::Writer(_) => Ok(()),
+            Self::Own(own) => own.close().await,
+        }
     }
 }
 
@@ -225,15 +291,19 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
 
 async fn connect_postgres(url: &str, read_url: Option<&str>) -> Result<Database, DatabaseError> {
     let failed = |source| DatabaseError::Connect { dialect: Dialect::Postgres, source };
-    let pool = |url: &str, size: u32| {
+    let pool = |url: &str, size: u32, limits: &'static [(&'static str, &'static str)]| {
         let mut pool = options(url);
         pool.max_connections(size)
             .test_before_acquire_if_idle_for(Duration::from_secs(30))
             .max_lifetime(Duration::from_secs(15 * 60))
-            .map_sqlx_postgres_opts(|options| options.application_name("profile-mirror").statement_cache_capacity(256));
+            .map_sqlx_postgres_opts(move |options| {
+                let options = options.application_name("profile-mirror").statement_cache_capacity(256);
+                options.options(POSTGRES_KEEPALIVE).options(limits.iter().copied())
+            });
         pool
     };
-    let writer = sea_orm::Database::connect(pool(url, 8)).await.map_err(failed)?;
-    let reader = sea_orm::Database::connect(pool(read_url.unwrap_or(url), 8)).await.map_err(failed)?;
+    let writer = sea_orm::Database::connect(pool(url, 8, &POSTGRES_WRITER_LIMITS)).await.map_err(failed)?;
+    let reading = pool(read_url.unwrap_or(url), 8, &POSTGRES_READER_LIMITS);
+    let reader = sea_orm::Database::connect(reading).await.map_err(failed)?;
     Ok(Database { writer, reader, dialect: Dialect::Postgres, file: None, precedence: Arc::default() })
 }

@@ -1,8 +1,8 @@
 //! Every difference between SQLite and PostgreSQL, and nothing else.
 
 use super::{Database, pages};
-use sea_orm::sea_query::{Expr, SimpleExpr};
-use sea_orm::{ConnectionTrait, DbErr, RuntimeErr, Statement, TransactionTrait};
+use sea_orm::sea_query::{Expr, Query, SelectStatement, SimpleExpr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, Statement, TransactionTrait};
 
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub const MAX_BINDS: usize = 30_000;
 /// Advisory lock classes on PostgreSQL; any numbers will do as long as all instances agree.
 const INBOX_LOCK: i32 = 0x70_6d_01;
 const MIGRATION_LOCK: i64 = 0x70_6d_02;
+const INDEX_LOCK: i64 = 0x70_6d_03;
 
 /// Makes appends to one source's inbox commit in the order of their ids, until the transaction ends.
 ///
@@ -49,22 +50,70 @@ pub async fn order_inbox(transaction: &impl ConnectionTrait, dialect: Dialect, s
 /// Whether the database gave up this transaction because two waited for each other; it works when it is done again.
 /// SQLite has one writer, which waits for nobody.
 pub fn is_deadlock(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
-        return false;
-    };
-    cause.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "40P01")
+    code(error).is_some_and(|code| code == "40P01")
 }
 
-/// Held while migrations run.
-pub enum MigrationGuard {
+/// Whether an error tells of the database, its connection or its machine, and not of what was written: the same
+/// statement works once that has passed.
+pub fn is_of_the_database(error: &DbErr) -> bool {
+    use sea_orm::sqlx::Error;
+    let cause = match error {
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => return true,
+        DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => cause,
+        _ => return false,
+    };
+    match &**cause {
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) => true,
+        Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed => true,
+        Error::Database(cause) => {
+            let code = cause.code().unwrap_or_default();
+            if cause.try_downcast_ref::<sea_orm::sqlx::postgres::PgDatabaseError>().is_some() {
+                // Connection, transaction rollback, resources, operator intervention, system; a lock that was not to be
+                // had, a transaction that was idle for too long, a standby.
+                ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+                    || ["55P03", "25P03", "25006"].contains(&&*code)
+            } else {
+                let not_of_a_statement = [BUSY, LOCKED, NO_MEMORY, READ_ONLY, INTERRUPTED, IO, FULL, CANNOT_OPEN];
+                primary(&code).is_some_and(|code| not_of_a_statement.contains(&code))
+            }
+        }
+        _ => false,
+    }
+}
+
+/// SQLite's result codes for what is no fault of a statement (https://sqlite.org/rescode.html).
+const BUSY: u32 = 5;
+const LOCKED: u32 = 6;
+const NO_MEMORY: u32 = 7;
+const READ_ONLY: u32 = 8;
+const INTERRUPTED: u32 = 9;
+const IO: u32 = 10;
+const FULL: u32 = 13;
+const CANNOT_OPEN: u32 = 14;
+
+/// The primary one of SQLite's result codes: an extended one holds it in its last eight bits.
+fn primary(code: &str) -> Option<u32> {
+    code.parse::<u32>().ok().map(|code| code & 0xff)
+}
+
+/// The code that the database gave with an error.
+fn code(error: &DbErr) -> Option<String> {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error else {
+        return None;
+    };
+    cause.as_database_error().and_then(|error| error.code()).map(std::borrow::Cow::into_owned)
+}
+
+/// Held while something is done to the schema that one process at a time may do.
+pub enum SchemaGuard {
     /// A lock on a file beside the database, let go when it is closed.
     Sqlite(std::fs::File),
     /// A transaction that holds an advisory lock.
     Postgres(sea_orm::DatabaseTransaction),
 }
 
-impl MigrationGuard {
-    /// Lets the next process migrate.
+impl SchemaGuard {
+    /// Lets the next process go on.
     pub async fn release(self) -> Result<(), DbErr> {
         match self {
             Self::Sqlite(file) => file.unlock().map_err(|error| lock_failed(&error)),
@@ -77,29 +126,69 @@ fn lock_failed(error: &dyn std::fmt::Display) -> DbErr {
     DbErr::Custom(format!("lock the file beside the database that keeps two migrations apart: {error}"))
 }
 
-/// Waits until no other process migrates this database.
+/// Waits until no other process migrates this database. On PostgreSQL `unhurried` holds the lock.
 ///
 /// Migrations are applied one by one: SQLite's own lock keeps two statements apart, not two migrators.
-pub async fn lock_migrations(db: &Database) -> Result<MigrationGuard, DbErr> {
+pub async fn lock_migrations(db: &Database, unhurried: &DatabaseConnection) -> Result<SchemaGuard, DbErr> {
+    lock_schema(db, unhurried, ".migrating", MIGRATION_LOCK).await
+}
+
+/// Waits until no other process makes or drops indexes of fields in this database. On PostgreSQL `unhurried` holds the
+/// lock.
+pub async fn lock_indexes(db: &Database, unhurried: &DatabaseConnection) -> Result<SchemaGuard, DbErr> {
+    lock_schema(db, unhurried, ".indexing", INDEX_LOCK).await
+}
+
+async fn lock_schema(
+    db: &Database,
+    unhurried: &DatabaseConnection,
+    suffix: &str,
+    lock_id: i64,
+) -> Result<SchemaGuard, DbErr> {
     if let Some(file) = db.file() {
         let mut path = file.clone().into_os_string();
-        path.push(".migrating");
+        path.push(suffix);
         let lock = move || {
             let file = std::fs::File::create(path)?;
             file.lock()?;
             std::io::Result::Ok(file)
         };
         let locked = tokio::task::spawn_blocking(lock).await.map_err(|error| lock_failed(&error))?;
-        return locked.map(MigrationGuard::Sqlite).map_err(|error| lock_failed(&error));
+        return locked.map(SchemaGuard::Sqlite).map_err(|error| lock_failed(&error));
     }
-    let transaction = db.writer().begin().await?;
+    let transaction = unhurried.begin().await?;
     let statement = Statement::from_sql_and_values(
         sea_orm::DbBackend::Postgres,
         "SELECT pg_advisory_xact_lock($1)",
-        [MIGRATION_LOCK.into()],
+        [lock_id.into()],
     );
     transaction.execute_raw(statement).await?;
-    Ok(MigrationGuard::Postgres(transaction))
+    Ok(SchemaGuard::Postgres(transaction))
+}
+
+/// Tells the planner what new indexes of profiles hold. SQLite plans well without.
+pub async fn note_indexes(connection: &impl ConnectionTrait, dialect: Dialect) -> Result<(), DbErr> {
+    match dialect {
+        Dialect::Sqlite => Ok(()),
+        Dialect::Postgres => connection.execute_unprepared("ANALYZE profile").await.map(|_| ()),
+    }
+}
+
+/// How the fields of a row of the change log become rows: what is joined, the name of each, and whether it is a field
+/// rather than an attribute of the record.
+pub fn changed_fields(dialect: Dialect) -> (&'static str, &'static str, &'static str) {
+    match dialect {
+        Dialect::Sqlite => (
+            "JOIN json_each(change.fields) AS field",
+            "json_extract(field.value, '$.name')",
+            "json_extract(field.value, '$.attribute') IS NULL",
+        ),
+        Dialect::Postgres => (
+            "CROSS JOIN LATERAL jsonb_array_elements(change.fields) AS field(value)",
+            "(field.value ->> 'name')",
+            "field.value -> 'attribute' IS NULL",
+        ),
+    }
 }
 
 /// Writes the place of a bound value, the `number`th of its statement, counted from 1. JSON is bound as text.
@@ -108,42 +197,6 @@ pub fn push_placeholder(sql: &mut String, backend: sea_orm::DbBackend, number: u
         (sea_orm::DbBackend::Postgres, false) => sql.push_str(&format!("${number}")),
         (sea_orm::DbBackend::Postgres, true) => sql.push_str(&format!("CAST(${number} AS jsonb)")),
         _ => sql.push('?'),
-    }
-}
-
-/// The text of one field inside a JSON column: strings without quotes, null where it is absent.
-pub fn json_field_text(dialect: Dialect, column: &str, name: &str) -> SimpleExpr {
-    match dialect {
-        Dialect::Sqlite => Expr::cust_with_values(
-            format!("CAST(json_extract({column}, ?) AS TEXT)"),
-            [format!("$.\"{}\"", name.replace('"', "\\\""))],
-        ),
-        Dialect::Postgres => Expr::cust_with_values(format!("({column} ->> $1)"), [name.to_owned()]),
-    }
-}
-
-/// The text of one field inside a JSON column, and where the field is an object with a `value` (a scored value),
-/// the text of that; null where it is absent. `true` and `false` read so on both.
-pub fn json_field_plain(dialect: Dialect, column: &str, name: &str) -> SimpleExpr {
-    match dialect {
-        Dialect::Sqlite => {
-            let path = format!("$.\"{}\"", name.replace('"', "\\\""));
-            let inner = format!("{path}.value");
-            let text = |place: &str| {
-                format!(
-                    "CASE json_type({column}, {place}) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' \
-                     ELSE CAST(json_extract({column}, {place}) AS TEXT) END"
-                )
-            };
-            Expr::cust_with_values(
-                format!("COALESCE({}, {})", text("?"), text("?")),
-                [inner.clone(), inner, path.clone(), path],
-            )
-        }
-        Dialect::Postgres => Expr::cust_with_values(
-            format!("COALESCE({column} -> $1 ->> 'value', {column} ->> $2)"),
-            [name.to_owned(), name.to_owned()],
-        ),
     }
 }
 
@@ -166,6 +219,32 @@ pub fn fold_case(dialect: Dialect, text: SimpleExpr) -> SimpleExpr {
     match dialect {
         Dialect::Sqlite => Expr::cust_with_exprs("lower(?)", [text]),
         Dialect::Postgres => Expr::cust_with_exprs("lower($1 COLLATE \"C\")", [text]),
+    }
+}
+
+/// The profiles that have all of these words and one that begins like `prefix`, as a subquery of ids. Words are letters and
+/// digits only, so that nothing of either database's query language is in them.
+pub fn profiles_with_words(dialect: Dialect, words: &[String], prefix: &str) -> SelectStatement {
+    match dialect {
+        Dialect::Sqlite => {
+            let whole: String = words.iter().map(|word| format!("\"{word}\" ")).collect();
+            Query::select()
+                .expr(Expr::cust("\"profile_words\".\"rowid\""))
+                .from("profile_words")
+                .and_where(Expr::cust_with_values("\"profile_words\" MATCH ?", [format!("{whole}\"{prefix}\"*")]))
+                .take()
+        }
+        Dialect::Postgres => {
+            let whole: String = words.iter().map(|word| format!("'{word}' & ")).collect();
+            Query::select()
+                .column(("profile_search", "profile_id"))
+                .from("profile_search")
+                .and_where(Expr::cust_with_values(
+                    "array_to_tsvector(string_to_array(\"profile_search\".\"words\", ' ')) @@ CAST($1 AS tsquery)",
+                    [format!("{whole}'{prefix}':*")],
+                ))
+                .take()
+        }
     }
 }
 
@@ -228,7 +307,8 @@ pub async fn clean_files(db: &Database, tables: &[&str]) -> Result<bool, DbErr> 
             let overwritten = pages::overwrite_middles(&aside).await;
             if let Err(error) = overwritten {
                 aside.close().await?;
-                return if is_locked(&error) { Ok(false) } else { Err(error) };
+                let is_busy = code(&error).is_some_and(|code| primary(&code) == Some(BUSY));
+                return if is_busy { Ok(false) } else { Err(error) };
             }
             // Most of it without holding up writers, and the rest with them waiting for a moment.
             aside.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await?;
@@ -255,15 +335,17 @@ pub async fn clean_files(db: &Database, tables: &[&str]) -> Result<bool, DbErr> 
             if is_held_up.transpose()?.unwrap_or(true) {
                 return Ok(false);
             }
-            for table in tables {
-                let vacuum = format!("VACUUM (INDEX_CLEANUP ON, ANALYZE) \"{table}\"");
-                db.writer().execute_unprepared(&vacuum).await?;
-            }
-            Ok(true)
+            let unhurried = db.unhurried().await?;
+            let vacuumed = vacuum(unhurried.connection(), tables).await;
+            unhurried.close().await?;
+            vacuumed.map(|()| true)
         }
     }
 }
 
-fn is_locked(error: &DbErr) -> bool {
-    error.to_string().contains("database is locked")
+async fn vacuum(unhurried: &DatabaseConnection, tables: &[&str]) -> Result<(), DbErr> {
+    for table in tables {
+        unhurried.execute_unprepared(&format!("VACUUM (INDEX_CLEANUP ON, ANALYZE) \"{table}\"")).await?;
+    }
+    Ok(())
 }

@@ -7,9 +7,11 @@
 
 mod connect;
 pub mod dialect;
+pub mod field_index;
+pub mod fields;
 mod pages;
 mod precedence;
 
-pub use connect::{Database, DatabaseError, connect};
+pub use connect::{Database, DatabaseError, Unhurried, connect};
 pub use dialect::Dialect;
 pub use precedence::{Precedence, Ticket};

@@ -1,14 +1,14 @@
 //! Appends deliveries: everything that waits rides in one commit.
 
+use super::along::{Along, write_along};
 use super::insert::{Row, insert_or_count, insert_unknown};
 use super::keys::{Digest, Keys, digest};
 use crate::clock::SharedClock;
 use crate::db::{Database, Dialect, Precedence, dialect};
 use crate::failpoint::Failpoint;
 use bytes::Bytes;
-use entity::{DeliveryKind, DeliveryState, FetchState, Moment, fetch_request, sync_run};
-use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter};
+use entity::{DeliveryKind, DeliveryState, Moment};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -49,32 +49,6 @@ pub struct NewDelivery {
     pub along: Along,
 }
 
-/// What commits together with a delivery.
-#[derive(Clone, Debug, Default)]
-pub enum Along {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// The fetch request is answered.
-    FetchAnswered {
-        /// Its id.
-        request_id: i64,
-    },
-    /// The run has got this far.
-    Checkpoint {
-        /// Id of the run.
-        run_id: i64,
-        /// The pages still to get, and what is known of each stream.
-        checkpoint: Value,
-        /// Rows on this page.
-        rows: i64,
-        /// Rows expected in all, where upstream told.
-        rows_expected: Option<i64>,
-        /// The run only compares: the page is held, and not applied.
-        is_held: bool,
-    },
-}
-
 impl NewDelivery {
     /// The state in which it is kept.
     pub(super) fn first_state(&self) -> DeliveryState {
@@ -92,6 +66,8 @@ pub enum Appended {
     Kept(i64),
     /// A copy of the delivery at this position; if that one was parked, it is tried again.
     Duplicate(i64),
+    /// Not kept: the run that it is a page of has gone on without its sender.
+    Refused,
 }
 
 /// Why a delivery is not durable. The sender must send it again.
@@ -297,71 +273,114 @@ async fn commit_group(
     sources: &BTreeSet<i32>,
     keys: &mut Option<Keys>,
 ) -> Result<Vec<Appended>, DbErr> {
-    let is_bare = deliveries.iter().all(|(delivery, _)| matches!(delivery.along, Along::Nothing));
-    let alongs: Vec<Along> =
-        if is_bare { Vec::new() } else { deliveries.iter().map(|(delivery, _)| delivery.along.clone()).collect() };
-    let (rows, places) = distinct(deliveries);
+    if deliveries.iter().all(|(delivery, _)| matches!(delivery.along, Along::Nothing)) {
+        let (rows, places) = distinct(deliveries);
+        let placed = match keys {
+            Some(keys) => commit_bare_on_sqlite(db, now, &rows, keys).await?,
+            None => {
+                let transaction = begin_in_order(db, sources).await?;
+                let placed = insert_in_chunks(&transaction, now, &rows).await?;
+                Failpoint::Append.pass();
+                transaction.commit().await?;
+                placed
+            }
+        };
+        return Ok(answers(&placed, places));
+    }
+    let transaction = begin_in_order(db, sources).await?;
+    let mut welcome = Vec::with_capacity(deliveries.len());
+    for (delivery, _) in &deliveries {
+        welcome.push(write_along(&transaction, &delivery.along).await?);
+    }
+    let kept = deliveries.into_iter().zip(&welcome).filter_map(|(row, is_welcome)| is_welcome.then_some(row));
+    let (rows, places) = distinct(kept.collect());
     let placed = match keys {
-        Some(keys) => commit_on_sqlite(db, now, &rows, &alongs, keys).await?,
-        None => {
-            let transaction = db.begin().await?;
-            for source_id in sources {
-                dialect::order_inbox(&transaction, db.dialect(), *source_id).await?;
-            }
-            for along in &alongs {
-                write_along(&transaction, along).await?;
-            }
-            let mut placed = Vec::with_capacity(rows.len());
-            for chunk in rows.chunks(128) {
-                placed.extend(insert_or_count(&transaction, now, chunk).await?);
-            }
-            Failpoint::Append.pass();
-            transaction.commit().await?;
-            placed
+        Some(keys) => {
+            keys.catch_up(&transaction).await?;
+            insert_on_sqlite(&transaction, now, &rows, keys).await?
         }
+        None => insert_in_chunks(&transaction, now, &rows).await?,
     };
+    Failpoint::Append.pass();
+    transaction.commit().await?;
+    if let Some(keys) = keys {
+        note(keys, &rows, &placed);
+    }
+    let mut answered = answers(&placed, places).into_iter();
+    let answer = |is_welcome: bool| if is_welcome { answered.next() } else { None };
+    Ok(welcome.into_iter().map(answer).map(|answer| answer.unwrap_or(Appended::Refused)).collect())
+}
+
+/// A transaction in which positions are handed out in the order in which they commit.
+async fn begin_in_order(db: &Database, sources: &BTreeSet<i32>) -> Result<DatabaseTransaction, DbErr> {
+    let transaction = db.begin().await?;
+    for source_id in sources {
+        dialect::order_inbox(&transaction, db.dialect(), *source_id).await?;
+    }
+    Ok(transaction)
+}
+
+async fn insert_in_chunks(
+    transaction: &impl ConnectionTrait,
+    now: Moment,
+    rows: &[Row],
+) -> Result<Vec<Appended>, DbErr> {
+    let mut placed = Vec::with_capacity(rows.len());
+    for chunk in rows.chunks(128) {
+        placed.extend(insert_or_count(transaction, now, chunk).await?);
+    }
+    Ok(placed)
+}
+
+/// What became of each delivery: the first of several copies is the one that is kept.
+fn answers(placed: &[Appended], places: Vec<usize>) -> Vec<Appended> {
     let mut is_first = vec![true; placed.len()];
     let answer = |place: usize| match placed[place] {
         Appended::Kept(id) if !std::mem::take(&mut is_first[place]) => Appended::Duplicate(id),
         appended => appended,
     };
-    Ok(places.into_iter().map(answer).collect())
+    places.into_iter().map(answer).collect()
 }
 
-/// Commits rows with different keys: in one statement, unless something must be written along with them or another
-/// instance has appended meanwhile.
-async fn commit_on_sqlite(
+/// Commits rows with different keys in one statement, unless another instance has appended meanwhile.
+async fn commit_bare_on_sqlite(
     db: &Database,
     now: Moment,
     rows: &[Row],
-    alongs: &[Along],
     keys: &mut Keys,
 ) -> Result<Vec<Appended>, DbErr> {
-    let mut placed = None;
-    if alongs.is_empty() {
-        Failpoint::Append.pass();
-        placed = insert_unknown(db.writer(), now, rows, keys).await?;
-    }
-    let placed = match placed {
+    Failpoint::Append.pass();
+    let placed = match insert_unknown(db.writer(), now, rows, keys).await? {
         Some(placed) => placed,
         None => {
             let transaction = db.begin().await?;
             keys.catch_up(&transaction).await?;
-            for along in alongs {
-                write_along(&transaction, along).await?;
-            }
-            let placed = insert_unknown(&transaction, now, rows, keys).await?;
-            let placed = placed.ok_or_else(|| DbErr::Custom("two wrote to the inbox at once".to_owned()))?;
+            let placed = insert_on_sqlite(&transaction, now, rows, keys).await?;
             Failpoint::Append.pass();
             transaction.commit().await?;
             placed
         }
     };
-    keys.note(rows.iter().zip(&placed).filter_map(|((_, digest), placed)| match placed {
-        Appended::Kept(id) => Some((*digest, *id)),
-        Appended::Duplicate(_) => None,
-    }));
+    note(keys, rows, &placed);
     Ok(placed)
+}
+
+/// Inserts within a transaction that has caught up: nobody else appends meanwhile.
+async fn insert_on_sqlite(
+    transaction: &impl ConnectionTrait,
+    now: Moment,
+    rows: &[Row],
+    keys: &Keys,
+) -> Result<Vec<Appended>, DbErr> {
+    let placed = insert_unknown(transaction, now, rows, keys).await?;
+    placed.ok_or_else(|| DbErr::Custom("two wrote to the inbox at once".to_owned()))
+}
+
+fn note(keys: &mut Keys, rows: &[Row], placed: &[Appended]) {
+    keys.note(rows.iter().zip(placed).filter_map(|((_, digest), placed)| match placed {
+        Appended::Kept(id) => Some((*digest, *id)),
+        Appended::Duplicate(_) | Appended::Refused => None,
+    }));
 }
 
 /// Each key once, and for every delivery which of them is its own: copies that wait side by side would
@@ -378,27 +397,4 @@ fn distinct(deliveries: Vec<Row>) -> (Vec<Row>, Vec<usize>) {
         places.push(place);
     }
     (rows, places)
-}
-
-async fn write_along(transaction: &impl ConnectionTrait, along: &Along) -> Result<(), DbErr> {
-    match along {
-        Along::Nothing => Ok(()),
-        Along::FetchAnswered { request_id } => fetch_request::Entity::update_many()
-            .col_expr(fetch_request::Column::State, Expr::value(FetchState::Answered.to_value()))
-            .filter(fetch_request::Column::Id.eq(*request_id))
-            .exec(transaction)
-            .await
-            .map(drop),
-        Along::Checkpoint { run_id, checkpoint, rows, rows_expected, .. } => {
-            use sync_run::Column;
-            let mut update = sync_run::Entity::update_many()
-                .col_expr(Column::Checkpoint, Expr::value(checkpoint.clone()))
-                .col_expr(Column::Pages, Expr::col(Column::Pages).add(1))
-                .col_expr(Column::RowsSeen, Expr::col(Column::RowsSeen).add(*rows));
-            if let Some(expected) = rows_expected {
-                update = update.col_expr(Column::RowsExpected, Expr::value(*expected));
-            }
-            update.filter(Column::Id.eq(*run_id)).exec(transaction).await.map(drop)
-        }
-    }
 }

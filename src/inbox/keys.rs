@@ -222,7 +222,8 @@ fn filing_statement(chunk: &[(Digest, i64)]) -> Statement {
 
 #[cfg(test)]
 mod tests {
-    use super::super::append::{Along, Appended, NewDelivery};
+    use super::super::along::Along;
+    use super::super::append::{Appended, NewDelivery};
     use super::super::insert::{Row, insert_unknown};
     use super::*;
     use entity::{DeliveryKind, Moment};
@@ -266,7 +267,7 @@ mod tests {
             kept += placed.iter().filter(is_kept).count();
             keys.note(group.iter().zip(&placed).filter_map(|((_, digest), placed)| match placed {
                 Appended::Kept(id) => Some((*digest, *id)),
-                Appended::Duplicate(_) => None,
+                Appended::Duplicate(_) | Appended::Refused => None,
             }));
         }
         kept

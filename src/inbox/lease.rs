@@ -7,6 +7,8 @@ use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Expr
 
 /// How long a lease holds without being renewed, milliseconds. Another instance takes over after it.
 const LEASE_MS: i64 = 4_000;
+/// So many leases may pass without a sign of life when one instance takes over from another.
+const LEASES_UNSEEN: i64 = 3;
 /// A gap between webhooks that is as long counts as much as all that came before it, milliseconds: a week, so that
 /// weekends are usual.
 const MEMORY_MS: i64 = 7 * 86_400_000;
@@ -122,22 +124,33 @@ pub async fn take_over_requests(db: &Database, source_id: i32) -> Result<(), DbE
         .map(drop)
 }
 
-/// Takes or renews the lease on a source; `None` while another instance holds it.
+/// Takes or renews the lease on a source; `None` while another instance holds it. Where nobody was alive for longer than
+/// the provider remembers what it could not send, `memory_ms`, that gap is noted.
 ///
 /// # Errors
 /// The database's own error.
-pub async fn renew(db: &Database, source_id: i32, holder: &str, now: Moment) -> Result<Option<Lease>, DbErr> {
+pub async fn renew(
+    db: &Database,
+    source_id: i32,
+    holder: &str,
+    now: Moment,
+    memory_ms: i64,
+) -> Result<Option<Lease>, DbErr> {
     use source_state::Column;
     let until = now.plus_ms(LEASE_MS);
     let is_mine = Expr::col(Column::LeaseHolder).eq(holder).and(Expr::col(Column::LeaseUntil).gte(now));
     let epoch =
         Expr::case(is_mine.clone(), Expr::col(Column::LeaseEpoch)).finally(Expr::col(Column::LeaseEpoch).add(1));
+    let forgotten = now.plus_ms(-memory_ms - LEASES_UNSEEN * LEASE_MS);
+    let is_gap = || Expr::col(Column::AliveAt).lt(forgotten);
     let mut statement = Query::update();
     statement
         .table(source_state::Entity)
         .value(Column::LeaseEpoch, epoch)
         .value(Column::LeaseHolder, holder)
         .value(Column::LeaseUntil, until)
+        .value(Column::GapSince, Expr::case(is_gap(), Expr::col(Column::AliveAt)).finally(Expr::col(Column::GapSince)))
+        .value(Column::GapUntil, Expr::case(is_gap(), Expr::value(now)).finally(Expr::col(Column::GapUntil)))
         .value(Column::AliveAt, now)
         .and_where(Column::SourceId.eq(source_id))
         .cond_where(Condition::any().add(is_mine).add(Column::LeaseUntil.lt(now)).add(Column::LeaseHolder.is_null()))

@@ -6,6 +6,7 @@
 //! committed in order, so that *everything up to id n* means something. Deliberately absent: any
 //! reading of what the bytes say.
 
+mod along;
 mod append;
 mod backlog;
 mod context;
@@ -16,7 +17,8 @@ mod lease;
 mod operate;
 mod take;
 
-pub use append::{Along, AppendError, Appended, Inbox, NewDelivery};
+pub use along::Along;
+pub use append::{AppendError, Appended, Inbox, NewDelivery};
 pub use backlog::{Backlog, backlog};
 pub use context::Context;
 pub use lease::{Lease, is_held, renew, take_over_requests};

@@ -30,6 +30,8 @@ pub struct Selection {
     pub received_from: Option<Moment>,
     /// Arrived before then.
     pub received_before: Option<Moment>,
+    /// With a reason, or without one; none for all.
+    pub has_reason: Option<bool>,
     /// Behind this position: where the last operation ended.
     pub after: i64,
 }
@@ -167,6 +169,11 @@ async fn find(
     }
     if let Some(from) = selection.received_from {
         all = all.add(Column::ReceivedAt.gte(from));
+    }
+    match selection.has_reason {
+        Some(true) => all = all.add(Column::Reason.is_not_null()),
+        Some(false) => all = all.add(Column::Reason.is_null()),
+        None => {}
     }
     if let Some(before) = selection.received_before {
         all = all.add(Column::ReceivedAt.lt(before));

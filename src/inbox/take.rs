@@ -114,6 +114,8 @@ pub async fn take_held(db: &Database, source_id: i32, run_id: i64, after: i64) -
 pub enum Settlement {
     /// Its observations are in the mirror.
     Applied,
+    /// The same, and something in it is not known to this version, and what.
+    AppliedWithUnknown(String),
     /// There was nothing to do, and why.
     Ignored(String),
     /// A person must look at it, and why.
@@ -142,6 +144,7 @@ pub async fn settle(
     for (event, settlement, ids) in alike {
         let (state, reason) = match settlement {
             Settlement::Applied => (DeliveryState::Applied, None),
+            Settlement::AppliedWithUnknown(reason) => (DeliveryState::Applied, Some(reason.clone())),
             Settlement::Ignored(reason) => (DeliveryState::Ignored, Some(reason.clone())),
             Settlement::Parked(reason) => (DeliveryState::Parked, Some(reason.clone())),
             Settlement::Retried(..) => (DeliveryState::Pending, None),

@@ -5,11 +5,12 @@
 //! the transaction that keeps its answer; a run resumes at its checkpoint. Deliberately absent: any
 //! reading of records, and any taking from the inbox.
 //!
-//! `webhook` is the door for pushes, `refusals` remembers whom it turned away. `upstream` makes calls as each
+//! `webhook` is the door for pushes, `body` takes in what comes through it, `refusals` remembers whom it turned away. `upstream` makes calls as each
 //! provider wants them made, each out of the source's one `budget` and through the gate of `pause`, and `wire` sends
 //! them; `pull` carries out fetch requests with it, `run` pages through a source's lists, `schedule` wakes it at its
 //! times, `keys` looks up signing keys in DNS.
 
+mod body;
 mod budget;
 mod keys;
 mod pause;
@@ -21,6 +22,7 @@ mod upstream;
 mod webhook;
 mod wire;
 
+pub use body::BodyRoom;
 pub use budget::Reading as BudgetReading;
 pub use keys::DnsKeys;
 pub use pause::{Gate, PauseError, Paused};
@@ -29,5 +31,5 @@ pub use refusals::Refusals;
 pub use run::{Halt, Runner, Timetable};
 pub use schedule::{Schedule, ScheduleError};
 pub use upstream::{CallError, Upstream, UpstreamSettings};
-pub use webhook::{BodyRoom, Door, Doors, router};
+pub use webhook::{Door, Doors, router};
 pub use wire::{HttpWire, Wire, WireError, client_builder};

@@ -19,8 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 /// Calls without a usable answer before a request is parked.
 const MAX_ATTEMPTS: i32 = 10;
-/// A claim is given up after this long, milliseconds; longer than any call.
+/// A claim is given up after this long, milliseconds.
 const CLAIM_MS: i64 = 90_000;
+/// All that a request needs, its turn and every call, must come to an end well before the claim does.
+const ASK_DEADLINE: Duration = Duration::from_secs(75);
+/// Calls that confirm one absence at most.
+const MAX_CONFIRMING: usize = 20;
 /// Looks for due requests at least this often.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -162,13 +166,27 @@ impl Puller {
         }
     }
 
-    /// Asks upstream. *Not there* is asked about twice where the provider has a second way to tell.
+    /// Asks upstream, within the time of the claim.
     async fn ask(&self, purpose: Purpose, target: &Target) -> Result<Answered, CallError> {
+        let answered = tokio::time::timeout(ASK_DEADLINE, self.ask_twice(purpose, target)).await;
+        answered.unwrap_or_else(|_| {
+            let reason = format!("no turn or no answer came within {} s", ASK_DEADLINE.as_secs());
+            Err(CallError::Later { reason, retry_after_seconds: Some(1) })
+        })
+    }
+
+    /// *Not there* is asked about a second time where the provider has another way to tell, which may take several calls.
+    async fn ask_twice(&self, purpose: Purpose, target: &Target) -> Result<Answered, CallError> {
         let answered = self.upstream.call(purpose, &self.provider.fetch(target)).await?;
-        match self.provider.confirm_missing(target) {
-            Some(second) if answered.is_missing => self.upstream.call(purpose, &second).await,
-            _ => Ok(answered),
+        let mut second = self.provider.confirm_missing(target).filter(|_| answered.is_missing);
+        let mut confirmed = answered;
+        for _ in 0..MAX_CONFIRMING {
+            let Some(call) = second else { return Ok(confirmed) };
+            confirmed = self.upstream.call(purpose, &call).await?;
+            second = self.provider.confirm_further(&call, &confirmed.body).filter(|_| confirmed.is_missing);
         }
+        let reason = format!("its absence is not confirmed after {MAX_CONFIRMING} calls");
+        second.map_or(Ok(confirmed), |_| Err(CallError::Later { reason, retry_after_seconds: None }))
     }
 
     async fn keep(&self, request: &fetch_request::Model, target: Target, answered: Answered) -> Result<(), String> {
@@ -194,7 +212,7 @@ impl Puller {
             headers: "{}".to_owned(),
             body: answered.body,
             context: Some(context.to_json()),
-            along: Along::FetchAnswered { request_id: request.id },
+            along: Along::FetchAnswered { request_id: request.id, started_position: request.started_position },
         };
         self.inbox.append(delivery).await.map(drop).map_err(|error| error.to_string())
     }

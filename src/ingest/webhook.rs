@@ -1,5 +1,6 @@
 //! The door for webhooks: limit, verify over the raw bytes, append, answer.
 
+use super::body::{BodyError, BodyRoom, Pace};
 use super::refusals::Refusals;
 use crate::clock::SharedClock;
 use crate::inbox::{Along, AppendError, Appended, Inbox, NewDelivery};
@@ -15,13 +16,7 @@ use provider::{Inbound, Provider, Receipt, Refusal, VerifyContext};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Longest time that a sender may take for its body.
-const BODY_DEADLINE: Duration = Duration::from_secs(30);
-/// Body bytes, in KiB, that may be on their way over all senders at once: nobody is authentic yet.
-const BODY_ROOM_KIB: usize = 128 << 10;
 /// Bytes of headers that are kept with a delivery.
 const KEPT_HEADER_BYTES: usize = 8 << 10;
 /// Headers that carry credentials: never kept, never logged.
@@ -37,6 +32,8 @@ pub struct Door {
     pub registered_url: String,
     /// Largest body, bytes.
     pub body_limit: usize,
+    /// What is left of the body bytes that may be on their way to it.
+    pub body_room: BodyRoom,
     /// Counts what is answered 200; looked up once.
     pub accepted: OnceLock<Counter>,
 }
@@ -49,27 +46,8 @@ pub struct Doors {
     pub inbox: Inbox,
     /// Our clock.
     pub clock: SharedClock,
-    /// What is left of the body bytes that may be on their way.
-    pub body_room: BodyRoom,
     /// Who was turned away.
     pub refusals: Arc<Refusals>,
-}
-
-/// Body bytes that may be on their way over all senders at once.
-pub struct BodyRoom(Semaphore);
-
-impl Default for BodyRoom {
-    fn default() -> Self {
-        Self(Semaphore::new(BODY_ROOM_KIB))
-    }
-}
-
-impl BodyRoom {
-    /// Takes the bytes that a request announces, or may have where it announces none.
-    fn take(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
-        let kib = (bytes >> 10) + 1;
-        self.0.try_acquire_many(u32::try_from(kib.min(BODY_ROOM_KIB)).ok()?).ok()
-    }
 }
 
 /// The route `POST /webhooks/{source}`.
@@ -84,10 +62,8 @@ enum Rejection {
     UnknownSource,
     #[error("media type {given:?} is not one of {}", expected.join(", "))]
     WrongMediaType { given: String, expected: &'static [&'static str] },
-    #[error("the body is larger than {limit} bytes; raise webhook.body_limit of this source if that is right")]
-    TooLarge { limit: usize },
-    #[error("the body did not arrive within 30 s or was cut")]
-    BodyCut,
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
@@ -99,9 +75,11 @@ impl Rejection {
         match self {
             Self::UnknownSource => StatusCode::NOT_FOUND,
             Self::WrongMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyCut => StatusCode::REQUEST_TIMEOUT,
-            Self::Refused(Refusal::KeyUnavailable { .. }) | Self::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(BodyError::Cut) => StatusCode::REQUEST_TIMEOUT,
+            Self::Body(BodyError::NoRoom) | Self::Refused(Refusal::KeyUnavailable { .. }) | Self::NotDurable(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Refused(_) => StatusCode::UNAUTHORIZED,
         }
     }
@@ -158,19 +136,14 @@ async fn accept(doors: &Doors, door: &Door, uri: &Uri, headers: &HeaderMap, body
     let limit = door.body_limit;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|announced| announced > limit) {
-        return Err(Rejection::TooLarge { limit });
+        return Err(BodyError::TooLarge { limit }.into());
     }
-    let taken = doors.body_room.take(announced.unwrap_or(limit)).ok_or(AppendError::Busy)?;
-    let body = match tokio::time::timeout(BODY_DEADLINE, axum::body::to_bytes(body, limit)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(error)) if is_over_limit(&error) => return Err(Rejection::TooLarge { limit }),
-        Ok(Err(_)) | Err(_) => return Err(Rejection::BodyCut),
-    };
+    let held = door.body_room.take_in(body.into_data_stream(), limit, Pace::default()).await?;
     let inbound = Inbound {
         method: Method::POST.as_str(),
         path_and_query: uri.path_and_query().map_or("/", |path| path.as_str()),
         headers,
-        body: &body,
+        body: &held.body,
     };
     let context = VerifyContext { now: doors.clock.today(), registered_url: &door.registered_url };
     let dedupe_key = match door.provider.verify(&inbound, &context).await? {
@@ -187,22 +160,16 @@ async fn accept(doors: &Doors, door: &Door, uri: &Uri, headers: &HeaderMap, body
         dedupe_key: dedupe_key.replace('\0', ""),
         media_type,
         headers: kept_headers(headers),
-        body,
+        body: held.body.clone(),
         context: None,
         along: Along::Nothing,
     };
-    let appended = doors.inbox.append(delivery).await?;
-    drop(taken);
-    match appended {
+    match doors.inbox.append(delivery).await? {
         Appended::Kept(position) => tracing::debug!(position, "keep a webhook"),
         Appended::Duplicate(position) => tracing::debug!(position, "a copy of a webhook that is kept already"),
+        Appended::Refused => tracing::error!("a webhook was refused as if it were a page"),
     }
     Ok(())
-}
-
-fn is_over_limit(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.to_string().contains("limit"))
-        || error.to_string().contains("limit")
 }
 
 /// Media type, lower case, without parameters; empty where there is none.

@@ -3,7 +3,9 @@
 //! `read` is for serve and publish and never writes; `write` is for apply only, inside its transaction.
 //! Deliberately absent: decisions, which belong to apply, and the shape of answers, which belongs to serve.
 
+mod field;
 pub mod read;
+mod words;
 pub(crate) mod write;
 
 /// Lists of a few lengths only, so that the database keeps few prepared statements: padded with their own last

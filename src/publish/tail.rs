@@ -14,8 +14,24 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 const POLL: Duration = Duration::from_millis(500);
+/// One reading takes milliseconds: what takes so long hangs, and is begun anew.
+const HANGS: Duration = Duration::from_secs(90);
 /// Changes read at once; one commit may hold more, and the rest follows in the next reading.
 const CHUNK: u64 = 500;
+
+/// Why the log was not read on.
+#[derive(Debug, thiserror::Error)]
+enum TailError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the database has not answered for {} s", HANGS.as_secs())]
+    Hung,
+}
+
+/// Gives up a reading that hangs, so that a connection whose other end is gone silences no feed for ever.
+async fn in_time<T>(reading: impl Future<Output = Result<T, ReadError>>) -> Result<T, TailError> {
+    Ok(tokio::time::timeout(HANGS, reading).await.map_err(|_| TailError::Hung)??)
+}
 
 /// Reads each committed change once, and hands it to every feed.
 pub struct Publisher {
@@ -73,12 +89,12 @@ impl Publisher {
         self.stopped.cancel();
     }
 
-    async fn read_on(&self, token: &CancellationToken) -> Result<(), ReadError> {
-        let newest = self.reader.revisions().await?;
+    async fn read_on(&self, token: &CancellationToken) -> Result<(), TailError> {
+        let newest = in_time(self.reader.revisions()).await?;
         let mut behind = self.hub.advance(&newest);
         while !behind.is_empty() && !token.is_cancelled() {
             for (source_id, known) in behind {
-                let events = read_log(&self.reader, source_id, known, CHUNK).await?;
+                let events = in_time(read_log(&self.reader, source_id, known, CHUNK)).await?;
                 let expected = known + 1;
                 match events.first().map(|event| event.change.revision) {
                     Some(first) if first == expected => {}

@@ -75,9 +75,12 @@ impl Access {
         }
     }
 
-    /// Tells when keys have changed, so that whoever was let in is looked at again.
+    /// Tells when keys have changed, so that whoever was let in is looked at again; at once for the first time, since they
+    /// may have changed between the letting in and the asking.
     pub fn changes(&self) -> KeyChanges {
-        KeyChanges(self.0.subscribe())
+        let mut keys = self.0.subscribe();
+        keys.mark_changed();
+        KeyChanges(keys)
     }
 
     /// Who holds this key. Takes as long for a wrong key as for a right one.

@@ -201,6 +201,8 @@ mod tests {
     fn row() -> source_state::Model {
         source_state::Model {
             alive_at: None,
+            gap_since: None,
+            gap_until: None,
             next_run_at: None,
             source_id: 1,
             revision: 0,

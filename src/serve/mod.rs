@@ -1,4 +1,4 @@
-//! Answers clients: GraphQL over HTTP and WebSocket, the GraphiQL page, and the three health paths.
+//! Answers clients: GraphQL over HTTP, WebSocket and server-sent events, the GraphiQL page, and the three health paths.
 //!
 //! In: requests with an access key, statements of `mirror::read`, feeds of `publish`, and the handle [`Operations`]
 //! behind which the other stages stand. Out: one [`router()`].
@@ -21,6 +21,7 @@ mod router;
 mod run_watch;
 
 pub use auth::{Access, Viewer};
+pub use edge::Registered;
 pub use operations::{
     Budget, DeliveryOperation, Operations, Outcome, Refused, RunDecision, RunWish, TouchReach, Touched,
 };

@@ -14,7 +14,6 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering;
 
 /// The metrics of the process: one recorder, because the facade that every stage writes to knows one only.
 #[derive(Clone)]
@@ -186,7 +185,7 @@ fn seconds(ms: i64) -> f64 {
 
 /// Everything measured, as Prometheus reads it.
 pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
-    metrics::gauge!("profile_mirror_websocket_connections").set(shared.sockets_open.load(Ordering::SeqCst) as f64);
+    metrics::gauge!("profile_mirror_websocket_connections").set(shared.slots.count() as f64);
     metrics::gauge!("profile_mirror_feeds").set(shared.publisher.subscribers() as f64);
     match read_rows(&shared).await {
         Ok(rows) => {

@@ -1,6 +1,6 @@
 //! Every path that clients reach, and what the handlers behind them share.
 
-use super::edge::{self, Engine};
+use super::edge::{self, Engine, Registered, Slots, sse};
 use super::health_watch::HealthWatch;
 use super::ops::{self, Metrics};
 use super::run_watch::RunWatch;
@@ -13,9 +13,10 @@ use crate::publish::Publisher;
 use axum::Router;
 use axum::routing::get;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 
 /// What serving needs.
 pub struct ServeState {
@@ -29,6 +30,8 @@ pub struct ServeState {
     pub clock: SharedClock,
     /// The named operations of the other stages.
     pub operations: Arc<dyn Operations>,
+    /// Operations that clients were released with.
+    pub registered: Registered,
     /// Settings of the server.
     pub server: config::Server,
     /// Ends every stream.
@@ -51,7 +54,7 @@ pub(super) struct Inner {
     pub server: config::Server,
     pub metrics: Metrics,
     pub sockets: TaskTracker,
-    pub sockets_open: AtomicUsize,
+    pub slots: Arc<Slots>,
 }
 
 /// The paths for clients, for health checks, and GraphiQL.
@@ -71,27 +74,29 @@ pub fn router(state: ServeState) -> Router {
             state.sockets.clone(),
         ),
     );
-    let has_graphiql = state.server.graphiql;
+    let has_graphiql = state.server.has_graphiql();
     let shared = Arc::new(Inner {
-        engine: Engine::new(api),
+        engine: Engine::new(api, state.registered, state.server.clone(), Arc::clone(&state.clock)),
         reader,
         publisher: state.publisher,
         access: state.access,
         clock: state.clock,
         operations: state.operations,
         shutdown: state.stop,
+        slots: Slots::new(&state.server),
         server: state.server,
         metrics: Metrics::install(),
         sockets: state.sockets,
-        sockets_open: AtomicUsize::new(0),
     });
     let mut router = Router::new()
         .route("/graphql", get(edge::get).post(edge::post).options(edge::options))
+        .route("/graphql/stream", get(sse::get).post(sse::post).options(sse::options))
         .route("/livez", get(ops::livez))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics));
     if has_graphiql {
         router = router.route("/graphiql", get(graphiql::page)).route("/graphiql/{asset}", get(graphiql::asset));
     }
-    router.with_state(shared)
+    // Streams are left as they are: what they send must not wait for more.
+    router.with_state(shared).layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
 }

@@ -4,6 +4,7 @@
 mod failpoints;
 mod shutdown;
 mod streams;
+mod takeover;
 
 use crate::support::binary::Program;
 use crate::support::graphql::Client;

@@ -161,22 +161,3 @@ both!(authentic_bytes_that_cannot_be_read_are_200_and_parked_with_a_reason, |dat
     }
     app.finish_apart_from_world().await;
 });
-
-both!(unknown_types_fields_words_and_ids_are_taken, |database| {
-    let app = TestApp::imported(&database).await;
-    let person = app.simulator.parallel().create_random_profile("Individual").unwrap();
-    app.settle().await;
-    let odd = [
-        json!({ "id": "a/1", "profileId": person, "type": "PROFILE_SNEEZED", "data": { "deep": [[[1]]] },
-            "createdAt": "2026-01-15T12:00:30.000Z", "added": { "later": true } }),
-        json!({ "id": 7, "profileId": person, "type": "PROFILE_UPDATED", "data": null, "createdAt": "yesterday" }),
-        json!({ "id": "a/3", "profileId": "../../etc/passwd?x=1#y", "type": "PROFILE_UPDATED", "data": {},
-            "createdAt": "2026-01-15T12:00:30.000Z" }),
-    ];
-    for event in odd {
-        assert_eq!(app.post(&signed(&app, Parallel, event.to_string())).await, 200, "{event}");
-    }
-    app.drain().await;
-    assert_eq!(app.unsettled_in_all().await, 0, "nothing is tried for ever");
-    app.finish().await;
-});

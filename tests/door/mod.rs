@@ -2,3 +2,5 @@
 
 mod answers;
 mod repeated;
+mod slow;
+mod unknown;

@@ -33,7 +33,7 @@ async fn person_everywhere(app: &TestApp, database: &crate::support::place::Test
     assert_eq!(app.deliveries(Parallel, "PARKED").await.len(), 2);
     if database.dialect == Dialect::Postgres {
         let found = places(database, app.database()).await.join("\n");
-        for table in ["profile", "change", "delivery"] {
+        for table in ["profile", "profile_search", "change", "delivery"] {
             assert!(found.contains(&format!("rows of {table}")), "nothing was planted in {table}: {found}");
         }
     } else {
@@ -62,7 +62,8 @@ fn tells_no_more_than_status(change: &Value) -> bool {
 }
 
 both!(an_event_alone_empties_every_place, |database| {
-    let app = TestApp::builder(&database).start().await;
+    let filterable = vec!["p_email".to_owned(), "p_last_name".to_owned()];
+    let app = TestApp::builder(&database).configure(|config| config.sources[0].filterable = filterable).start().await;
     let (person, company) = person_everywhere(&app, &database).await;
     let parallel = app.simulator.parallel();
     // From here on the person cannot be fetched any more: nothing but the event tells of it.
@@ -109,7 +110,12 @@ both!(a_fetched_state_empties_every_place, |database| {
 });
 
 both!(everybody_can_be_erased_and_nothing_stays_between_the_rows, |database| {
-    let app = TestApp::builder(&database).profiles(400).start().await;
+    let filterable = vec!["p_email".to_owned(), "p_first_name".to_owned()];
+    let app = TestApp::builder(&database)
+        .profiles(400)
+        .configure(|config| config.sources[0].filterable = filterable)
+        .start()
+        .await;
     let parallel = app.simulator.parallel();
     let people = parallel.profile_ids("Individual");
     for (number, person) in people.iter().enumerate() {

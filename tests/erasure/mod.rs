@@ -5,6 +5,8 @@ mod everywhere;
 mod late;
 mod lifecycle;
 mod logs;
+mod parts;
+mod pieces;
 mod scan;
 
 use crate::support::app::TestApp;

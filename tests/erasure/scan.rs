@@ -6,7 +6,7 @@ use profile_mirror::db::{Database, Dialect};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use std::path::{Path, PathBuf};
 
-/// What every planted value begins with. It appears nowhere else.
+/// What every planted value begins with. It appears nowhere else, however its letters are written.
 pub const CANARY: &str = "cAnArY7q";
 
 /// Places that hold planted text: files of SQLite's folder with the number of times, tables of PostgreSQL with the
@@ -34,7 +34,8 @@ fn in_files(folder: &Path) -> Vec<String> {
         let places: Vec<usize> = bytes
             .windows(CANARY.len())
             .enumerate()
-            .filter(|(_, window)| *window == CANARY.as_bytes())
+            // Search keeps words in lower case.
+            .filter(|(_, window)| window.eq_ignore_ascii_case(CANARY.as_bytes()))
             .map(|(at, _)| at)
             .collect();
         if let Some(first) = places.first() {
@@ -57,7 +58,7 @@ async fn in_tables(db: &Database) -> Vec<String> {
     for table in tables {
         let table: String = table.try_get_by_index(0).unwrap();
         let holding = format!(
-            "SELECT t::text FROM \"{table}\" t WHERE t::text LIKE '%{CANARY}%' OR t::text LIKE '%{hex}%' LIMIT 100"
+            "SELECT t::text FROM \"{table}\" t WHERE t::text ILIKE '%{CANARY}%' OR t::text LIKE '%{hex}%' LIMIT 100"
         );
         let rows = db.primary().query_all_raw(Statement::from_string(DbBackend::Postgres, holding)).await.unwrap();
         if let Some(first) = rows.first() {
@@ -68,7 +69,8 @@ async fn in_tables(db: &Database) -> Vec<String> {
     // What the planner remembers of common values; not every role may read all of it.
     let statistics = format!(
         "SELECT tablename::text FROM pg_stats WHERE schemaname = 'public' AND \
-         (most_common_vals::text LIKE '%{CANARY}%' OR histogram_bounds::text LIKE '%{CANARY}%')"
+         (most_common_vals::text ILIKE '%{CANARY}%' OR histogram_bounds::text ILIKE '%{CANARY}%' \
+         OR most_common_elems::text ILIKE '%{CANARY}%')"
     );
     let rows = db.primary().query_all_raw(Statement::from_string(DbBackend::Postgres, statistics)).await.unwrap();
     found.extend(rows.iter().map(|row| format!("statistics of {}", row.try_get_by_index::<String>(0).unwrap())));

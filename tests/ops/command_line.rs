@@ -2,8 +2,8 @@
 
 use super::open_people;
 use crate::support::binary::{Program, Setup};
-use crate::support::{both, world};
-use serde_json::Value;
+use crate::support::{both, place, world};
+use serde_json::{Value, json};
 use simulator::Simulator;
 use std::process::Output;
 
@@ -109,4 +109,25 @@ both!(a_shell_is_told_what_is_wrong_and_what_to_do, |database| {
     let output = command.output().await.unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("PROFILE_MIRROR_KEY"));
+});
+
+both!(migrations_are_told_to_programs_and_every_command_takes_a_configuration_file, |database| {
+    let bare = tokio::task::spawn_blocking(move || place::without_schema(database.dialect)).await.unwrap();
+    let setup = Setup::new(&world::start(7, 0).await, &bare);
+    let file = setup.file().to_str().unwrap().to_owned();
+    let run = async |arguments: &[&str]| {
+        let output = tokio::process::Command::from(setup.command(arguments)).output().await.unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let migrate = async |action: &str| -> Value {
+        serde_json::from_str(&run(&["migrate", action, "--json", "--config", &file]).await).unwrap()
+    };
+    let missing = migrate("status").await;
+    assert_eq!((&missing["isUpToDate"], &missing["applied"]), (&Value::from(false), &json!([])));
+    let applied = migrate("up").await;
+    assert_eq!((&applied["isUpToDate"], &applied["applied"]), (&Value::from(true), &missing["pending"]));
+    assert_eq!(migrate("status").await, json!({ "isUpToDate": true, "applied": [], "pending": [] }));
+    assert_eq!(run(&["schema", "--config", &file]).await, run(&["schema"]).await);
+    assert!(run(&["demo", "--help"]).await.contains("--config"));
 });

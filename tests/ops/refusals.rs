@@ -31,6 +31,24 @@ both!(readers_may_do_none_of_it, |database| {
     app.finish_apart_from_world().await;
 });
 
+both!(what_is_for_operators_is_null_for_readers_and_the_rest_is_answered, |database| {
+    let app = TestApp::imported(&database).await;
+    let reader = app.client().with_key(Some(READER));
+    let operation = "{ viewer { name } syncRuns(first: 1) { nodes { id } } deliveries(first: 1) { nodes { id } }
+        explainProfile(by: { key: { source: \"crm\", externalId: \"x\" } }, first: 1) { nodes { rule } }
+        source(name: \"crm\") { name drift { ratio } lastRun { id } budget { concurrency } pausedBy } }";
+    let (_, answer) = reader.answer(operation, json!({})).await;
+    let source = json!({ "name": "crm", "drift": null, "lastRun": null, "budget": null, "pausedBy": null });
+    let expected = json!({
+        "viewer": { "name": "frontend" }, "syncRuns": null, "deliveries": null, "explainProfile": null, "source": source,
+    });
+    assert_eq!(answer["data"], expected);
+    let errors = answer["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 7);
+    assert!(errors.iter().all(|error| error["extensions"]["code"] == "FORBIDDEN"), "{errors:?}");
+    app.finish().await;
+});
+
 both!(what_cannot_be_synced_is_refused_with_the_argument, |database| {
     let app = TestApp::imported(&database).await;
     let client = app.client();

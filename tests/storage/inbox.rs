@@ -19,7 +19,7 @@ fn clock() -> SharedClock {
     Arc::new(SystemClock)
 }
 
-async fn add_source(db: &Database, name: &str) -> i32 {
+pub(super) async fn add_source(db: &Database, name: &str) -> i32 {
     let source = source::ActiveModel {
         name: ActiveValue::Set(name.to_owned()),
         provider: ActiveValue::Set("parallel".to_owned()),
@@ -38,7 +38,7 @@ async fn add_source(db: &Database, name: &str) -> i32 {
     id
 }
 
-fn webhook(source_id: i32, key: &str) -> NewDelivery {
+pub(super) fn webhook(source_id: i32, key: &str) -> NewDelivery {
     NewDelivery {
         source_id,
         kind: DeliveryKind::Webhook,
@@ -51,7 +51,7 @@ fn webhook(source_id: i32, key: &str) -> NewDelivery {
     }
 }
 
-fn open(db: &Database) -> (Inbox, tokio::task::JoinHandle<()>, CancellationToken) {
+pub(super) fn open(db: &Database) -> (Inbox, tokio::task::JoinHandle<()>, CancellationToken) {
     let stop = CancellationToken::new();
     let (inbox, task) = Inbox::open(db.clone(), clock(), stop.clone(), |_| {});
     (inbox, task, stop)
@@ -237,15 +237,38 @@ both!(what_waits_when_the_service_stops_is_still_kept, |database| {
 both!(a_lease_is_held_once_and_fences_the_one_before, |database| {
     let db = database.connect().await;
     let source_id = add_source(&db, "crm").await;
-    let first = inbox::renew(&db, source_id, "one", Moment(1_000)).await.unwrap().expect("free");
-    assert_eq!(inbox::renew(&db, source_id, "two", Moment(2_000)).await.unwrap(), None, "held");
-    assert!(inbox::renew(&db, source_id, "one", Moment(2_000)).await.unwrap().is_some(), "renewed");
+    let first = inbox::renew(&db, source_id, "one", Moment(1_000), 0).await.unwrap().expect("free");
+    assert_eq!(inbox::renew(&db, source_id, "two", Moment(2_000), 0).await.unwrap(), None, "held");
+    assert!(inbox::renew(&db, source_id, "one", Moment(2_000), 0).await.unwrap().is_some(), "renewed");
 
     let late = first.until.plus_ms(60_000);
-    let second = inbox::renew(&db, source_id, "two", late).await.unwrap().expect("it ran out");
+    let second = inbox::renew(&db, source_id, "two", late, 0).await.unwrap().expect("it ran out");
     assert!(second.epoch > first.epoch);
     let transaction = db.begin().await.unwrap();
     assert_eq!(first.fence(&transaction, late, None).await.unwrap(), None, "the old holder commits nothing");
     assert_eq!(second.fence(&transaction, late, None).await.unwrap(), Some(0));
     transaction.rollback().await.unwrap();
+});
+
+both!(a_gap_is_noted_when_nobody_was_alive_for_longer_than_the_provider_sends_again, |database| {
+    let db = database.connect().await;
+    let source_id = add_source(&db, "crm").await;
+    let gap = async || {
+        let state = source_state::Entity::find_by_id(source_id).one(db.primary()).await.unwrap().unwrap();
+        state.gap_since.zip(state.gap_until)
+    };
+    let renew = async |holder: &str, at: i64| {
+        let memory_ms = 300_000;
+        assert!(inbox::renew(&db, source_id, holder, Moment(at), memory_ms).await.unwrap().is_some());
+    };
+    renew("one", 1_000).await;
+    assert_eq!(gap().await, None, "the first sign of life");
+    // Another one takes over, then nobody is there for as long as the provider sends again.
+    renew("two", 9_000).await;
+    renew("two", 309_000).await;
+    assert_eq!(gap().await, None);
+    renew("three", 700_000).await;
+    assert_eq!(gap().await, Some((Moment(309_000), Moment(700_000))), "whoever comes next sees it");
+    renew("three", 702_000).await;
+    assert_eq!(gap().await, Some((Moment(309_000), Moment(700_000))), "until the next one");
 });

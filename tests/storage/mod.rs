@@ -1,4 +1,6 @@
 //! What both databases must do alike.
 
+mod along;
+mod errors;
 mod inbox;
 mod migrations;

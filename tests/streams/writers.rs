@@ -5,13 +5,17 @@ use crate::support::app::{self, TestApp};
 use crate::support::both;
 use crate::support::place::TestDatabase;
 use crate::support::socket::Subscription;
+use crate::support::world::SOURCES;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use entity::change;
 use futures::future::join_all;
 use profile_mirror::app::{AppOptions, Running};
-use sea_orm::{EntityTrait, PaginatorTrait};
+use profile_mirror::db::Dialect;
+use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
 use serde_json::json;
 use simulator::SignedWebhook;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 both!(no_subscriber_misses_a_change_while_several_instances_write, |database| { several_instances(&database).await });
 
@@ -73,6 +77,83 @@ async fn several_instances(database: &TestDatabase) {
     }
     app.assert_rows_equal_world_but_for_silent_ends(0).await;
     app.finish_apart_from_world().await;
+}
+
+/// Makes each commit of changes on PostgreSQL late by a random time, after its rows have their ids. SQLite has one
+/// writer: there is no other order than that of the commits.
+async fn delay_commits(app: &TestApp) {
+    if app.database().dialect() == Dialect::Postgres {
+        for statement in [
+            "CREATE FUNCTION come_late() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM pg_sleep(random() * 0.02); RETURN NULL; END $$",
+            "CREATE CONSTRAINT TRIGGER come_late AFTER INSERT ON change DEFERRABLE INITIALLY DEFERRED \
+             FOR EACH ROW EXECUTE FUNCTION come_late()",
+        ] {
+            app.database().writer().execute_unprepared(statement).await.unwrap();
+        }
+    }
+}
+
+both!(every_subscriber_sees_dense_revisions_in_order_though_commits_are_late, |database| {
+    let app = TestApp::imported(&database).await;
+    let others = more_instances(&app, 2).await;
+    let addresses: Vec<_> = [app.address()].into_iter().chain(others.iter().map(Running::address)).collect();
+    delay_commits(&app).await;
+    let mut subscriptions = Vec::new();
+    for address in &addresses {
+        let mut subscription = Subscription::open(*address, app::READER, CHANGES, json!({})).await;
+        first_cursor(&mut subscription).await;
+        subscriptions.push(subscription);
+    }
+    let before = revisions(&app).await;
+
+    for provider in simulator::ProviderKind::ALL {
+        app.simulator.random_history(provider, 20);
+    }
+    app.simulator.getprofile().settle();
+    let webhooks = app.simulator.take_webhooks();
+    join_all(webhooks.iter().enumerate().map(|(number, webhook)| {
+        let path = webhook.url.splitn(4, '/').nth(3).expect("a path");
+        let url = format!("http://{}/{path}", addresses[number % addresses.len()]);
+        let elsewhere = SignedWebhook { url, ..webhook.clone() };
+        let app = &app;
+        async move { assert_eq!(app.post(&elsewhere).await, 200, "{}", elsewhere.event) }
+    }))
+    .await;
+    app.drain().await;
+
+    let after = revisions(&app).await;
+    let wanted: BTreeMap<String, Vec<i64>> =
+        after.iter().map(|(source, revision)| (source.clone(), (before[source] + 1..=*revision).collect())).collect();
+    let count: usize = wanted.values().map(Vec::len).sum();
+    assert!(count > 20 && wanted.values().all(|revisions| !revisions.is_empty()), "{wanted:?}");
+    for mut subscription in subscriptions {
+        let mut seen: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+        for change in take_changes(&mut subscription, count).await {
+            let (source, id) = key(&change);
+            seen.entry(source).or_default().push(revision_of(&id));
+        }
+        assert_eq!(seen, wanted, "each revision once, in order");
+    }
+    for other in others {
+        other.stop().await;
+    }
+    app.finish_apart_from_world().await;
+});
+
+/// How far each source is.
+async fn revisions(app: &TestApp) -> BTreeMap<String, i64> {
+    let mut revisions = BTreeMap::new();
+    for (_, source) in SOURCES {
+        revisions.insert(source.to_owned(), app.source_state(source).await.revision);
+    }
+    revisions
+}
+
+/// The revision in the id of a change: `change:SOURCE:REVISION`.
+fn revision_of(id: &str) -> i64 {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(id).expect("base64")).expect("text");
+    text.rsplit(':').next().and_then(|revision| revision.parse().ok()).unwrap_or_else(|| panic!("{text}"))
 }
 
 both!(more_changes_in_one_commit_than_one_reading_takes_are_all_told, |database| {

@@ -73,6 +73,11 @@ impl Setup {
         Self { folder, secrets }
     }
 
+    /// The configuration file.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("mirror.toml")
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }
@@ -86,7 +91,7 @@ impl Setup {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_profile-mirror"));
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
-        command.env("PROFILE_MIRROR_CONFIG", self.folder.path().join("mirror.toml"));
+        command.env("PROFILE_MIRROR_CONFIG", self.file());
         command.envs(self.secrets.iter().cloned());
         command
     }
@@ -95,7 +100,7 @@ impl Setup {
     pub fn start(&self, failpoint: Option<&str>) -> Program {
         let log = std::fs::File::options().create(true).append(true).open(self.log()).expect("open the log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_profile-mirror"));
-        command.arg("serve").arg("--config").arg(self.folder.path().join("mirror.toml"));
+        command.arg("serve").arg("--config").arg(self.file());
         command.envs(self.secrets.iter().cloned()).envs(failpoint.map(|name| ("PROFILE_MIRROR_FAILPOINT", name)));
         command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().expect("start the program");
@@ -131,7 +136,21 @@ impl Program {
 
     /// Asks it to stop, as service managers do.
     pub fn terminate(&self) {
-        let status = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        self.signal("-TERM");
+    }
+
+    /// Has it stand still.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(name).arg(self.child.id().to_string()).status();
         assert!(status.expect("run kill").success());
     }
 }

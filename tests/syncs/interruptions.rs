@@ -12,7 +12,7 @@ both!(a_run_resumed_at_page_two_deletes_nothing_of_page_one, |database| {
     app.import_all().await;
     app.simulator.forget_requests();
     // The second page of people: held until the service is gone.
-    let page = app.simulator.pause_next("offset=90");
+    let page = app.simulator.pause_next("offset=96");
     let id = app.source_id("crm").await;
     let run = request_run(app.database(), app.clock.now(), id, RunRequest::full("test")).await.unwrap();
     page.reached().await;
@@ -49,7 +49,7 @@ both!(a_record_first_seen_or_touched_while_a_run_goes_on_is_not_its_candidate, |
 
 both!(a_failed_run_does_not_count_as_done_and_is_tried_again_from_its_checkpoint, |database| {
     let app = TestApp::builder(&database).profiles(900).start().await;
-    app.simulator.faults(ProviderKind::Parallel).fail_next_at("offset=90", 7, FailureKind::Status500);
+    app.simulator.faults(ProviderKind::Parallel).fail_next_at("offset=96", 7, FailureKind::Status500);
     assert!(app.sync("crm").await.is_err());
     let failed = app.newest_run("crm").await;
     assert_eq!((failed.state, failed.deleted), (RunState::Failed, 0));
@@ -88,7 +88,7 @@ both!(a_cancelled_run_stops_within_a_page_and_deletes_nothing, |database| {
     let gone = app.simulator.parallel().profile_ids("Individual").remove(0);
     app.simulator.parallel().silently().vanish(&gone).unwrap();
     app.simulator.forget_requests();
-    let page = app.simulator.pause_next("offset=90");
+    let page = app.simulator.pause_next("offset=96");
     let id = app.source_id("crm").await;
     let run = request_run(app.database(), app.clock.now(), id, RunRequest::full("test")).await.unwrap();
     page.reached().await;

@@ -72,15 +72,51 @@ both!(a_list_that_is_cut_before_its_total_deletes_nothing_and_fails_the_run, |da
 
 both!(a_list_under_a_lost_permission_deletes_nothing, |database| {
     let app = TestApp::imported(&database).await;
-    let parallel = app.simulator.faults(ProviderKind::Parallel);
-    let some: Vec<String> = everybody(&app, ProviderKind::Parallel).into_iter().take(3).collect();
-    parallel.unlist(some.clone());
-    for id in &some {
-        parallel.fail_next_at(&format!("/profiles/{id}?"), 100, FailureKind::Forbidden);
+    // Copernica refuses no single record: what it loses, it loses with its database, further below.
+    for (provider, source) in SOURCES.into_iter().filter(|(provider, _)| *provider != ProviderKind::Copernica) {
+        let before = deleted(&app, source).await;
+        let some: Vec<String> = everybody(&app, provider).into_iter().take(3).collect();
+        app.simulator.faults(provider).unlist(some.clone());
+        app.simulator.faults(provider).forbid(some);
+        let run = app.sync(source).await.unwrap();
+        assert_eq!((run.state, run.candidates), (RunState::Done, 3), "{source}: {run:?}");
+        assert_eq!((run.absent, run.deleted), (0, 0), "{source}: {run:?}");
+        assert_eq!(deleted(&app, source).await, before, "{source}");
+        app.simulator.faults(provider).clear();
     }
-    let run = app.sync("crm").await.unwrap();
-    assert_eq!((run.candidates, run.absent, run.deleted), (3, 0, 0));
-    app.simulator.faults(ProviderKind::Parallel).clear();
+    app.finish().await;
+});
+
+both!(lists_that_are_refused_as_a_whole_delete_nothing_and_fail_the_run, |database| {
+    let app = TestApp::imported(&database).await;
+    let lists = [("/profiles?", "marketing"), ("/profiles?", "crm"), ("/v1/search", "people")];
+    for ((provider, source), (list, of)) in SOURCES.into_iter().zip(lists) {
+        assert_eq!(source, of);
+        let before = deleted(&app, source).await;
+        // Copernica answers a refused credential alike, whatever it is refused for: the source is paused for it.
+        let refused = if provider == ProviderKind::Copernica { FailureKind::Status500 } else { FailureKind::Forbidden };
+        app.simulator.faults(provider).fail_next_at(list, 100, refused);
+        let run = app.sync(source).await;
+        assert!(run.is_err(), "{source}: {run:?}");
+        let run = app.newest_run(source).await;
+        assert_eq!((run.state, run.candidates, run.deleted), (RunState::Failed, 0, 0), "{source}: {run:?}");
+        assert_eq!(deleted(&app, source).await, before, "{source}");
+        app.simulator.faults(provider).clear();
+    }
+    app.finish().await;
+});
+
+both!(a_database_that_the_token_may_not_see_any_more_deletes_nothing, |database| {
+    let app = TestApp::imported(&database).await;
+    let before = deleted(&app, "marketing").await;
+    let (lost, _) = app.simulator.copernica().databases().remove(0);
+    let lost: u64 = lost.parse().unwrap();
+    app.simulator.copernica().configure(|switches| switches.lost_databases.extend([lost]));
+    let run = app.sync("marketing").await.unwrap();
+    assert_eq!((run.state, run.deleted), (RunState::WaitingForApproval, 0), "the brake knows better: {run:?}");
+    assert_eq!(deleted(&app, "marketing").await, before);
+    app.simulator.copernica().configure(|switches| switches.lost_databases.clear());
+    app.import("marketing").await;
     app.finish().await;
 });
 

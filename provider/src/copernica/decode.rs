@@ -21,7 +21,9 @@ pub(super) fn decode(zone: Tz, delivery: &Delivery<'_>) -> Result<Decoded, Decod
         DeliveryKind::Fetch => rest::decode_fetch(zone, delivery),
         DeliveryKind::Page => rest::decode_page(zone, delivery),
     };
-    result.map_err(|problem| DecodeError(format!("decode copernica delivery: {problem}")))
+    let mut decoded = result.map_err(|problem| DecodeError(format!("decode copernica delivery: {problem}")))?;
+    decoded.unknown.extend(wire::VOCABULARY.of_observations(&decoded.observations));
+    Ok(decoded)
 }
 
 /// Forms are what is documented; a sample header shows JSON.
@@ -84,6 +86,8 @@ fn decode_event(zone: Tz, body: &Map<String, Value>) -> Result<Decoded, String> 
         let ignored = Some(format!("{} is about a mailing", event.name));
         return Ok(Decoded { ignored, event: name, ..Decoded::default() });
     }
+    let ids: Vec<&str> = [&subprofile, &event.profile].into_iter().flatten().map(String::as_str).collect();
+    let unknown = wire::VOCABULARY.of_event(body, &event.name, &ids);
     let observation = match (event.name.as_str(), subprofile, event.profile.clone()) {
         ("create" | "update", Some(subprofile), _) => read_subprofile(&event, subprofile)?,
         ("delete", Some(subprofile), _) => read_subprofile_removal(&event, subprofile),
@@ -99,10 +103,10 @@ fn decode_event(zone: Tz, body: &Map<String, Value>) -> Result<Decoded, String> 
         }
         _ => {
             let ignored = Some("the event names neither a known type nor a profile".to_owned());
-            return Ok(Decoded { ignored, event: name, ..Decoded::default() });
+            return Ok(Decoded { ignored, event: name, unknown, ..Decoded::default() });
         }
     };
-    Ok(Decoded { observations: vec![observation], ignored: None, event: name })
+    Ok(Decoded { observations: vec![observation], ignored: None, event: name, unknown })
 }
 
 fn read_profile(event: &Event<'_>, profile: String) -> Result<Observation, String> {

@@ -3,15 +3,19 @@
 //! Copernica publishes its keys as DKIM records and rotates them about monthly, so that a key is
 //! looked up by name, kept for minutes, and looked up once more when a signature does not hold with
 //! it. A name comes from the sender and costs a lookup: each name is looked up at most once in
-//! [`RETRY_SECONDS`], one request at a time, and only so many new names a minute.
+//! [`RETRY_SECONDS`], one request at a time. Names that have not verified yet, which anybody can make up, stand in one
+//! short line for a few places in the order of their arrival, so that forged ones delay a genuine new key and cannot
+//! use up what it needs; those that have verified never stand in it.
 
 use crate::public_key::{decode_base64, raw_key};
 use crate::{KeyLookup, KeyLookupError, Refusal};
 use chrono::{DateTime, Utc};
 use futures::lock::Mutex as AsyncMutex;
 use ring::signature::{RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, UnparsedPublicKey};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How long a key from DNS is used without asking again.
 const KEEP_SECONDS: i64 = 600;
@@ -20,9 +24,11 @@ const OUTAGE_SECONDS: i64 = 24 * 3600;
 /// Shortest pause between two lookups of one name.
 const RETRY_SECONDS: i64 = 30;
 /// Names that are remembered.
-const MAX_NAMES: usize = 64;
-/// Names never seen before that are looked up in a minute.
-const NEW_NAMES_A_MINUTE: usize = 20;
+const MAX_NAMES: usize = 512;
+/// Names that have not verified yet and are looked up at the same time.
+const PLACES: usize = 4;
+/// Requests with such names that stand in line or are at a place; one more is asked to come back.
+const LINE: usize = 32;
 /// Object identifier of RSA keys (RFC 8017).
 const RSA_OID: &str = "1.2.840.113549.1.1.1";
 
@@ -62,14 +68,38 @@ impl RsaKey {
 pub(super) struct KeyRing {
     fixed: BTreeMap<String, RsaKey>,
     lookup: Arc<dyn KeyLookup>,
-    names: Mutex<Names>,
+    names: Mutex<HashMap<String, Name>>,
+    line: Line,
 }
 
-#[derive(Default)]
-struct Names {
-    known: HashMap<String, Name>,
-    /// When names were met for the first time, within the last minute.
-    met: VecDeque<DateTime<Utc>>,
+/// The line of names that have not verified yet. Its places are given away in the order of arrival.
+struct Line {
+    places: Semaphore,
+    length: AtomicUsize,
+}
+
+/// A place in the line, left when this is dropped.
+struct InLine<'a>(&'a Line);
+
+impl Line {
+    /// Stands in line; none where it is too long.
+    fn enter(&self) -> Option<InLine<'_>> {
+        let length = self.length.fetch_add(1, Ordering::SeqCst);
+        let entered = InLine(self);
+        (length < LINE).then_some(entered)
+    }
+}
+
+impl InLine<'_> {
+    async fn wait(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.places.acquire().await.ok()
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.0.length.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 struct Name {
@@ -90,7 +120,8 @@ struct Record {
 
 impl KeyRing {
     pub(super) fn new(fixed: BTreeMap<String, RsaKey>, lookup: Arc<dyn KeyLookup>) -> Self {
-        Self { fixed, lookup, names: Mutex::default() }
+        let line = Line { places: Semaphore::new(PLACES), length: AtomicUsize::new(0) };
+        Self { fixed, lookup, names: Mutex::default(), line }
     }
 
     /// Checks with the keys called `name`, asking DNS where needed.
@@ -104,18 +135,27 @@ impl KeyRing {
         if let Some(key) = self.fixed.get(name) {
             return if holds(key) { Ok(()) } else { Err(invalid()) };
         }
-        let slot = self.slot(name, now)?;
+        let (slot, has_verified) = self.slot(name, now);
         let mut record = slot.lock().await;
         let age = |moment: DateTime<Utc>| (now - moment).num_seconds().abs();
         let kept = record.read.map(age);
         if kept.is_some_and(|age| age < KEEP_SECONDS) && record.keys.iter().any(&holds) {
-            self.note_verified(name);
+            self.note_verified(name, &slot, now);
             return Ok(());
         }
         let unavailable = |reason: String| Refusal::KeyUnavailable { name: name.to_owned(), reason };
         let is_recent = record.tried.as_ref().is_some_and(|(tried, _)| age(*tried) < RETRY_SECONDS);
         if !is_recent {
-            let failure = match self.lookup.txt(name).await {
+            let answer = match has_verified {
+                true => self.lookup.txt(name).await,
+                false => {
+                    let too_many = || unavailable("too many unknown key names at once".to_owned());
+                    let line = self.line.enter().ok_or_else(too_many)?;
+                    let _place = line.wait().await;
+                    self.lookup.txt(name).await
+                }
+            };
+            let failure = match answer {
                 Ok(records) => {
                     record.keys = records.iter().filter_map(|text| RsaKey::read(text)).collect();
                     record.read = Some(now);
@@ -134,42 +174,34 @@ impl KeyRing {
         // While DNS is down the last keys still tell a genuine request from a forged one.
         let is_usable = failure.is_none() || record.read.map(age).is_some_and(|age| age < OUTAGE_SECONDS);
         if is_usable && record.keys.iter().any(&holds) {
-            self.note_verified(name);
+            self.note_verified(name, &slot, now);
             return Ok(());
         }
         Err(failure.map_or_else(invalid, unavailable))
     }
 
-    /// The record of a name, made where there is none yet.
-    fn slot(&self, name: &str, now: DateTime<Utc>) -> Result<Arc<AsyncMutex<Record>>, Refusal> {
+    /// The record of a name, made where there is none yet, and whether the name has verified.
+    fn slot(&self, name: &str, now: DateTime<Utc>) -> (Arc<AsyncMutex<Record>>, bool) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = names.known.get(name) {
-            return Ok(Arc::clone(&known.record));
+        if let Some(known) = names.get(name) {
+            return (Arc::clone(&known.record), known.has_verified);
         }
-        while names.met.front().is_some_and(|met| (now - *met).num_seconds().abs() >= 60) {
-            names.met.pop_front();
-        }
-        if names.met.len() >= NEW_NAMES_A_MINUTE {
-            let reason = "too many unknown key names within a minute".to_owned();
-            return Err(Refusal::KeyUnavailable { name: name.to_owned(), reason });
-        }
-        if names.known.len() >= MAX_NAMES {
+        if names.len() >= MAX_NAMES {
             // Names that never verified go first: they are a forger's.
-            let oldest = names.known.iter().min_by_key(|(_, name)| (name.has_verified, name.met));
+            let oldest = names.iter().min_by_key(|(_, name)| (name.has_verified, name.met));
             if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
-                names.known.remove(&oldest);
+                names.remove(&oldest);
             }
         }
-        names.met.push_back(now);
         let record = Arc::<AsyncMutex<Record>>::default();
-        names.known.insert(name.to_owned(), Name { record: Arc::clone(&record), met: now, has_verified: false });
-        Ok(record)
+        names.insert(name.to_owned(), Name { record: Arc::clone(&record), met: now, has_verified: false });
+        (record, false)
     }
 
-    fn note_verified(&self, name: &str) {
+    /// Notes that a name is genuine, also where so many others came meanwhile that it was forgotten.
+    fn note_verified(&self, name: &str, record: &Arc<AsyncMutex<Record>>, now: DateTime<Utc>) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = names.known.get_mut(name) {
-            known.has_verified = true;
-        }
+        let fresh = || Name { record: Arc::clone(record), met: now, has_verified: true };
+        names.entry(name.to_owned()).or_insert_with(fresh).has_verified = true;
     }
 }

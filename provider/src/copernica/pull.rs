@@ -16,6 +16,8 @@ use serde_json::{Map, Value};
 const LIMIT: u64 = 1000;
 /// Stream of the databases.
 const DATABASES: &str = "databases";
+/// Last part of the streams that tell what unsubscribing does: one answer each.
+pub(super) const UNSUBSCRIBE: &str = "unsubscribe";
 
 pub(super) fn fetch(target: &Target) -> Call {
     match target {
@@ -62,6 +64,11 @@ pub(super) fn next_pages(zone: Tz, page: &Page, body: &[u8]) -> Result<PageRead,
 
 fn follow(zone: Tz, page: &Page, body: &[u8]) -> Result<PageRead, String> {
     let body = json::read(body)?;
+    let parts: Vec<&str> = page.stream.split('/').collect();
+    if let ["database" | "collection", _, UNSUBSCRIBE] = parts.as_slice() {
+        wire::unsubscribing(&body).ok_or("the answer tells no behavior")?;
+        return Ok(PageRead::default());
+    }
     let envelope = Envelope::read(&body).ok_or("the page has no data")?;
     if envelope.count.is_some_and(|count| count != envelope.data.len() as u64) {
         return Err(format!("{} rows came, another count was told", envelope.data.len()));
@@ -70,7 +77,6 @@ fn follow(zone: Tz, page: &Page, body: &[u8]) -> Result<PageRead, String> {
     let objects = || envelope.data.iter().filter_map(Value::as_object);
     let modified = page.since.map(|since| local(zone, since));
     let modified = modified.as_deref();
-    let parts: Vec<&str> = page.stream.split('/').collect();
     let mut next: Vec<Page> = match parts.as_slice() {
         ["databases"] => {
             let streams = objects().flat_map(|database| of_database(database, modified));
@@ -111,6 +117,7 @@ fn of_database(database: &Map<String, Value>, modified: Option<&str>) -> Vec<Pag
         .map(|part| format!("database/{id}/{part}"))
         .map(|stream| Page::first(stream.clone(), listing(&stream)))
         .collect();
+    pages.extend(unsubscribing("database", &id, &id, modified));
     pages.extend(records(format!("database/{id}/profiles"), &id, database, modified));
     if is_whole("collections") {
         let collections = embedded("collections").map_or(&[][..], |list| list.data);
@@ -148,8 +155,16 @@ fn of_collection(database: &str, collection: &Map<String, Value>, modified: Opti
         let fields = format!("collection/{id}/fields");
         pages.push(Page::first(fields.clone(), listing(&fields)));
     }
+    pages.extend(unsubscribing("collection", &id, database, modified));
     pages.extend(records(format!("collection/{id}/subprofiles"), database, collection, modified));
     pages
+}
+
+/// The stream that tells what unsubscribing does in a database or collection. It is not among what has changed.
+fn unsubscribing(owner: &str, id: &str, database: &str, modified: Option<&str>) -> Option<Page> {
+    let stream = format!("{owner}/{id}/{UNSUBSCRIBE}");
+    let call = Call::get(format!("/{stream}"));
+    modified.is_none().then(|| Page { profile_type: Some(database.to_owned()), ..Page::first(stream, call) })
 }
 
 fn is_number(id: &str) -> bool {

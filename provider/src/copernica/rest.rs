@@ -4,10 +4,10 @@
 //! under `removed`; lists never show it.
 
 use super::local_time::{self, Span};
-use super::{interests, wire};
+use super::{interests, pull, wire};
 use crate::{
     CollectionSeen, Decoded, Delivery, FieldSeen, InterestSeen, LifecycleSeen, Observation, ProfileKind, ProfileSeen,
-    ProfileTypeSeen, Rung, Status, SubprofileSeen, Target, Version, answer, json,
+    ProfileTypeSeen, Rung, Status, SubprofileSeen, Target, UnsubscribePlace, Version, answer, json,
 };
 use chrono_tz::Tz;
 use serde_json::{Map, Value};
@@ -33,7 +33,7 @@ pub(super) fn decode_fetch(zone: Tz, delivery: &Delivery<'_>) -> Result<Decoded,
         }
     };
     let ignored = observations.is_empty().then(|| "there is no such database".to_owned());
-    Ok(Decoded { observations, ignored, event: None })
+    Ok(Decoded { observations, ignored, ..Decoded::default() })
 }
 
 /// The object in a body, which must be the one that was asked for.
@@ -49,9 +49,17 @@ fn checked(body: &[u8], id: &str) -> Result<Map<String, Value>, String> {
 pub(super) fn decode_page(zone: Tz, delivery: &Delivery<'_>) -> Result<Decoded, String> {
     let page = delivery.page.ok_or("a page without its place")?;
     let mut body = json::read(delivery.body)?;
+    let parts: Vec<&str> = page.stream.split('/').collect();
+    if let [owner @ ("database" | "collection"), id, pull::UNSUBSCRIBE] = parts.as_slice() {
+        let (action, fields) = wire::unsubscribing(&body).ok_or("the answer tells no behavior")?;
+        let id = (*id).to_owned();
+        let place =
+            if *owner == "database" { UnsubscribePlace::ProfileType(id) } else { UnsubscribePlace::Collection(id) };
+        let observations = vec![Observation::Unsubscribing { place, action, fields }];
+        return Ok(Decoded { observations, ..Decoded::default() });
+    }
     let envelope = wire::Envelope::read(&body).ok_or("the page has no data")?;
     let is_whole = envelope.start == 0 && !envelope.is_truncated();
-    let parts: Vec<&str> = page.stream.split('/').collect();
     let observations: Vec<Observation> = match parts.as_slice() {
         ["databases"] => envelope.data.iter().flat_map(read_database).collect(),
         // Rows are taken out one by one, so that none is in memory twice.
@@ -83,7 +91,7 @@ pub(super) fn decode_page(zone: Tz, delivery: &Delivery<'_>) -> Result<Decoded, 
         _ => return Err(format!("the page is of an unknown stream {}", page.stream)),
     };
     let ignored = observations.is_empty().then(|| "an empty page".to_owned());
-    Ok(Decoded { observations, ignored, event: None })
+    Ok(Decoded { observations, ignored, ..Decoded::default() })
 }
 
 /// A row of a list; one that cannot be read becomes a hint to fetch, so that the others are kept.

@@ -1,11 +1,54 @@
 //! Copernica's shapes: envelopes, ids, event names, empty arrays that mean empty objects.
 
 use crate::json;
+use crate::unknown::Vocabulary;
 use serde_json::{Map, Value};
 
 /// Webhook types that tell about mailings, not about profiles.
 const MAILING_EVENTS: [&str; 8] =
     ["click", "open", "delivery", "bounce", "failure", "complaint", "abuse", "impression"];
+
+/// The documented words (webhooks, *rest-post-database-fields*); samples hold `action` and `id` beside them.
+pub(super) const VOCABULARY: Vocabulary = Vocabulary {
+    events: &["create", "update", "delete", "unsubscribe"],
+    event_keys: &[
+        "type",
+        "action",
+        "id",
+        "parameters",
+        "timestamp",
+        "time",
+        "profile",
+        "subprofile",
+        "database",
+        "collection",
+        "mailing",
+        "created",
+        "modified",
+        "fields",
+        "interests",
+    ],
+    // Profiles have none.
+    statuses: &[],
+    field_types: &[
+        "text",
+        "email",
+        "phone",
+        "phone_fax",
+        "phone_gsm",
+        "select",
+        "big",
+        "integer",
+        "float",
+        "date",
+        "empty_date",
+        "datetime",
+        "empty_datetime",
+        "foreign_key",
+        "country_code",
+    ],
+    is_id: |id| id.bytes().all(|byte| byte.is_ascii_digit()),
+};
 
 /// Whether a webhook of this type is about a mailing.
 pub(super) fn is_mailing_event(name: &str) -> bool {
@@ -38,6 +81,12 @@ pub(super) fn take_map(value: &mut Value) -> Option<Map<String, Value>> {
         Value::Object(map) => Some(std::mem::take(map)),
         other => map(other),
     }
+}
+
+/// What unsubscribing does, and the values that it gives to fields.
+pub(super) fn unsubscribing(body: &Value) -> Option<(String, Map<String, Value>)> {
+    let action = body.get("behavior")?.as_str()?.to_owned();
+    Some((action, body.get("fields").and_then(map).unwrap_or_default()))
 }
 
 /// A page of a list (*rest-paging*).

@@ -18,7 +18,9 @@ pub(super) fn decode(tenant: &str, delivery: &Delivery<'_>) -> Result<Decoded, D
         DeliveryKind::Fetch => decode_fetch(tenant, delivery),
         DeliveryKind::Page => decode_page(tenant, delivery),
     };
-    result.map_err(|problem| DecodeError(format!("decode getprofile delivery: {problem}")))
+    let mut decoded = result.map_err(|problem| DecodeError(format!("decode getprofile delivery: {problem}")))?;
+    decoded.unknown.extend(wire::VOCABULARY.of_observations(&decoded.observations));
+    Ok(decoded)
 }
 
 fn decode_event(tenant: &str, body: &[u8]) -> Result<Decoded, String> {
@@ -30,8 +32,11 @@ fn decode_event(tenant: &str, body: &[u8]) -> Result<Decoded, String> {
             return Err("profile.updated without data.profile_id".to_owned());
         }
         let what = name.as_deref().unwrap_or("an event without a name");
-        return Ok(Decoded { ignored: Some(format!("{what} names no profile")), event: name, ..Decoded::default() });
+        let ignored = Some(format!("{what} names no profile"));
+        let unknown = wire::VOCABULARY.of_event(&event, what, &[]);
+        return Ok(Decoded { ignored, event: name, unknown, ..Decoded::default() });
     };
+    let unknown = wire::VOCABULARY.of_event(&event, name.as_deref().unwrap_or_default(), &[&profile]);
     let touched = Observation::Touched {
         profile,
         at: iso_value(event.get("created_at")),
@@ -39,7 +44,7 @@ fn decode_event(tenant: &str, body: &[u8]) -> Result<Decoded, String> {
         is_creation: false,
         delay_ms: 0,
     };
-    Ok(Decoded { observations: vec![touched], ignored: None, event: name })
+    Ok(Decoded { observations: vec![touched], ignored: None, event: name, unknown })
 }
 
 /// Ids are unique only within a tenant, so that another tenant's event must never be read as ours.
@@ -77,7 +82,7 @@ fn decode_fetch(tenant: &str, delivery: &Delivery<'_>) -> Result<Decoded, String
         Some(Target::Subprofile { .. }) => return Err("getprofile has no subprofiles".to_owned()),
         None => return Err("a fetch without its target".to_owned()),
     }
-    Ok(Decoded { observations, ignored: None, event: None })
+    Ok(Decoded { observations, ..Decoded::default() })
 }
 
 fn decode_page(tenant: &str, delivery: &Delivery<'_>) -> Result<Decoded, String> {
@@ -103,7 +108,7 @@ fn decode_page(tenant: &str, delivery: &Delivery<'_>) -> Result<Decoded, String>
             }
         }
     }
-    Ok(Decoded { observations, ignored: None, event: None })
+    Ok(Decoded { observations, ..Decoded::default() })
 }
 
 /// The tenant is the one profile type; profiles are of persons (users and characters).

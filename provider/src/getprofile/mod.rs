@@ -93,6 +93,10 @@ impl Provider for GetProfile {
         pull::confirm_missing(target)
     }
 
+    fn confirm_further(&self, call: &Call, body: &[u8]) -> Option<Call> {
+        pull::confirm_further(call, body)
+    }
+
     fn first_pages(&self) -> Vec<Page> {
         vec![pull::first_page()]
     }

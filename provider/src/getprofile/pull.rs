@@ -31,16 +31,53 @@ pub(super) fn fetch(target: &Target) -> Call {
 /// The not-found status is not documented, so an absence counts only where the listing agrees.
 pub(super) fn confirm_missing(target: &Target) -> Option<Call> {
     match target {
-        Target::Profile { id } => Some(
-            Call::get(SEARCH)
-                .with("filterBy", "id")
-                .with("filterValue", id)
-                .with("sortBy", "created_at")
-                .with("sortOrder", "asc")
-                .with("page", 1)
-                .with("pageSize", CONFIRM_SIZE),
-        ),
+        Target::Profile { id } => Some(matches(id, 1, CONFIRM_SIZE)),
         Target::Subprofile { .. } | Target::Metadata { .. } => None,
+    }
+}
+
+/// Where a short id matches more than one page shows, all of them: from the last page to the first, since rows that go
+/// meanwhile move others to pages that are still to come. These pages are sorted, the first look is not.
+pub(super) fn confirm_further(call: &Call, body: &[u8]) -> Option<Call> {
+    let id = filtered_id(call)?;
+    let asked = query_count(call, "page")?;
+    let (page, size) = if query(call, "sortBy").is_some() {
+        (asked.checked_sub(1).filter(|page| *page > 0)?, query_count(call, "pageSize")?)
+    } else {
+        let matched = Matched::read(body)?;
+        if matched.total <= matched.rows.len() as u64 {
+            return None;
+        }
+        let size = matched.size.filter(|size| *size > 0)?;
+        (matched.total.div_ceil(size), size)
+    };
+    Some(matches(id, page, size).with("sortBy", "created_at").with("sortOrder", "asc"))
+}
+
+/// The profiles whose ids hold this text.
+fn matches(id: &str, page: u64, size: u64) -> Call {
+    Call::get(SEARCH).with("filterBy", "id").with("filterValue", id).with("page", page).with("pageSize", size)
+}
+
+/// The id that a call of [`matches`] looks for.
+fn filtered_id(call: &Call) -> Option<&str> {
+    query(call, "filterValue").filter(|_| query(call, "filterBy") == Some("id"))
+}
+
+/// What a search found.
+struct Matched {
+    rows: Vec<Value>,
+    total: u64,
+    page: Option<u64>,
+    size: Option<u64>,
+}
+
+impl Matched {
+    fn read(body: &[u8]) -> Option<Self> {
+        let mut answer = json::read_object(body).ok()?;
+        let Some(Value::Array(rows)) = answer.remove("profiles") else { return None };
+        let count = |name: &str| json::count(answer.get(name));
+        Some(Self { rows, total: count("total")?, page: count("page"), size: count("pageSize") })
     }
 }
 
@@ -103,8 +140,12 @@ fn is_older(row: &Value, since: DateTime<Utc>) -> bool {
     updated.is_some_and(|updated| updated < since)
 }
 
+fn query<'a>(call: &'a Call, name: &str) -> Option<&'a str> {
+    call.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
 fn query_count(call: &Call, name: &str) -> Option<u64> {
-    call.query.iter().find(|(key, _)| key == name)?.1.parse().ok()
+    query(call, name)?.parse().ok()
 }
 
 /// Sorts an answer. Only 400 is documented as an error; 401 is in the client's tests.
@@ -130,23 +171,29 @@ fn says_not_found(message: &str) -> bool {
         .any(|words| message.contains(words))
 }
 
-/// For the search of [`confirm_missing`]: absent where the whole list of matches is there without it.
+/// For the searches of [`confirm_missing`] and [`confirm_further`]: absent where no row of the page that was asked for is it.
 fn confirm(call: &Call, body: &[u8]) -> Answer {
-    let query = |name: &str| call.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    let (Some("id"), Some(id)) = (query("filterBy"), query("filterValue")) else {
+    let Some(id) = filtered_id(call) else {
         return Answer::Usable;
     };
-    let Ok(answer) = json::read_object(body) else {
-        return answer::broken(200, body);
+    let Some(matched) = Matched::read(body) else {
+        return Answer::Broken("the search has no profiles, or no total".to_owned());
     };
-    let Some(Value::Array(rows)) = answer.get("profiles") else {
-        return Answer::Broken("the search has no profiles".to_owned());
-    };
-    if rows.iter().any(|row| wire::profile_id(row).as_deref() == Some(id)) {
+    if matched.rows.iter().any(|row| wire::profile_id(row).as_deref() == Some(id)) {
         return Answer::Usable;
     }
-    match json::count(answer.get("total")) {
-        Some(total) if total <= rows.len() as u64 => Answer::Missing("the search does not find it either".to_owned()),
-        _ => Answer::Broken("the search matches more profiles than one page shows".to_owned()),
+    let is_whole = matched.total <= matched.rows.len() as u64;
+    let is_sorted = query(call, "sortBy").is_some();
+    let is_asked = |given: Option<u64>, name| given.is_some() && given == query_count(call, name);
+    let is_the_page = is_asked(matched.page, "page") && is_asked(matched.size, "pageSize");
+    if (is_sorted && !is_the_page) || (!is_sorted && !is_whole && matched.size.is_none()) {
+        return Answer::Broken("the search answers with another page than the one asked for".to_owned());
     }
+    let page = matched.page.unwrap_or(1);
+    let before = page.saturating_sub(1).saturating_mul(matched.size.unwrap_or(0));
+    let due = matched.total.saturating_sub(before).min(matched.size.unwrap_or(u64::MAX));
+    if (matched.rows.len() as u64) < due {
+        return Answer::Broken("the search shows fewer profiles than it counts".to_owned());
+    }
+    Answer::Missing("the search does not find it either".to_owned())
 }

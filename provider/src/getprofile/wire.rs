@@ -1,5 +1,6 @@
 //! GetProfile's shapes: flat and wrapped profiles, scored objects, sections that become fields.
 
+use crate::unknown::Vocabulary;
 use crate::{InterestSeen, json};
 use serde_json::{Map, Value};
 
@@ -8,6 +9,16 @@ const SECTIONS: [&str; 4] = ["core_info", "interests", "personality", "preferenc
 /// Entries of a profile that are not fields: ids, status, times, and the log that grows without bound.
 const NOT_FIELDS: [&str; 8] =
     ["profile_id", "id", "tenant_id", "status", "created_at", "last_updated", "field_timestamps", "update_log"];
+
+/// The documented words (*integrations/webhooks*, the vendor's client; `active` stands in one sample of a search). An
+/// id is the account's own, and may be any text without blanks and control characters.
+pub(super) const VOCABULARY: Vocabulary = Vocabulary {
+    events: &["profile.updated"],
+    event_keys: &["id", "event", "tenant_id", "data", "created_at", "webhook_id"],
+    statuses: &["processing", "summarizing", "ready", "active"],
+    field_types: &[],
+    is_id: |id| !id.chars().any(|c| c.is_whitespace() || c.is_control()),
+};
 
 /// The profile within an answer: the reference wraps it, the guide and the client have it flat.
 pub(super) fn unwrap_profile(mut answer: Map<String, Value>) -> Map<String, Value> {

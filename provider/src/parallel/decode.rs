@@ -20,7 +20,9 @@ pub(super) fn decode(delivery: &Delivery<'_>) -> Result<Decoded, DecodeError> {
         DeliveryKind::Fetch => decode_fetch(delivery),
         DeliveryKind::Page => decode_page(delivery),
     };
-    result.map_err(|problem| DecodeError(format!("decode parallel delivery: {problem}")))
+    let mut decoded = result.map_err(|problem| DecodeError(format!("decode parallel delivery: {problem}")))?;
+    decoded.unknown.extend(wire::VOCABULARY.of_observations(&decoded.observations));
+    Ok(decoded)
 }
 
 fn decode_event(body: &[u8]) -> Result<Decoded, String> {
@@ -39,8 +41,10 @@ fn decode_event(body: &[u8]) -> Result<Decoded, String> {
             return Err("the event has no profileId".to_owned());
         }
         let ignored = Some(format!("{name} names no profile"));
-        return Ok(Decoded { ignored, event: event_type, ..Decoded::default() });
+        let unknown = wire::VOCABULARY.of_event(&event, &name, &[]);
+        return Ok(Decoded { ignored, event: event_type, unknown, ..Decoded::default() });
     };
+    let unknown = wire::VOCABULARY.of_event(&event, &name, &[&profile]);
     let at = iso_value(event.get("createdAt"));
     let to = match name.as_str() {
         "PROFILE_CLOSED" => Some(Status::Closed),
@@ -68,7 +72,7 @@ fn decode_event(body: &[u8]) -> Result<Decoded, String> {
             delay_ms: 0,
         },
     };
-    Ok(Decoded { observations: vec![observation], ignored: None, event: event_type })
+    Ok(Decoded { observations: vec![observation], ignored: None, event: event_type, unknown })
 }
 
 fn decode_fetch(delivery: &Delivery<'_>) -> Result<Decoded, String> {
@@ -97,7 +101,7 @@ fn decode_fetch(delivery: &Delivery<'_>) -> Result<Decoded, String> {
         None => return Err("a fetch without its target".to_owned()),
     };
     let ignored = observations.is_empty().then(|| "nothing in the answer is about what was asked for".to_owned());
-    Ok(Decoded { observations, ignored, event: None })
+    Ok(Decoded { observations, ignored, ..Decoded::default() })
 }
 
 fn decode_page(delivery: &Delivery<'_>) -> Result<Decoded, String> {
@@ -109,7 +113,7 @@ fn decode_page(delivery: &Delivery<'_>) -> Result<Decoded, String> {
         rows.iter().filter_map(read_row).collect()
     };
     let ignored = observations.is_empty().then(|| "an empty page".to_owned());
-    Ok(Decoded { observations, ignored, event: None })
+    Ok(Decoded { observations, ignored, ..Decoded::default() })
 }
 
 /// A row of a list; one that cannot be read becomes a hint to fetch, so that the others are kept.

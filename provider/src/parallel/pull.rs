@@ -14,7 +14,7 @@ pub(super) const TYPES: &str = "profile-types";
 /// Rows a page, the most that the API gives.
 const LIMIT: u64 = 100;
 /// Rows that a page has in common with the one before it.
-const OVERLAP: usize = 10;
+const OVERLAP: usize = 4;
 /// Between the ids in [`Page::after`].
 const SEPARATOR: char = '\n';
 

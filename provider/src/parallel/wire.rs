@@ -1,5 +1,6 @@
 //! Parallel's words and shapes: statuses, labels by locale, kinds of profile types, field contents.
 
+use crate::unknown::Vocabulary;
 use crate::{ProfileKind, Status, json};
 use serde_json::{Map, Value};
 
@@ -23,6 +24,27 @@ pub(super) const KNOWN_EVENTS: [&str; 13] = [
     "PROFILE_SCHEDULED_FOR_DELETION",
     "PROFILE_ANONYMIZED",
 ];
+
+/// The documented words (help page on event subscriptions, API reference).
+pub(super) const VOCABULARY: Vocabulary = Vocabulary {
+    events: &KNOWN_EVENTS,
+    event_keys: &["id", "profileId", "type", "data", "createdAt"],
+    statuses: &["OPEN", "CLOSED", "DELETION_SCHEDULED", "SCHEDULED_FOR_DELETION", "ANONYMIZED"],
+    field_types: &[
+        "TEXT",
+        "SHORT_TEXT",
+        "FILE",
+        "DATE",
+        "PHONE",
+        "NUMBER",
+        "SELECT",
+        "CHECKBOX",
+        "USER_ASSIGNMENT",
+        "BACKGROUND_CHECK",
+        "ADVERSE_MEDIA_SEARCH",
+    ],
+    is_id: |id| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')),
+};
 
 /// The status that Parallel calls `word`.
 pub(super) fn status(word: &str) -> Option<Status> {

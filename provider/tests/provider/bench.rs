@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use provider::*;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub fn fixture(name: &str) -> Vec<u8> {
@@ -38,6 +39,7 @@ pub fn settings() -> SourceSettings {
 pub struct Dns {
     pub records: Mutex<BTreeMap<String, Result<Vec<String>, KeyLookupError>>>,
     pub lookups: Mutex<Vec<String>>,
+    is_stalled: AtomicBool,
 }
 
 impl Dns {
@@ -50,6 +52,11 @@ impl Dns {
         self.records.lock().unwrap().insert(name.to_owned(), down);
     }
 
+    /// From now on names that are not in the table get no answer at all.
+    pub fn stall(&self) {
+        self.is_stalled.store(true, Ordering::SeqCst);
+    }
+
     pub fn count(&self) -> usize {
         self.lookups.lock().unwrap().len()
     }
@@ -58,8 +65,11 @@ impl Dns {
 impl KeyLookup for Dns {
     fn txt<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<String>, KeyLookupError>> {
         self.lookups.lock().unwrap().push(name.to_owned());
-        let answer = self.records.lock().unwrap().get(name).cloned().unwrap_or(Err(KeyLookupError::NotFound));
-        Box::pin(std::future::ready(answer))
+        match self.records.lock().unwrap().get(name).cloned() {
+            Some(answer) => Box::pin(std::future::ready(answer)),
+            None if self.is_stalled.load(Ordering::SeqCst) => Box::pin(std::future::pending()),
+            None => Box::pin(std::future::ready(Err(KeyLookupError::NotFound))),
+        }
     }
 }
 
@@ -90,9 +100,16 @@ pub struct Request {
 
 impl Request {
     pub fn verify(&self, provider: &dyn Provider) -> Result<Receipt, Refusal> {
-        let inbound = Inbound { method: "POST", path_and_query: &self.path, headers: &self.headers, body: &self.body };
-        let context = VerifyContext { now: self.now, registered_url: &self.registered_url };
-        block_on(provider.verify(&inbound, &context))
+        block_on(self.verifying(provider))
+    }
+
+    pub fn verifying<'a>(&'a self, provider: &'a dyn Provider) -> BoxFuture<'a, Result<Receipt, Refusal>> {
+        Box::pin(async move {
+            let (path_and_query, headers) = (&self.path, &self.headers);
+            let inbound = Inbound { method: "POST", path_and_query, headers, body: &self.body };
+            let context = VerifyContext { now: self.now, registered_url: &self.registered_url };
+            provider.verify(&inbound, &context).await
+        })
     }
 }
 

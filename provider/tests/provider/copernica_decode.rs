@@ -302,3 +302,18 @@ fn names_addresses_and_references_come_from_definitions_or_names() {
     assert_eq!(named.display_name.as_deref(), Some("Ann"));
     assert_eq!(provider.derive(&Map::new(), &[]), Derived::default());
 }
+
+#[test]
+fn what_is_unknown_is_told_apart() {
+    let database = Target::Metadata { profile_type: Some("7616".to_owned()) };
+    let known = text_fixture("copernica/rest-database.json");
+    assert_eq!(fetch(&database, known.as_bytes()).unwrap().unknown, []);
+    let odd = known.replace("\"type\": \"text\"", "\"type\": \"hologram\"");
+    assert_eq!(fetch(&database, odd.as_bytes()).unwrap().unknown, [Unknown::FieldType]);
+    for name in ["create-profile", "update-subprofile", "delete-profile", "unsubscribe", "seed-update-profile", "click"]
+    {
+        assert_eq!(event(name).unknown, [], "{name}");
+    }
+    let all = [Unknown::EventType, Unknown::Key, Unknown::IdFormat];
+    assert_eq!(form("type=sneezed&profile=a%2F1&time=1717243205&added=1").unwrap().unknown, all);
+}

@@ -32,13 +32,16 @@ fn a_database_leads_to_its_profiles_then_its_collections() {
     assert_eq!(
         streams,
         [
+            "database/7616/unsubscribe",
             "database/7616/profiles",
+            "collection/6312/unsubscribe",
             "collection/6312/subprofiles",
             "collection/6313/fields",
+            "collection/6313/unsubscribe",
             "collection/6313/subprofiles"
         ]
     );
-    let call = &pages[0].call;
+    let call = &pages[1].call;
     assert_eq!(call.path, "/database/7616/profiles");
     for (name, value) in
         [("limit", "1000"), ("total", "true"), ("orderby", "id"), ("order", "asc"), ("fields[]", "id>0")]
@@ -57,13 +60,20 @@ fn metadata_that_was_cut_is_listed_on_its_own() {
     let streams: Vec<&str> = pages.iter().map(|page| page.stream.as_str()).collect();
     assert_eq!(
         streams,
-        ["databases", "database/5/fields", "database/5/interests", "database/5/profiles", "database/5/collections"]
+        [
+            "databases",
+            "database/5/fields",
+            "database/5/interests",
+            "database/5/unsubscribe",
+            "database/5/profiles",
+            "database/5/collections"
+        ]
     );
     assert_eq!((pages[0].number, query(&pages[0].call, "start")), (1, Some("1")));
     let collections =
-        next(&pages[4], json!({"start": 0, "limit": 1000, "count": 1, "total": 1, "data": [{"ID": "9"}]})).unwrap();
+        next(&pages[5], json!({"start": 0, "limit": 1000, "count": 1, "total": 1, "data": [{"ID": "9"}]})).unwrap();
     let streams: Vec<&str> = collections.iter().map(|page| page.stream.as_str()).collect();
-    assert_eq!(streams, ["collection/9/fields", "collection/9/subprofiles"]);
+    assert_eq!(streams, ["collection/9/fields", "collection/9/unsubscribe", "collection/9/subprofiles"]);
 }
 
 #[test]
@@ -138,4 +148,33 @@ fn wrong_settings_are_named() {
     wrong.time_zone = Some("Amsterdam".to_owned());
     let error = registry::build("copernica", wrong, std::sync::Arc::new(Dns::default())).unwrap().err().unwrap();
     assert_eq!(error.key, "time_zone");
+}
+
+#[test]
+fn what_unsubscribing_does_is_one_answer_for_each_database_and_collection() {
+    let page = Page::first("database/7616/unsubscribe", Call::get("/database/7616/unsubscribe"));
+    assert_eq!(next(&page, json!({"behavior": "update", "fields": {"newsletter": "no"}})).unwrap(), []);
+    assert!(next(&page, json!({"data": []})).is_err(), "a list is no answer to it");
+    let tells = |stream: &str, body: serde_json::Value| {
+        let page = Page::first(stream, Call::get(format!("/{stream}")));
+        let body = serde_json::to_vec(&body).unwrap();
+        let delivery = Delivery {
+            kind: DeliveryKind::Page,
+            media_type: "application/json",
+            body: &body,
+            target: None,
+            page: Some(&page),
+            is_missing: false,
+        };
+        build("copernica", settings()).decode(&delivery).unwrap().observations.remove(0)
+    };
+    let Observation::Unsubscribing { place, action, fields } =
+        tells("database/7616/unsubscribe", json!({"behavior": "update", "fields": {"newsletter": "no"}}))
+    else {
+        panic!("what it does")
+    };
+    assert_eq!((place, action.as_str()), (UnsubscribePlace::ProfileType("7616".to_owned()), "update"));
+    assert_eq!(fields["newsletter"], "no");
+    let empty = tells("collection/9/unsubscribe", json!({"behavior": "nothing", "fields": []}));
+    assert!(matches!(empty, Observation::Unsubscribing { fields, .. } if fields.is_empty()));
 }

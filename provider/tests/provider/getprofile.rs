@@ -158,9 +158,37 @@ fn absence_is_confirmed_by_the_listing() {
     assert!(matches!(classify(r#"{"profiles":[{"profile_id":"a b c"}],"total":1}"#), Answer::Missing(_)));
     assert_eq!(classify(r#"{"profiles":[{"profile_id":"a b"}],"total":1}"#), Answer::Usable);
     assert!(matches!(classify(r#"{"profiles":[{"profile_id":"a b c"}],"total":900}"#), Answer::Broken(_)));
+    assert_eq!(provider.confirm_further(&call, br#"{"profiles":[{"profile_id":"a b c"}],"total":1}"#), None);
     let found = br#"{"profiles":[{"profile_id":"a b c"},{"profile_id":"a b","tenant_id":"abc-tenant"}],"total":2}"#;
     let decoded = fetched(provider.as_ref(), &profile("a b"), found).unwrap();
     assert!(matches!(&decoded.observations[1], Observation::Profile(seen) if seen.external_id == "a b"));
+}
+
+#[test]
+fn an_id_that_is_part_of_many_is_looked_for_on_every_page_from_the_last_to_the_first() {
+    let provider = getprofile();
+    let body = |page: u64, ids: std::ops::Range<u64>| {
+        let profiles: Vec<_> = ids.map(|id| json!({"profile_id": format!("7-{id}")})).collect();
+        serde_json::to_vec(&json!({"profiles": profiles, "total": 45, "page": page, "pageSize": 20})).unwrap()
+    };
+    let first = provider.confirm_missing(&profile("7")).unwrap();
+    let (mut call, mut answer, mut pages) = (first.clone(), body(1, 0..20), Vec::new());
+    while let Some(next) = provider.confirm_further(&call, &answer) {
+        let page: u64 = query(&next, "page").unwrap().parse().unwrap();
+        assert_eq!((query(&next, "pageSize"), query(&next, "sortBy")), (Some("20"), Some("created_at")));
+        pages.push(page);
+        (call, answer) = (next, body(page, (page - 1) * 20..(page * 20).min(45)));
+        let sorted = provider.classify(&call, 200, &HeaderMap::new(), &answer);
+        assert!(matches!(sorted, Answer::Missing(_)), "{page}: {sorted:?}");
+    }
+    assert_eq!(pages, [3, 2, 1], "the first one again: what came after it may have moved there");
+    for wrong in [body(2, 20..40), body(1, 0..7)] {
+        assert!(matches!(provider.classify(&call, 200, &HeaderMap::new(), &wrong), Answer::Broken(_)));
+    }
+    assert_eq!(
+        provider.classify(&first, 200, &HeaderMap::new(), &body(1, 0..20)),
+        Answer::Missing("the search does not find it either".to_owned())
+    );
 }
 
 #[test]
@@ -217,4 +245,16 @@ fn cut_and_repeated_pages_are_errors() {
     assert!(next(&second, 3, 45, 2, 20).is_err());
     assert!(getprofile().next_pages(&first, br#"{"profiles":[]}"#).is_err());
     assert!(getprofile().next_pages(&first, br#"{"total":0}"#).is_err());
+}
+
+#[test]
+fn an_unknown_status_is_kept_as_a_word_and_told_apart() {
+    let provider = build("getprofile", settings());
+    for (status, unknown) in [("ready", vec![]), ("dreaming", vec![Unknown::Status])] {
+        let body = json!({ "profile_id": "12345", "tenant_id": "abc-tenant", "status": status }).to_string();
+        let decoded = fetched(provider.as_ref(), &profile("12345"), body.as_bytes()).unwrap();
+        let is_kept = |seen: &Observation| matches!(seen, Observation::Profile(seen) if seen.upstream_status.as_deref() == Some(status));
+        assert!(decoded.observations.iter().any(is_kept));
+        assert_eq!(decoded.unknown, unknown);
+    }
 }

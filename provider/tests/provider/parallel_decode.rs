@@ -113,6 +113,33 @@ fn unknown_statuses_are_kept_as_words() {
     let seen = only_profile(fetched(provider.as_ref(), &profile("p"), body).unwrap());
     assert_eq!((seen.status, seen.upstream_status.as_deref()), (None, Some("FROZEN")));
     assert_eq!((seen.fields, seen.relationships), (None, None));
+    assert_eq!(fetched(provider.as_ref(), &profile("p"), body).unwrap().unknown, [Unknown::Status]);
+    let known = br#"{"id":"p","status":"CLOSED"}"#;
+    assert_eq!(fetched(provider.as_ref(), &profile("p"), known).unwrap().unknown, []);
+}
+
+#[test]
+fn unknown_types_of_fields_are_kept_and_told_apart() {
+    let provider = build("parallel", settings());
+    let metadata = Target::Metadata { profile_type: None };
+    for (kind, unknown) in [("SHORT_TEXT", vec![]), ("HOLOGRAM", vec![Unknown::FieldType])] {
+        let fields = json!([{ "id": "f1", "alias": "a", "type": kind }]);
+        let body = json!({ "items": [{ "id": "pt1", "name": "A", "fields": fields }], "totalCount": 1 }).to_string();
+        let decoded = fetched(provider.as_ref(), &metadata, body.as_bytes()).unwrap();
+        assert_eq!((decoded.observations.len(), decoded.unknown), (1, unknown));
+    }
+}
+
+#[test]
+fn the_documented_events_hold_nothing_unknown() {
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/parallel")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        // Its type stands on no page; the others do.
+        if name.starts_with("profile-") && name != "profile-shared.json" {
+            assert_eq!(event(name.trim_end_matches(".json")).unknown, [], "{name}");
+        }
+    }
+    assert_eq!(event("profile-shared").unknown, [Unknown::EventType]);
 }
 
 #[test]

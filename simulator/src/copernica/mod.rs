@@ -16,7 +16,7 @@ mod view;
 mod world;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
@@ -87,6 +87,8 @@ pub struct CopernicaSwitches {
     pub delete_behaviour: DeleteBehaviour,
     /// The most rows on one page of profiles or subprofiles; more is capped.
     pub most_rows: i64,
+    /// Databases, by their ids, for which the token has lost its rights: to it they are not there, nor is what they hold.
+    pub lost_databases: BTreeSet<u64>,
 }
 
 impl Default for CopernicaSwitches {
@@ -106,6 +108,7 @@ impl Default for CopernicaSwitches {
             auth_failure_is_400: false,
             delete_behaviour: DeleteBehaviour::Delete,
             most_rows: 1000,
+            lost_databases: BTreeSet::new(),
         }
     }
 }

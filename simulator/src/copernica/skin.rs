@@ -57,14 +57,17 @@ impl CopernicaSim {
                 Ok(Answer::ok(&json!({"apicalls": self.context.traffic.count_of(ProviderKind::Copernica)})))
             }
             ["databases", ..] => {
-                let databases = world.databases.values().map(|database| view::database(world, database)).collect();
-                Ok(all(call, databases))
+                let seen =
+                    world.databases.values().filter(|database| !state.switches.lost_databases.contains(&database.id));
+                Ok(all(call, seen.map(|database| view::database(world, database)).collect()))
             }
             ["database", id, rest @ ..] => read_database(call, &state, &lies, id, rest),
             ["collection", id, rest @ ..] => read_collection(call, &state, &lies, id, rest),
             ["profile", id, rest @ ..] => self.read_profile(call, &state, id, rest),
             ["subprofile", id, rest @ ..] => {
                 let (id, found) = world.subprofile(id)?;
+                let owner = world.collection(None, &found.collection.to_string())?.database;
+                may_read(&state, owner, "No subprofile with supplied ID")?;
                 Ok(match rest {
                     ["fields", ..] => Answer::ok(&view::subprofile_fields(world, found)),
                     _ => Answer::ok(&view::subprofile(world, id, found, false)),
@@ -85,6 +88,7 @@ impl CopernicaSim {
             return Err(Refusal::because("No entity with supplied ID"));
         }
         let (number, found) = world.profile(id)?;
+        may_read(state, found.database, "No entity with supplied ID")?;
         match rest {
             ["fields", ..] => Ok(Answer::ok(&view::profile_fields(world, found))),
             ["interests", ..] => Ok(match call.query("return") {
@@ -123,6 +127,11 @@ impl CopernicaSim {
     }
 }
 
+/// What a token has no rights for looks to it as if it were not there.
+fn may_read(state: &State, database: u64, absent: &'static str) -> Result<(), Refusal> {
+    if state.switches.lost_databases.contains(&database) { Err(Refusal::because(absent)) } else { Ok(()) }
+}
+
 /// A list that is not filtered.
 fn all<T: Serialize>(call: &Call, items: Vec<T>) -> Answer {
     Answer::ok(&Envelope::of_all(items, paging(call, 100, 1000), call.query("total") != Some("false")))
@@ -131,6 +140,7 @@ fn all<T: Serialize>(call: &Call, items: Vec<T>) -> Answer {
 fn read_database(call: &Call, state: &State, lies: &Lies, id: &str, rest: &[&str]) -> Result<Answer, Refusal> {
     let world = &state.world;
     let database = world.database(id)?;
+    may_read(state, database.id, "No database with supplied ID")?;
     match rest {
         [] => Ok(Answer::ok(&view::database(world, database))),
         ["fields", ..] => Ok(all(call, database.fields.iter().map(view::field).collect())),
@@ -164,6 +174,7 @@ fn read_database(call: &Call, state: &State, lies: &Lies, id: &str, rest: &[&str
 fn read_collection(call: &Call, state: &State, lies: &Lies, id: &str, rest: &[&str]) -> Result<Answer, Refusal> {
     let world = &state.world;
     let collection = world.collection(None, id)?;
+    may_read(state, collection.database, "No collection with given ID")?;
     match rest {
         [] => Ok(Answer::ok(&view::collection(collection))),
         ["fields", ..] => Ok(all(call, collection.fields.iter().map(view::field).collect())),

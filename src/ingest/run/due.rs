@@ -6,7 +6,7 @@
 use super::request::RunRequest;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds};
-use entity::{Moment, RunKind, RunState, sync_run};
+use entity::{Moment, RunKind, sync_run};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A run that begins so much later than its time was missed, milliseconds.
@@ -41,11 +41,15 @@ pub fn parse_cron(expression: &str) -> Result<Cron, String> {
 pub(super) struct Past {
     /// The newest run, plans and named profiles not counted.
     pub newest: Option<sync_run::Model>,
+    /// The failed run that is to be tried again first, whatever its kind.
+    pub retry: Option<sync_run::Model>,
+    /// A full run over all of the source is to be tried again.
+    pub full_waits: bool,
     /// Begin of the newest full run over all of the source, however it ended.
     pub full_began: Option<Moment>,
     /// Begin of the newest run over all of the source that is done.
     pub done_began: Option<Moment>,
-    /// From when to when nobody was up, where that was longer than the provider sends again.
+    /// From when to when nobody was alive, where that was longer than the provider sends again.
     pub gap: Option<(Moment, Moment)>,
 }
 
@@ -63,7 +67,7 @@ impl Timetable {
     pub(super) fn due(&self, past: &Past, now: Moment) -> Option<Due> {
         let start = |cause: String| Some(Due::Start(RunRequest::full(cause)));
         let Some(full_began) = past.full_began else { return start("first import".to_owned()) };
-        if let Some((since, _)) = past.gap.filter(|(_, came_at)| full_began < *came_at) {
+        if let Some((since, _)) = past.gap.filter(|(_, until)| full_began < *until) {
             return start(format!("gap: nobody was up since {}", since.to_datetime().format("%Y-%m-%d %H:%M:%S UTC")));
         }
         if let Some(time) = self.last_time(&self.full, now)
@@ -72,7 +76,9 @@ impl Timetable {
             let is_missed = now.0 - time.0 > MISSED_MS;
             return start(if is_missed { "missed schedule".to_owned() } else { "schedule".to_owned() });
         }
-        let time = self.last_time(self.incremental.as_ref()?, now)?;
+        // What changes alone would bring, and more, comes with the full run.
+        let incremental = self.incremental.as_ref().filter(|_| !past.full_waits)?;
+        let time = self.last_time(incremental, now)?;
         let done_began = past.done_began?;
         let newest_began = past.newest.as_ref().map_or(done_began, |run| run.started_at);
         (newest_began < time).then(|| {
@@ -113,16 +119,17 @@ impl Timetable {
     }
 }
 
-/// Whether the newest run failed and is to be tried again by now. That needs no timetable.
+/// Whether a failed run is to be tried again by now. That needs no timetable.
 pub(super) fn retry(past: &Past, now: Moment) -> Option<Due> {
-    let newest = past.newest.as_ref().filter(|run| run.state == RunState::Failed)?;
-    newest.retry_at.filter(|at| *at <= now).map(|_| Due::Again(newest.id))
+    let failed = past.retry.as_ref()?;
+    failed.retry_at.filter(|at| *at <= now).map(|_| Due::Again(failed.id))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use chrono::{TimeZone, Utc};
+    use entity::RunState;
 
     fn at(text: &str) -> Moment {
         let naive = chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").unwrap();
@@ -178,6 +185,16 @@ mod tests {
     }
 
     #[test]
+    fn no_incremental_run_begins_while_a_full_one_waits_to_be_tried_again() {
+        let table = timetable(0);
+        let mut before = past("2026-03-02 02:30:01", "2026-03-01 02:30:01");
+        before.full_waits = true;
+        assert_eq!(table.due(&before, at("2026-03-02 02:40:00")), None);
+        let due = table.due(&before, at("2026-03-03 02:30:00"));
+        assert_eq!(cause(due), Some((RunKind::Full, "schedule".to_owned())), "its next time is kept all the same");
+    }
+
+    #[test]
     fn jitter_delays_and_is_the_same_for_every_instance() {
         let table = timetable(600);
         let begins = table.with_jitter(at("2026-03-02 02:30:00"));
@@ -203,8 +220,9 @@ mod tests {
         let now = at("2026-03-02 10:00:00");
         let mut past = Past::default();
         assert_eq!(retry(&past, now), None);
-        past.newest = Some(failed(now));
-        assert_eq!(retry(&past, now), Some(Due::Again(7)));
+        past.retry = Some(failed(now));
+        past.newest = Some(sync_run::Model { id: 8, state: RunState::Done, ..failed(now) });
+        assert_eq!(retry(&past, now), Some(Due::Again(7)), "whatever ran since");
         assert_eq!(retry(&past, now.plus_ms(-1)), None);
     }
 

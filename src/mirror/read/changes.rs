@@ -8,6 +8,10 @@ use super::{ReadError, Reader};
 use ::entity::{ChangeKind, change, profile, source_state};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
+use std::collections::BTreeSet;
+
+/// Changes that are told of one delivery and one profile.
+const MAX_BY_DELIVERY: u64 = 100;
 
 /// Which part of one source's log.
 #[derive(Clone, Debug)]
@@ -118,7 +122,7 @@ impl Reader {
     /// [`ReadError`].
     pub async fn changes_by_keys(&self, keys: &[(i32, i64)]) -> Result<Vec<change::Model>, ReadError> {
         let mut any = Condition::any();
-        for source_id in keys.iter().map(|key| key.0).collect::<std::collections::BTreeSet<_>>() {
+        for source_id in keys.iter().map(|key| key.0).collect::<BTreeSet<_>>() {
             let revisions: Vec<i64> = keys.iter().filter(|key| key.0 == source_id).map(|key| key.1).collect();
             any =
                 any.add(change::Column::SourceId.eq(source_id).and(change::Column::Revision.is_in(padded(&revisions))));
@@ -132,6 +136,48 @@ impl Reader {
             .all(self.connection())
             .await
             .reading("changes by revision")
+    }
+
+    /// The changes that these deliveries made, each given with a profile, in order and where readers may see them; the
+    /// first 100 of each.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn changes_by_deliveries(&self, keys: &[(i64, i64)]) -> Result<Vec<change::Model>, ReadError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let distinct = |ids: BTreeSet<i64>| padded(&ids.into_iter().collect::<Vec<_>>());
+        let deliveries = distinct(keys.iter().map(|key| key.0).collect());
+        let profiles = distinct(keys.iter().map(|key| key.1).collect());
+        let place = Expr::cust(
+            "ROW_NUMBER() OVER (PARTITION BY \"change\".\"profile_id\", \"change\".\"delivery_id\" \
+             ORDER BY \"change\".\"revision\")",
+        );
+        let numbered = Query::select()
+            .columns([change::Column::SourceId, change::Column::Revision])
+            .expr_as(place, "place")
+            .from(change::Entity)
+            // The index is by profile.
+            .and_where(Expr::col((change::Entity, change::Column::ProfileId)).is_in(profiles))
+            .and_where(Expr::col((change::Entity, change::Column::DeliveryId)).is_in(deliveries))
+            .and_where(Expr::not_exists(placeholders()))
+            .take();
+        let first = Query::select()
+            .columns([change::Column::SourceId, change::Column::Revision])
+            .from_subquery(numbered, "numbered")
+            .and_where(Expr::col("place").lte(MAX_BY_DELIVERY))
+            .take();
+        let key = Expr::tuple(
+            [change::Column::SourceId, change::Column::Revision].map(|column| Expr::col((change::Entity, column))),
+        );
+        change::Entity::find()
+            .filter(key.in_subquery(first))
+            .order_by_asc(change::Column::SourceId)
+            .order_by_asc(change::Column::Revision)
+            .all(self.connection())
+            .await
+            .reading("changes by delivery")
     }
 
     /// The change with this revision.

@@ -141,16 +141,7 @@ impl Reader {
             .cond_where(page.bounds(Expr::col((subprofile::Entity, subprofile::Column::Id))))
             .take();
         if let Some(wanted) = collection {
-            let collections = Query::select()
-                .column(collection::Column::Id)
-                .from(collection::Entity)
-                .cond_where(
-                    Condition::any()
-                        .add(collection::Column::Name.eq(wanted))
-                        .add(collection::Column::ExternalId.eq(wanted)),
-                )
-                .take();
-            numbered.and_where(subprofile::Column::CollectionId.in_subquery(collections));
+            numbered.and_where(subprofile::Column::CollectionId.in_subquery(collections_named(wanted)));
         }
         let ids = Query::select().column("id").from_subquery(numbered, "numbered").and_where(page.numbered()).take();
         let query = subprofile::Entity::find()
@@ -407,7 +398,19 @@ impl Reader {
     }
 }
 
-fn types_named(kind: &str) -> SelectStatement {
+/// The collections with this name or upstream id.
+pub(super) fn collections_named(wanted: &str) -> SelectStatement {
+    Query::select()
+        .column(collection::Column::Id)
+        .from(collection::Entity)
+        .cond_where(
+            Condition::any().add(collection::Column::Name.eq(wanted)).add(collection::Column::ExternalId.eq(wanted)),
+        )
+        .take()
+}
+
+/// The relationship types with this name, inverse name or upstream id.
+pub(super) fn types_named(kind: &str) -> SelectStatement {
     Query::select()
         .column(relationship_type::Column::Id)
         .from(relationship_type::Entity)

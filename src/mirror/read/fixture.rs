@@ -67,6 +67,8 @@ impl Fixture {
             refusals: 0,
             last_applied_at: None,
             alive_at: None,
+            gap_since: None,
+            gap_until: None,
             next_run_at: None,
             last_complete_sync_at: None,
         };

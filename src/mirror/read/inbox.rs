@@ -23,6 +23,8 @@ pub struct DeliveryFilter {
     pub received_from: Option<Moment>,
     /// Arrived before then.
     pub received_before: Option<Moment>,
+    /// With a reason, or without one; none for all.
+    pub has_reason: Option<bool>,
 }
 
 /// A delivery without its body.
@@ -125,6 +127,11 @@ impl Reader {
         if let Some(before) = filter.received_before {
             query = query.filter(delivery::Column::ReceivedAt.lt(before));
         }
+        query = match filter.has_reason {
+            Some(true) => query.filter(delivery::Column::Reason.is_not_null()),
+            Some(false) => query.filter(delivery::Column::Reason.is_null()),
+            None => query,
+        };
         if let Some(after) = after {
             query = query.filter(delivery::Column::Id.lt(after));
         }

@@ -2,7 +2,8 @@
 //!
 //! In: ids, filters, places in a sort order. Out: rows of the entity crate, a page at a time.
 //! Guaranteed: placeholders and tombstones of children never come out; every list has a hard maximum; each
-//! function is one statement, counted by [`Reader::statements`], and reads alike on SQLite and PostgreSQL.
+//! function is one statement (a page of profiles two, where it reaches those without a value in the first key),
+//! counted by [`Reader::statements`], and reads alike on SQLite and PostgreSQL.
 //! Deliberately absent: writes, raw bodies of deliveries, and anything about GraphQL.
 
 mod catalog;
@@ -11,10 +12,12 @@ mod children;
 mod drift;
 mod erasures;
 mod inbox;
+mod indexes;
 mod keyset;
 mod past;
 mod predicate;
 mod profiles;
+mod provenance;
 mod reader;
 mod runs;
 mod sources;
@@ -31,11 +34,14 @@ pub use erasures::{SourceCount, overdue_before};
 pub use inbox::{DeliveryFilter, DeliveryRow, Waiting};
 pub use keyset::{Key, Limit, Order, Page, Place, Slice, SortKey};
 pub use past::{LogPlace, PastError, PastPage, PastProfile, undo};
-pub use predicate::{Predicate, TextColumn, TextTest, TimeColumn};
+pub use predicate::{FieldTest, NumberTest, Predicate, Quantity, TextColumn, TextTest, TimeColumn};
 pub use profiles::ProfileKey;
+pub use provenance::ProvenanceRow;
 pub use reader::{ReadError, Reader};
 pub use runs::RunFilter;
 pub use sources::Sources;
+
+pub use crate::mirror::words::{Sought, SoughtError};
 
 /// Rows that one page holds at most.
 pub const MAX_PAGE: u32 = 100;

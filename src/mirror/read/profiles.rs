@@ -1,8 +1,9 @@
 //! Profiles: pages, counts, by key, by id.
 
 use super::keyset::{self, Order, Page, Slice};
+use super::predicate::Scope;
 use super::reader::{Reading, padded};
-use super::{Predicate, ReadError, Reader};
+use super::{Predicate, ReadError, Reader, Sources};
 use ::entity::{Status, profile};
 use sea_orm::sea_query::{Condition, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select};
@@ -27,9 +28,30 @@ impl Reader {
         order: &[Order],
         page: &Page,
     ) -> Result<Slice<profile::Model>, ReadError> {
-        let query = self.passing(predicate).await?;
-        let rows = keyset::page(query, order, page).all(self.connection()).await.reading("a page of profiles")?;
+        let wanted = page.limit.rows() + 1;
+        let mut rows = Vec::new();
+        for query in self.profile_queries(predicate, order, page).await? {
+            let missing = wanted - u64::try_from(rows.len()).unwrap_or(wanted);
+            if missing > 0 {
+                rows.extend(query.limit(missing).all(self.connection()).await.reading("a page of profiles")?);
+            }
+        }
         Ok(Slice::cut(rows, page.limit, page.after.is_some(), page.before.is_some()))
+    }
+
+    /// The queries that bring a page, one after the other until it is full.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn profile_queries(
+        &self,
+        predicate: Option<&Predicate>,
+        order: &[Order],
+        page: &Page,
+    ) -> Result<Vec<Select<profile::Entity>>, ReadError> {
+        let query = self.passing(predicate).await?;
+        let parts = keyset::parts(order, page).into_iter();
+        Ok(parts.map(|part| keyset::page(query.clone(), self.dialect(), order, page, part)).collect())
     }
 
     /// How many profiles pass; counts as [`Reader::profiles`] lists.
@@ -48,9 +70,34 @@ impl Reader {
         }
         if let Some(predicate) = predicate {
             let sources = self.sources().await?;
-            query = query.filter(predicate.to_sql(self.dialect(), &sources));
+            query = query.filter(predicate.to_sql(self.scope(&sources)));
         }
         Ok(query)
+    }
+
+    fn scope<'a>(&self, sources: &'a Sources) -> Scope<'a> {
+        Scope { dialect: self.dialect(), sources, table: "profile" }
+    }
+
+    /// Which of the profiles with these ids pass, in no order; deleted ones and placeholders are tested like the others.
+    /// One statement: for predicates that need the database.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn passing_ids(&self, ids: &[i64], predicate: &Predicate) -> Result<Vec<i64>, ReadError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sources = self.sources().await?;
+        profile::Entity::find()
+            .select_only()
+            .column(profile::Column::Id)
+            .filter(profile::Column::Id.is_in(padded(ids)))
+            .filter(predicate.to_sql(self.scope(&sources)))
+            .into_tuple()
+            .all(self.connection())
+            .await
+            .reading("which profiles pass")
     }
 
     /// The known profiles with these keys, deleted ones too.

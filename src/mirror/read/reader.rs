@@ -1,18 +1,20 @@
 //! The handle that every statement for readers goes through.
 
 use super::Sources;
+use super::indexes::Known;
 use crate::db::{Database, Dialect};
 pub(super) use crate::mirror::padded;
 use sea_orm::{DatabaseConnection, DbErr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
-/// Reads the mirror. Cheap to clone; clones share the count of statements and the names of sources.
+/// Reads the mirror. Cheap to clone; clones share the count of statements, the names of sources and what is known of indexes.
 #[derive(Clone)]
 pub struct Reader {
     db: Database,
     statements: Arc<AtomicU64>,
     pub(super) sources: Arc<RwLock<Arc<Sources>>>,
+    pub(super) indexes: Arc<RwLock<Option<Known>>>,
 }
 
 /// A statement that the database did not answer.
@@ -45,7 +47,7 @@ impl<T> Reading<T> for Result<T, DbErr> {
 impl Reader {
     /// A reader of this database.
     pub fn new(db: Database) -> Self {
-        Self { db, statements: Arc::default(), sources: Arc::default() }
+        Self { db, statements: Arc::default(), sources: Arc::default(), indexes: Arc::default() }
     }
 
     /// Statements sent so far.

@@ -43,12 +43,12 @@ async fn every_order_pages_the_same_rows_both_ways() {
         SortKey::ExternalId,
         SortKey::Id,
     ];
-    let one = |key, is_descending| Order { key, is_descending };
+    let one = |key: &SortKey, is_descending| Order { key: key.clone(), is_descending };
     let mut orders: Vec<Vec<Order>> = vec![Vec::new()];
     for key in keys {
-        orders.push(vec![one(key, false)]);
-        orders.push(vec![one(key, true)]);
-        orders.push(vec![one(SortKey::DisplayName, true), one(key, false)]);
+        orders.push(vec![one(&key, false)]);
+        orders.push(vec![one(&key, true)]);
+        orders.push(vec![one(&SortKey::DisplayName, true), one(&key, false)]);
     }
     for order in orders {
         let (all, whole) = names_of(&reader, &order, &page(Limit::First(100))).await;
@@ -140,11 +140,11 @@ fn every_predicate() -> Vec<Predicate> {
             all.push(Predicate::Text(column, test.clone()));
         }
         for field in ["plain", "scored", "odd \"name\" $.x", "nothing"] {
-            all.push(Predicate::Field(text(field), test.clone()));
+            all.push(Predicate::Field(text(field), FieldTest::Text(test.clone())));
         }
     }
     for (value, field) in [("true", "flag"), ("12.5", "number"), ("7", "whole")] {
-        all.push(Predicate::Field(text(field), TextTest::Equals(text(value))));
+        all.push(Predicate::Field(text(field), FieldTest::Text(TextTest::Equals(text(value)))));
     }
     let negated: Vec<_> = all.iter().cloned().map(|one| Predicate::Not(Box::new(one))).collect();
     all.push(Predicate::Any(vec![negated[2].clone(), all[3].clone()]));

@@ -1,12 +1,13 @@
 //! Profile types, collections, field definitions, interests and relationship types.
 
 use entity::{Moment, collection, field_definition, interest, profile, profile_type, relationship_type};
-use provider::{CollectionSeen, FieldSeen, InterestSeen, ProfileTypeSeen};
+use provider::{CollectionSeen, FieldSeen, InterestSeen, ProfileTypeSeen, UnsubscribePlace};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveEnum, ActiveValue::NotSet, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter,
     QueryOrder,
 };
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 
 /// A profile type as apply needs it.
@@ -89,6 +90,7 @@ pub(crate) async fn ensure_profile_types(
         kind: Set(entity::ProfileKind::Other),
         has_metadata: Set(false),
         mirrored_at: Set(now),
+        ..Default::default()
     });
     let mut created = Vec::new();
     for row in rows {
@@ -113,6 +115,7 @@ pub(crate) async fn ensure_collections(
             external_id: Set(external_id.clone()),
             name: Set(external_id.clone()),
             mirrored_at: Set(now),
+            ..Default::default()
         };
         created.push(collection::Entity::insert(row).exec_with_returning(transaction).await?);
     }
@@ -167,6 +170,7 @@ pub(crate) async fn write_profile_type(
         kind: Set(kind),
         has_metadata: Set(known.is_some_and(|known| known.has_metadata) || seen.fields.is_some()),
         mirrored_at: Set(now),
+        ..Default::default()
     };
     let conflict = OnConflict::columns([Column::SourceId, Column::ExternalId])
         .update_columns([Column::Name, Column::Kind, Column::HasMetadata, Column::MirroredAt])
@@ -198,11 +202,40 @@ pub(crate) async fn write_collection(
         external_id: Set(seen.external_id.clone()),
         name: Set(seen.name.clone()),
         mirrored_at: Set(now),
+        ..Default::default()
     };
     let conflict = OnConflict::columns([Column::SourceId, Column::ExternalId])
         .update_columns([Column::ProfileTypeId, Column::Name, Column::MirroredAt])
         .to_owned();
     collection::Entity::insert(row).on_conflict(conflict).exec_with_returning(transaction).await
+}
+
+/// Writes what unsubscribing does in a profile type or collection that is known.
+pub(crate) async fn write_unsubscribing(
+    transaction: &impl ConnectionTrait,
+    source_id: i32,
+    place: &UnsubscribePlace,
+    action: &str,
+    fields: &Map<String, Value>,
+) -> Result<(), DbErr> {
+    let fields = Value::Object(fields.clone());
+    match place {
+        UnsubscribePlace::ProfileType(id) => {
+            use profile_type::Column;
+            let update = profile_type::Entity::update_many()
+                .col_expr(Column::UnsubscribeAction, Expr::value(action))
+                .col_expr(Column::UnsubscribeFields, Expr::value(fields));
+            update.filter(Column::SourceId.eq(source_id)).filter(Column::ExternalId.eq(id)).exec(transaction).await?;
+        }
+        UnsubscribePlace::Collection(id) => {
+            use collection::Column;
+            let update = collection::Entity::update_many()
+                .col_expr(Column::UnsubscribeAction, Expr::value(action))
+                .col_expr(Column::UnsubscribeFields, Expr::value(fields));
+            update.filter(Column::SourceId.eq(source_id)).filter(Column::ExternalId.eq(id)).exec(transaction).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Replaces the field definitions of a profile type (`Ok`) or of a collection (`Err`).

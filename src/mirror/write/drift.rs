@@ -263,7 +263,7 @@ pub(crate) async fn write_find(
     };
     let count_of = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
     let all = found.len();
-    let is_awaited = |key: &String| awaited.get(key).is_some_and(|state| *state != FetchState::Parked);
+    let is_awaited = |key: &String| awaited.get(key).is_some_and(|request| request.state != FetchState::Parked);
     let found: Vec<Differing> =
         found.into_iter().zip(keys).filter(|(_, key)| !is_awaited(key)).map(|(found, _)| found).collect();
     if let Some(run_id) = place.run_id {

@@ -4,20 +4,28 @@
 //! on many rows at once, in chunks below both databases' limits on bound values. Deliberately absent:
 //! any decision, any read that is not needed to write.
 
+mod candidates;
 mod catalog;
 mod drift;
 mod erasure;
 mod journal;
+mod listed;
 mod profiles;
 mod relationships;
 mod requests;
 mod rows;
+mod run_pages;
 mod runs;
+mod search;
 mod subprofiles;
 
+pub(crate) use candidates::{
+    count_absent, count_candidates, dismiss_candidates, has_candidates, load_candidate_sample, load_candidates,
+    load_candidates_of, settle_candidates, supersede_waiting, write_candidates,
+};
 pub(crate) use catalog::{
     Definitions, KnownType, ensure_collections, ensure_profile_types, ensure_relationship_types, load_catalog,
-    replace_fields, replace_interests, write_collection, write_profile_type,
+    replace_fields, replace_interests, write_collection, write_profile_type, write_unsubscribing,
 };
 pub(crate) use drift::{
     Awaited, Differing, Drawn, PageDrift, Place, Shown, draw_profiles, has_awaited, has_requests, is_measured,
@@ -30,6 +38,10 @@ pub(crate) use erasure::{
     pending_erasures, profile_rows, subprofile_ids, suppress, suppressed, suppression_key, write_erasure,
 };
 pub(crate) use journal::{advance_revision, write_changes, write_transitions, write_verdicts};
+pub(crate) use listed::{
+    Listed, Missable, count_live_profiles, count_live_subprofiles, digest_of_profile, digest_of_subprofile,
+    load_listed_profiles, load_listed_subprofiles,
+};
 pub(crate) use profiles::{
     load_due, load_interests, load_profiles, load_profiles_by_id, load_profiles_of_type, write_interests,
     write_placeholders, write_profiles,
@@ -38,13 +50,9 @@ pub(crate) use relationships::{RelationshipsOf, load_relationships, write_relati
 pub(crate) use requests::{
     Again, Wish, cancel_requests, load_request_states, load_requests, settle_requests, target_key, write_wishes,
 };
-pub(crate) use runs::{
-    Listed, Missable, NamedRows, PageTally, advance_sweep, count_absent, count_candidates, count_live_profiles,
-    count_live_subprofiles, digest_of_profile, digest_of_subprofile, dismiss_candidates, end_sweep, has_candidates,
-    load_candidate_sample, load_candidates, load_candidates_of, load_listed_profiles, load_listed_subprofiles,
-    load_named, load_run_for_apply, note_candidates, set_run_count, settle_candidates, supersede_waiting,
-    write_candidates, write_plan, write_tallies,
-};
+pub(crate) use run_pages::{NamedRows, PageTally, load_named, write_tallies};
+pub(crate) use runs::{advance_sweep, end_sweep, load_run_for_apply, note_candidates, set_run_count, write_plan};
+pub(crate) use search::fill_search;
 pub(crate) use subprofiles::{load_subprofiles, write_subprofiles};
 
 /// Names in one list of a statement: below the databases' limits on bound values, and each list is as long as the next

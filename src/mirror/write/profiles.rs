@@ -2,6 +2,7 @@
 
 use super::CHUNK;
 use super::rows::{self, Known};
+use super::search;
 use crate::mirror::padded;
 use entity::{Moment, Status, profile, profile_interest};
 use provider::InterestSeen;
@@ -102,20 +103,24 @@ pub(crate) async fn load_interests(
     Ok(interests)
 }
 
-/// Writes profiles by their external ids and returns the id of each.
+/// Writes profiles and their words by their external ids and returns the id of each.
 pub(crate) async fn write_profiles(
     transaction: &impl ConnectionTrait,
     rows: Vec<profile::Model>,
 ) -> Result<HashMap<String, i64>, DbErr> {
     use profile::Column;
-    rows::insert_returning_ids::<profile::Entity>(
+    let is_known = rows.iter().filter(|row| row.is_known);
+    let words = is_known.map(|row| (row.external_id.clone(), search::row_of(row))).collect();
+    let ids = rows::insert_returning_ids::<profile::Entity>(
         transaction,
         rows,
         Column::Id,
         Column::ExternalId,
         Known::IsReplaced(&[Column::SourceId, Column::ExternalId]),
     )
-    .await
+    .await?;
+    search::write_search(transaction, words, &ids).await?;
+    Ok(ids)
 }
 
 /// Makes sure that placeholders exist and returns the id of each. A row that is there already stays as it is.

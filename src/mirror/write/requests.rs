@@ -62,24 +62,35 @@ pub(crate) async fn load_requests(
     Ok(rows)
 }
 
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestState {
+    /// Its state.
+    pub state: FetchState,
+    /// Inbox position of the newest that asks for it.
+    pub wanted_position: i64,
+}
+
 /// Where the requests with these keys stand.
 pub(crate) async fn load_request_states(
     connection: &impl ConnectionTrait,
     source_id: i32,
     keys: &[String],
-) -> Result<HashMap<String, FetchState>, DbErr> {
+) -> Result<HashMap<String, RequestState>, DbErr> {
     use fetch_request::Column;
     let mut states = HashMap::with_capacity(keys.len());
     for chunk in keys.chunks(CHUNK) {
-        let rows: Vec<(String, FetchState)> = fetch_request::Entity::find()
+        let rows: Vec<(String, FetchState, i64)> = fetch_request::Entity::find()
             .select_only()
-            .columns([Column::TargetKey, Column::State])
+            .columns([Column::TargetKey, Column::State, Column::WantedPosition])
             .filter(Column::SourceId.eq(source_id))
             .filter(Column::TargetKey.is_in(chunk.iter().cloned()))
             .into_tuple()
             .all(connection)
             .await?;
-        states.extend(rows);
+        let known =
+            rows.into_iter().map(|(key, state, wanted_position)| (key, RequestState { state, wanted_position }));
+        states.extend(known);
     }
     Ok(states)
 }
@@ -172,7 +183,11 @@ pub(crate) async fn write_wishes(
             last_error: Set(None),
         });
         let conflict = OnConflict::columns([Column::SourceId, Column::TargetKey])
-            .value(Column::WantedPosition, excluded("wanted_position"))
+            .value(
+                Column::WantedPosition,
+                Expr::case(stored(Column::WantedPosition).lt(excluded("wanted_position")), excluded("wanted_position"))
+                    .finally(stored(Column::WantedPosition)),
+            )
             .value(
                 Column::NotBefore,
                 Expr::case(stored(Column::NotBefore).gt(excluded("not_before")), excluded("not_before"))
@@ -193,4 +208,32 @@ pub(crate) async fn write_wishes(
         fetch_request::Entity::insert_many(rows).on_conflict(conflict).exec_without_returning(transaction).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mirror::read::fixture::{Fixture, NEW_YEAR};
+
+    #[tokio::test]
+    async fn a_wish_for_older_news_does_not_take_the_newer_one_back() {
+        let fixture = Fixture::new().await;
+        let source_id = fixture.source("crm").await;
+        let target = Target::Profile { id: "p1".to_owned() };
+        for position in [7, 12, 9] {
+            let wish = Wish {
+                target: target.clone(),
+                position,
+                reason: "news".to_owned(),
+                not_before: NEW_YEAR,
+                is_creation: false,
+                purpose: Purpose::Live,
+            };
+            write_wishes(fixture.db.writer(), source_id, NEW_YEAR, vec![wish]).await.unwrap();
+        }
+        let key = target_key(&target);
+        let known = load_request_states(fixture.db.primary(), source_id, std::slice::from_ref(&key)).await.unwrap();
+        let wanted = RequestState { state: FetchState::Pending, wanted_position: 12 };
+        assert_eq!(known.get(&key), Some(&wanted));
+    }
 }

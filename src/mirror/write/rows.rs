@@ -25,6 +25,8 @@ pub(super) enum Known<C: 'static> {
     StaysAndReturns(&'static [C]),
     /// Everything but the key is taken from the new row.
     IsReplaced(&'static [C]),
+    /// The same, unless the stored row has a greater value in this column.
+    IsReplacedByNewer(&'static [C], C),
 }
 
 /// Inserts rows. `id` is left to the database where the table makes its own.
@@ -122,7 +124,7 @@ where
             .collect();
         let names: Vec<String> = columns.iter().map(|(column, _)| quoted(column)).collect();
         let head = format!("INSERT INTO \"{}\" ({}) VALUES ", E::default().table_name(), names.join(", "));
-        let mut tail = conflict(known, &names);
+        let mut tail = conflict(E::default().table_name(), known, &names);
         if !returned.is_empty() {
             tail.push_str(" RETURNING ");
             tail.push_str(&returned.iter().map(quoted).collect::<Vec<_>>().join(", "));
@@ -166,8 +168,14 @@ fn as_text(value: Value) -> Value {
     }
 }
 
-fn conflict<C: ColumnTrait>(known: Known<C>, names: &[String]) -> String {
+fn conflict<C: ColumnTrait>(table: &str, known: Known<C>, names: &[String]) -> String {
     let list = |key: &[C]| key.iter().map(quoted).collect::<Vec<_>>();
+    let replaced = |key: &[C]| {
+        let key = list(key);
+        let replaced = names.iter().filter(|name| !key.contains(name));
+        let replaced: Vec<String> = replaced.map(|name| format!("{name} = excluded.{name}")).collect();
+        format!(" ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), replaced.join(", "))
+    };
     match known {
         Known::Fails => String::new(),
         Known::Stays => " ON CONFLICT DO NOTHING".to_owned(),
@@ -176,11 +184,10 @@ fn conflict<C: ColumnTrait>(known: Known<C>, names: &[String]) -> String {
             let last = key.last().cloned().unwrap_or_default();
             format!(" ON CONFLICT ({}) DO UPDATE SET {last} = excluded.{last}", key.join(", "))
         }
-        Known::IsReplaced(key) => {
-            let key = list(key);
-            let replaced = names.iter().filter(|name| !key.contains(name));
-            let replaced: Vec<String> = replaced.map(|name| format!("{name} = excluded.{name}")).collect();
-            format!(" ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), replaced.join(", "))
+        Known::IsReplaced(key) => replaced(key),
+        Known::IsReplacedByNewer(key, column) => {
+            let column = quoted(&column);
+            format!("{} WHERE \"{table}\".{column} <= excluded.{column}", replaced(key))
         }
     }
 }

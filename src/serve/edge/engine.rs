@@ -1,15 +1,22 @@
 //! Takes a request through parsing and measuring to the schema, and its answer to what clients read.
 
-use super::document::{check_cost, check_shape};
-use super::shared::{Executions, Key};
+use super::budget::{Budget, Cost};
+use super::cost::check_cost;
+use super::documents::Documents;
+use super::order::Order;
+use super::registered::Registered;
+use super::shape::check_shape;
+use super::shared::{Executions, Key, Subscription};
 use super::wire::{Body, Parameters, is_request_error};
+use crate::clock::SharedClock;
+use crate::config;
 use crate::publish::Cursor;
 use crate::serve::Viewer;
 use crate::serve::graphql::{Api, Code, Fault};
 use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection};
 use async_graphql::{Name, Request, Response, Value, Variables};
-
-use futures::Stream;
+use futures::{FutureExt, Stream};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +28,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Engine {
     api: Api,
     executions: Arc<Executions>,
+    terms: Arc<Terms>,
+}
+
+/// What holds for every request.
+struct Terms {
+    documents: Documents,
+    budget: Budget,
+    server: config::Server,
 }
 
 /// A request that has been parsed and measured.
@@ -28,7 +43,10 @@ pub(crate) struct Prepared {
     request: Request,
     /// What it does.
     pub kind: OperationType,
+    order: Arc<Order>,
     viewer: Viewer,
+    estimated_cost: u64,
+    /// What it shares with whoever asks for the same.
     key: Key,
     variables: serde_json::Value,
 }
@@ -38,57 +56,81 @@ pub(crate) struct Prepared {
 pub(crate) struct Answered {
     /// The JSON text.
     pub json: String,
+    /// So much of it holds the data and the errors; what follows differs from answer to answer.
+    pub content_bytes: usize,
     /// Nothing was executed: the request itself was refused.
     pub is_refused: bool,
     /// There is no data.
     pub is_without_data: bool,
     /// The code of its first error.
     pub code: Option<&'static str>,
+    /// When it is worth trying again, in seconds.
+    pub retry_after_seconds: Option<u64>,
     /// Where a client goes on that has got this far, where the answer is one of a stream that can be gone on with.
     pub cursor: Option<Cursor>,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("a resolver panicked")]
+struct Panicked;
+
 impl Engine {
     /// An engine over this API.
-    pub fn new(api: Api) -> Self {
-        Self { api, executions: Arc::default() }
+    pub fn new(api: Api, registered: Registered, server: config::Server, clock: SharedClock) -> Self {
+        let documents = Documents::new(registered, &server);
+        let budget = Budget::new(server.cost_per_minute, clock);
+        Self { api, executions: Arc::default(), terms: Arc::new(Terms { documents, budget, server }) }
     }
 
-    /// Parses and measures.
-    pub fn prepare(&self, parameters: Parameters, viewer: Viewer) -> Result<Prepared, Fault> {
-        check_shape(&parameters.query)?;
-        let document = async_graphql::parser::parse_query(&parameters.query)
+    /// Parses and measures, and takes what it may cost from the viewer's budget.
+    pub fn prepare(&self, mut parameters: Parameters, viewer: Viewer) -> Result<Prepared, Fault> {
+        let Terms { documents, budget, server } = &*self.terms;
+        let found = documents.find(&mut parameters, &viewer)?;
+        check_shape(&found.text)?;
+        let document = async_graphql::parser::parse_query(&found.text)
             .map_err(|error| Fault::new(Code::ParseFailed, error.to_string()))?;
         let given = serde_json::Value::Object(parameters.variables);
         let variables = Variables::from_json(given.clone());
-        check_cost(&document, &variables)?;
-        let operation = find_operation(&document, parameters.operation_name.as_deref())?;
+        let demand = check_cost(&document, &variables)?;
+        if demand.asks_schema && !server.may_introspect(viewer.role) {
+            let text = "the schema is not told to this key (server.introspection): take schema.graphql of the release";
+            return Err(Fault::new(Code::Forbidden, text));
+        }
+        let operation = choose(&document, parameters.operation_name.as_deref())?;
+        check_variables(operation, &variables)?;
         let kind = operation.ty;
+        let order = Arc::new(Order::of(&operation.selection_set.node, &document.fragments));
         let key = Key {
-            query: parameters.query.clone(),
+            query: found.text.clone(),
             operation_name: parameters.operation_name.clone(),
-            variables: without_places(operation, &parameters.query, &given).to_string(),
+            variables: without_places(operation, &found.text, &given).to_string(),
             role: viewer.role,
         };
-        let mut request = Request::new(parameters.query).variables(variables).data(viewer.clone());
+        documents.keep(&found);
+        budget.take(&viewer, demand.values)?;
+        let mut request = Request::new(found.text).variables(variables).data(viewer.clone());
         request.operation_name = parameters.operation_name;
         request.set_parsed_query(document);
-        Ok(Prepared { request, kind, viewer, key, variables: given })
+        Ok(Prepared { request, kind, order, viewer, estimated_cost: demand.values, key, variables: given })
     }
 
     /// Answers a query or a mutation.
     pub async fn execute(&self, prepared: Prepared) -> Answered {
         let begun = Instant::now();
-        let kind = word(prepared.kind);
-        let response = tokio::time::timeout(TIMEOUT, self.api.execute(prepared.request)).await;
-        let answered = match response {
-            Ok(response) => Answered::from(response),
+        let Prepared { request, kind, order, viewer, estimated_cost, .. } = prepared;
+        let execution = AssertUnwindSafe(self.api.execute(request)).catch_unwind();
+        let answered = match tokio::time::timeout(TIMEOUT, execution).await {
+            Ok(Ok(mut response)) => {
+                let actual = order.arrange(&mut response.data);
+                Answered::of(response, Some(self.terms.budget.settle(&viewer, estimated_cost, actual)))
+            }
+            Ok(Err(_)) => Answered::refused(&Fault::internal(&Panicked)),
             Err(_) => {
                 let message = format!("the request took longer than {} seconds; ask for less", TIMEOUT.as_secs());
                 Answered::refused(&Fault::new(Code::Unavailable, message))
             }
         };
-        let code = answered.code.unwrap_or("OK");
+        let (kind, code) = (word(kind), answered.code.unwrap_or("OK"));
         metrics::counter!("profile_mirror_graphql_operations_total", "type" => kind, "code" => code).increment(1);
         metrics::histogram!("profile_mirror_graphql_operation_duration_seconds", "type" => kind)
             .record(begun.elapsed().as_secs_f64());
@@ -97,30 +139,45 @@ impl Engine {
 
     /// Starts a subscription; ends when the client leaves or the service stops.
     pub fn subscribe(&self, prepared: Prepared) -> impl Stream<Item = Answered> + Send + use<> {
-        let Prepared { request, viewer, key, variables, .. } = prepared;
-        self.executions.subscribe(&self.api, key, variables, &viewer, request)
+        let Prepared { request, order, viewer, key, variables, .. } = prepared;
+        self.executions.subscribe(&self.api, Subscription { key, variables, viewer, order }, request)
     }
 }
 
 impl Answered {
     /// The answer to a request that is not executed.
     pub fn refused(fault: &Fault) -> Self {
-        let body = Body::refused(fault);
-        let code = Some(fault.code.as_str());
-        Self { json: body.to_json(), is_refused: true, is_without_data: true, code, cursor: None }
+        let (json, content_bytes) = Body::refused(fault).to_json();
+        Self {
+            json,
+            content_bytes,
+            is_refused: true,
+            is_without_data: true,
+            code: Some(fault.code.as_str()),
+            retry_after_seconds: fault.retry_after_seconds,
+            cursor: None,
+        }
     }
-}
 
-impl From<Response> for Answered {
-    fn from(response: Response) -> Self {
+    /// An answer of a stream.
+    pub(super) fn streamed(mut response: Response, order: &Order) -> Self {
+        order.arrange(&mut response.data);
+        Self::of(response, None)
+    }
+
+    /// The answer of the schema, with what it cost where that is told.
+    fn of(response: Response, cost: Option<Cost>) -> Self {
         let is_refused = is_request_error(&response);
         let is_without_data = response.data == Value::Null;
-        let body = Body::from(response);
-        Self { json: body.to_json(), is_refused, is_without_data, code: body.first_code(), cursor: None }
+        let body = Body::of(response, cost);
+        let (json, content_bytes) = body.to_json();
+        let code = body.first_code();
+        Self { json, content_bytes, is_refused, is_without_data, code, retry_after_seconds: None, cursor: None }
     }
 }
 
-fn find_operation<'d>(document: &'d ExecutableDocument, name: Option<&str>) -> Result<&'d OperationDefinition, Fault> {
+/// The operation of the document that a request means.
+fn choose<'d>(document: &'d ExecutableDocument, name: Option<&str>) -> Result<&'d OperationDefinition, Fault> {
     let mut operations = document.operations.iter();
     let found = match name {
         Some(name) => operations.find(|(one, _)| one.is_some_and(|one| one.as_str() == name)),
@@ -168,6 +225,20 @@ fn is_used_once(query: &str, variable: &str) -> bool {
     let is_whole = |after: &str| !after.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_');
     let uses = query.split('$').skip(1).map(str::trim_start).filter_map(|rest| rest.strip_prefix(variable));
     uses.filter(|after| is_whole(after)).count() == 2
+}
+
+/// The executor would find a missing variable only where it is used, in the middle of its work.
+fn check_variables(operation: &OperationDefinition, variables: &Variables) -> Result<(), Fault> {
+    let missing = operation.variable_definitions.iter().map(|definition| &definition.node).find(|definition| {
+        let is_required = !definition.var_type.node.nullable && definition.default_value.is_none();
+        let given = variables.get(&definition.name.node);
+        (is_required && given.is_none())
+            || (!definition.var_type.node.nullable && given.is_some_and(|value| *value == Value::Null))
+    });
+    missing.map_or(Ok(()), |definition| {
+        let (name, kind) = (&definition.name.node, &definition.var_type.node);
+        Err(Fault::new(Code::BadUserInput, format!("variable ${name} of type {kind} is missing, or null")))
+    })
 }
 
 fn word(kind: OperationType) -> &'static str {

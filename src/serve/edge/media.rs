@@ -48,6 +48,16 @@ impl Media {
     }
 }
 
+/// Whether the client takes server-sent events.
+pub(super) fn takes_events(headers: &HeaderMap) -> bool {
+    let mut ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
+    let is_taken = |range: &str| {
+        let media = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        matches!(media.as_str(), "text/event-stream" | "text/*" | "*/*")
+    };
+    ranges.peek().is_none() || ranges.flat_map(|value| value.split(',')).any(is_taken)
+}
+
 /// Whether the body is declared as JSON, which no form of a foreign page can do.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -73,5 +83,12 @@ mod tests {
         assert_eq!(accepted("application/graphql-response+json;q=0.5, application/json"), Some(Media::Json));
         assert_eq!(accepted("text/html"), None);
         assert_eq!(accepted("application/json;q=0"), None);
+    }
+
+    #[test]
+    fn events_are_for_who_takes_them() {
+        let taken = |value: &'static str| takes_events(&HeaderMap::from_iter([(ACCEPT, value.parse().unwrap())]));
+        assert!(takes_events(&HeaderMap::new()) && taken("text/event-stream") && taken("application/json, */*;q=0.1"));
+        assert!(!taken("application/json") && !taken("text/html"));
     }
 }

@@ -6,6 +6,7 @@
 //! an execution of its own from its place.
 
 use super::engine::Answered;
+use super::order::Order;
 use crate::config::Role;
 use crate::publish::Cursor;
 use crate::serve::Viewer;
@@ -31,6 +32,15 @@ pub(super) struct Key {
     pub role: Role,
 }
 
+/// What somebody subscribes to.
+pub(super) struct Subscription {
+    pub key: Key,
+    /// As they were given.
+    pub variables: serde_json::Value,
+    pub viewer: Viewer,
+    pub order: Arc<Order>,
+}
+
 /// The executions that are open.
 #[derive(Default)]
 pub(super) struct Executions(Mutex<HashMap<Arc<Key>, Weak<Execution>>>);
@@ -42,6 +52,7 @@ struct Execution {
     /// Those of the first subscriber; where they name a place, nobody looks at it any more.
     variables: serde_json::Value,
     viewer: Viewer,
+    order: Arc<Order>,
     live: Mutex<Option<Live>>,
     executions: Weak<Executions>,
 }
@@ -59,12 +70,10 @@ impl Executions {
     pub fn subscribe(
         self: &Arc<Self>,
         api: &Api,
-        key: Key,
-        variables: serde_json::Value,
-        viewer: &Viewer,
+        subscription: Subscription,
         request: Request,
     ) -> impl Stream<Item = Answered> + Send + use<> {
-        let execution = self.enter(api, key, variables, viewer);
+        let execution = self.enter(api, subscription);
         let position = Arc::new(Position::default());
         let phase = Phase::own(&execution, request, position);
         let subscriber = Subscriber { execution, phase, at: Cursor::default() };
@@ -74,7 +83,8 @@ impl Executions {
         })
     }
 
-    fn enter(self: &Arc<Self>, api: &Api, key: Key, variables: serde_json::Value, viewer: &Viewer) -> Arc<Execution> {
+    fn enter(self: &Arc<Self>, api: &Api, subscription: Subscription) -> Arc<Execution> {
+        let Subscription { key, variables, viewer, order } = subscription;
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(execution) = open.get(&key).and_then(Weak::upgrade) {
             return execution;
@@ -84,7 +94,8 @@ impl Executions {
             api: api.clone(),
             key: Arc::clone(&key),
             variables,
-            viewer: viewer.clone(),
+            viewer,
+            order,
             live: Mutex::default(),
             executions: Arc::downgrade(self),
         });
@@ -107,6 +118,13 @@ impl Execution {
         request
     }
 
+    /// The answers to one request.
+    fn answers(&self, request: Request, position: &Arc<Position>) -> BoxStream<'static, Answered> {
+        let order = Arc::clone(&self.order);
+        let responses = self.api.subscribe(request.data(Arc::clone(position)));
+        responses.map(move |response| Answered::streamed(response, &order)).boxed()
+    }
+
     /// The answers of the shared execution from this place on; none where it has gone beyond, or nobody else would share.
     fn join(self: &Arc<Self>, at: &Cursor) -> Option<broadcast::Receiver<(Answered, Told)>> {
         let mut live = self.lock();
@@ -118,7 +136,7 @@ impl Execution {
         }
         let (answers, receiver) = broadcast::channel(BEHIND);
         let position = Arc::new(Position::resumed(at.clone()));
-        let stream = self.api.subscribe(self.request().data(Arc::clone(&position))).map(Answered::from).boxed();
+        let stream = self.answers(self.request(), &position);
         let task = tokio::spawn(share(Arc::downgrade(self), stream, position)).abort_handle();
         *live = Some(Live { answers, at: at.clone(), task });
         Some(receiver)
@@ -185,8 +203,7 @@ enum Phase {
 
 impl Phase {
     fn own(execution: &Execution, request: Request, position: Arc<Position>) -> Self {
-        let request = request.data(Arc::clone(&position));
-        Self::Own(execution.api.subscribe(request).map(Answered::from).boxed(), position)
+        Self::Own(execution.answers(request, &position), position)
     }
 }
 
@@ -260,10 +277,12 @@ enum Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
     use crate::mirror::read::Reader;
     use crate::mirror::read::fixture::Fixture;
     use crate::publish::Publisher;
     use crate::serve::edge::engine::Engine;
+    use crate::serve::edge::registered::Registered;
     use crate::serve::edge::wire::Parameters;
     use crate::serve::health_watch::HealthWatch;
     use crate::serve::operations::fixture::NoStages;
@@ -305,8 +324,8 @@ mod tests {
             let runs = RunWatch::new(reader.clone(), never.clone(), tasks.clone());
             let clock = fixture.clock.clone();
             let health = HealthWatch::new(reader.clone(), clock.clone(), operations.clone(), never, tasks);
-            let api = Api::new(reader.clone(), Arc::clone(&publisher), clock, operations, runs, health);
-            let engine = Engine::new(api);
+            let api = Api::new(reader.clone(), Arc::clone(&publisher), clock.clone(), operations, runs, health);
+            let engine = Engine::new(api, Registered::default(), config::Server::default(), clock);
             Self { fixture, publisher, reader, engine, crm, profile, _stop: stop.drop_guard() }
         }
 
@@ -315,7 +334,7 @@ mod tests {
                 ... on ProfileChange { cursor change { id } profile { fields { name } } }
                 ... on CaughtUp { cursor } ... on Interrupted { cursor } } }";
             let variables = Map::from_iter([("after".to_owned(), after)]);
-            let parameters = Parameters { query: query.to_owned(), operation_name: None, variables };
+            let parameters = Parameters { query: Some(query.to_owned()), variables, ..Parameters::default() };
             let prepared = self.engine.prepare(parameters, Viewer::named("test", Role::Reader));
             self.engine.subscribe(prepared.map_err(|fault| fault.message).unwrap()).boxed()
         }

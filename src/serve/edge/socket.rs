@@ -5,6 +5,7 @@
 //! what it missed is in the change log, behind its last cursor.
 
 use super::engine::{Answered, Engine};
+use super::slots::Slot;
 use super::wire::Parameters;
 use crate::publish::Cursor;
 use crate::serve::Viewer;
@@ -21,19 +22,19 @@ use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 const PROTOCOL: &str = "graphql-transport-ws";
-const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+/// A document of the greatest size, its escapes, and variables.
+const MAX_MESSAGE_BYTES: usize = 128 * 1024;
+/// Beyond it the connection is cut while the message still comes in.
+const CUT_MESSAGE_BYTES: usize = 2 * MAX_MESSAGE_BYTES;
 /// The library's own buffer is 128 KiB for each socket, most of it never used.
 const READ_BUFFER_BYTES: usize = 1024;
-const MAX_SOCKETS: usize = 10_000;
 const MAX_OPERATIONS: usize = 100;
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
-const PING_EVERY: Duration = Duration::from_secs(12);
 const MAX_MISSED_PINGS: u32 = 2;
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long operations may take to end once the service stops.
@@ -44,6 +45,8 @@ const MAX_REASON_BYTES: usize = 123;
 const QUEUE: usize = 8;
 
 const GOING_AWAY: u16 = 1001;
+const TOO_BIG: u16 = 1009;
+const TRY_AGAIN_LATER: u16 = 1013;
 const BAD_MESSAGE: u16 = 4400;
 const UNAUTHORIZED: u16 = 4401;
 const FORBIDDEN: u16 = 4403;
@@ -59,33 +62,19 @@ pub(super) fn open(shared: Shared, headers: &HeaderMap, upgrade: WebSocketUpgrad
         return (StatusCode::FORBIDDEN, "this origin may not open a socket; see server.allowed_origins")
             .into_response();
     }
-    if shared.sockets_open.fetch_add(1, Ordering::SeqCst) >= MAX_SOCKETS {
-        shared.sockets_open.fetch_sub(1, Ordering::SeqCst);
+    let Some(slot) = shared.slots.open() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many sockets; try again later").into_response();
-    }
-    let counted = Counted(shared.clone());
-    let header_viewer = super::http::admit(&shared, headers).ok();
+    };
+    let header_viewer = super::request::admit(&shared, headers).ok();
     upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(READ_BUFFER_BYTES)
-        .max_message_size(MAX_MESSAGE_BYTES)
-        .max_frame_size(MAX_MESSAGE_BYTES)
+        .max_message_size(CUT_MESSAGE_BYTES)
+        .max_frame_size(CUT_MESSAGE_BYTES)
         .on_upgrade(move |socket| {
             let tracker = shared.sockets.clone();
-            tracker.track_future(async move {
-                Connection::new(shared, socket, header_viewer).run().await;
-                drop(counted);
-            })
+            tracker.track_future(Connection::new(shared, socket, slot, header_viewer).run())
         })
-}
-
-/// A socket that is counted while this lives.
-struct Counted(Shared);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.sockets_open.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 /// Programs send no origin; pages do, and only ours and those of the configuration may come in.
@@ -116,6 +105,7 @@ struct Connection {
     shared: Shared,
     sink: SplitSink<WebSocket, Message>,
     stream: Option<SplitStream<WebSocket>>,
+    slot: Slot,
     header_viewer: Option<Viewer>,
     viewer: Option<Viewer>,
     protocol_is_ours: bool,
@@ -129,7 +119,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(shared: Shared, socket: WebSocket, header_viewer: Option<Viewer>) -> Self {
+    fn new(shared: Shared, socket: WebSocket, slot: Slot, header_viewer: Option<Viewer>) -> Self {
         let protocol_is_ours = socket.protocol().is_some_and(|protocol| protocol.as_bytes() == PROTOCOL.as_bytes());
         let (sink, stream) = socket.split();
         let (queue, waiting) = mpsc::channel(QUEUE);
@@ -137,6 +127,7 @@ impl Connection {
             shared,
             sink,
             stream: Some(stream),
+            slot,
             header_viewer,
             viewer: None,
             protocol_is_ours,
@@ -153,17 +144,16 @@ impl Connection {
         let Some(mut stream) = self.stream.take() else { return };
         let outcome = self.serve(&mut stream).await;
         self.tasks.abort_all();
-        if let Err(Close(code, reason)) = outcome {
-            let frame = CloseFrame { code, reason: reason.into() };
-            let closing = async {
-                self.sink.send(Message::Close(Some(frame))).await?;
-                // The client's own close frame ends the stream; without it the connection would look cut.
-                while stream.next().await.is_some_and(|message| message.is_ok()) {}
-                Ok::<_, axum::Error>(())
-            };
-            if !matches!(tokio::time::timeout(Duration::from_secs(2), closing).await, Ok(Ok(()))) {
-                tracing::debug!(code, "the client was gone before the socket was closed");
+        let closing = async {
+            if let Err(Close(code, reason)) = outcome {
+                self.sink.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await?;
             }
+            // The client's own close frame ends the stream, and is answered; without it the connection would look cut.
+            while stream.next().await.is_some_and(|message| message.is_ok()) {}
+            Ok::<_, axum::Error>(())
+        };
+        if !matches!(tokio::time::timeout(Duration::from_secs(2), closing).await, Ok(Ok(()))) {
+            tracing::debug!("the client was gone before the socket was closed");
         }
     }
 
@@ -174,7 +164,8 @@ impl Connection {
         let shutdown = self.shared.shutdown.clone();
         let init_deadline = tokio::time::sleep(INIT_TIMEOUT);
         tokio::pin!(init_deadline);
-        let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        let ping_every = Duration::from_secs(self.shared.server.keep_alive_seconds.into());
+        let mut ping = tokio::time::interval_at(Instant::now() + ping_every, ping_every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut missed = 0;
         let mut key_changes = self.shared.access.changes();
@@ -239,6 +230,10 @@ impl Connection {
     }
 
     async fn receive(&mut self, message: &str) -> Flow {
+        if message.len() > MAX_MESSAGE_BYTES {
+            let text = format!("the message has {} bytes; {MAX_MESSAGE_BYTES} are allowed", message.len());
+            return Err(Close(TOO_BIG, text));
+        }
         let Ok(Value::Object(mut message)) = serde_json::from_str(message) else {
             return Err(bad("a message is a JSON object"));
         };
@@ -272,9 +267,16 @@ impl Connection {
         let given = payload.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         let viewer = match given.map(|(_, value)| value.as_str().unwrap_or_default()) {
             Some(key) => self.shared.access.identify_header(key).ok_or("the access key is not known"),
-            None => self.header_viewer.take().ok_or("send {\"Authorization\": \"Bearer KEY\"} in connection_init"),
+            None => self
+                .header_viewer
+                .take()
+                .filter(|viewer| self.shared.access.still_allows(viewer))
+                .ok_or("send {\"Authorization\": \"Bearer KEY\"} in connection_init"),
         };
         match viewer {
+            Ok(viewer) if !self.slot.claim(&viewer.name) => {
+                Err(Close(TRY_AGAIN_LATER, "this key has as many sockets open as it may".to_owned()))
+            }
             Ok(viewer) => {
                 self.viewer = Some(viewer);
                 self.send(Message::text(r#"{"type":"connection_ack"}"#)).await

@@ -44,7 +44,7 @@ impl Delivery {
         self.row.state.into()
     }
 
-    /// Why it is parked or was ignored; null for others.
+    /// Why it is parked or was ignored, or what in an applied one this version does not know; null for others.
     async fn reason(&self) -> Option<&str> {
         self.row.reason.as_deref()
     }
@@ -123,6 +123,9 @@ pub struct DeliveryFilter {
     pub(super) received_from: Option<DateTime>,
     /// Only that arrived before this moment.
     pub(super) received_before: Option<DateTime>,
+    /// Only with a `reason`, or only without one. With `states: [APPLIED]` and true: what this version does not know in
+    /// full.
+    pub(super) has_reason: Option<bool>,
 }
 
 impl DeliveryFilter {
@@ -149,6 +152,7 @@ impl DeliveryFilter {
             ids,
             received_from: self.received_from.map(|at| at.0),
             received_before: self.received_before.map(|at| at.0),
+            has_reason: self.has_reason,
         }))
     }
 }

@@ -26,17 +26,23 @@ pub enum Code {
     QueryTooDeep,
     /// A page of more rows than are given at once.
     PageTooLarge,
+    /// A hash whose document is not known here: send both.
+    PersistedQueryNotFound,
+    /// Only registered operations are run.
+    PersistedQueryRequired,
     /// A cursor that this service did not make, or that belongs elsewhere.
     CursorInvalid,
     /// A cursor older than the log.
     CursorExpired,
+    /// The key asked more than it may in a minute.
+    RateLimited,
     /// Not now; later.
     Unavailable,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::ParseFailed,
         Self::ValidationFailed,
         Self::BadUserInput,
@@ -46,8 +52,11 @@ impl Code {
         Self::QueryTooComplex,
         Self::QueryTooDeep,
         Self::PageTooLarge,
+        Self::PersistedQueryNotFound,
+        Self::PersistedQueryRequired,
         Self::CursorInvalid,
         Self::CursorExpired,
+        Self::RateLimited,
         Self::Unavailable,
     ];
 
@@ -63,11 +72,24 @@ impl Code {
             Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
             Self::QueryTooDeep => "QUERY_TOO_DEEP",
             Self::PageTooLarge => "PAGE_TOO_LARGE",
+            Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
+            Self::PersistedQueryRequired => "PERSISTED_QUERY_REQUIRED",
             Self::CursorInvalid => "CURSOR_INVALID",
             Self::CursorExpired => "CURSOR_EXPIRED",
+            Self::RateLimited => "RATE_LIMITED",
             Self::Unavailable => "UNAVAILABLE",
         }
     }
+
+    /// Where the runbook tells more, as clients read it in `extensions.docs`.
+    pub(crate) fn docs(self) -> String {
+        docs(self.as_str())
+    }
+}
+
+/// Where the runbook has this heading.
+pub(super) fn docs(heading: &str) -> String {
+    format!("docs/runbook.md#{}", heading.to_lowercase())
 }
 
 /// What a resolver or the edge answers instead of data.
@@ -79,6 +101,8 @@ pub struct Fault {
     pub code: Code,
     /// What a person reads.
     pub message: String,
+    /// When it is worth trying again, in seconds.
+    pub retry_after_seconds: Option<u64>,
 }
 
 /// What resolvers return.
@@ -87,7 +111,7 @@ pub(super) type Answer<T> = Result<T, Fault>;
 impl Fault {
     /// A fault with this code and text.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), retry_after_seconds: None }
     }
 
     pub(super) fn bad_input(message: impl Into<String>) -> Self {

@@ -1,8 +1,10 @@
 //! Fields: raw upstream values, typed and readable.
 
+use super::fault::Answer;
+use super::provenance::{Owner, Provenance};
 use super::scalar::Json;
 use ::entity::field_definition;
-use async_graphql::{Enum, Object};
+use async_graphql::{Context, Enum, Object};
 use serde_json::{Map, Number, Value};
 use std::sync::Arc;
 
@@ -43,6 +45,7 @@ pub struct Field {
     name: String,
     raw: Value,
     definition: Option<Arc<field_definition::Model>>,
+    owner: Arc<Owner>,
 }
 
 /// A field of a profile or subprofile, with its value.
@@ -77,6 +80,12 @@ impl Field {
     /// Its definition; null where the profile's type does not list it.
     async fn definition(&self) -> Option<FieldDefinition> {
         self.definition.clone().map(FieldDefinition)
+    }
+
+    /// Where the value comes from; null where the change log no longer tells, and of a profile of the past where the field has
+    /// changed since.
+    async fn provenance(&self, ctx: &Context<'_>) -> Answer<Option<Provenance>> {
+        Provenance::find(ctx, &self.owner, &self.name).await
     }
 }
 
@@ -129,19 +138,28 @@ impl FieldDefinition {
 
 /// The fields of a record: those defined in their order, then the others by name. Only what the record holds;
 /// `names` picks some of them.
-pub(super) fn list(raw: &Value, definitions: &[field_definition::Model], names: Option<&[String]>) -> Vec<Field> {
+pub(super) fn list(
+    raw: &Value,
+    definitions: &[field_definition::Model],
+    names: Option<&[String]>,
+    owner: Owner,
+) -> Vec<Field> {
+    let owner = Arc::new(owner);
     let empty = Map::new();
     let values = raw.as_object().unwrap_or(&empty);
     let is_wanted = |name: &str| names.is_none_or(|names| names.iter().any(|one| one == name));
     let defined = definitions.iter().filter_map(|definition| {
         let raw = values.get(&definition.name)?.clone();
-        Some(Field { name: definition.name.clone(), raw, definition: Some(Arc::new(definition.clone())) })
+        let (name, definition) = (definition.name.clone(), Some(Arc::new(definition.clone())));
+        Some(Field { name, raw, definition, owner: Arc::clone(&owner) })
     });
     let mut others: Vec<_> =
         values.keys().filter(|name| !definitions.iter().any(|definition| definition.name == **name)).collect();
     others.sort();
-    let others =
-        others.into_iter().map(|name| Field { name: name.clone(), raw: values[name].clone(), definition: None });
+    let others = others.into_iter().map(|name| {
+        let (name, raw) = (name.clone(), values[name].clone());
+        Field { name, raw, definition: None, owner: Arc::clone(&owner) }
+    });
     defined.chain(others).filter(|field| is_wanted(&field.name)).collect()
 }
 

@@ -4,8 +4,8 @@
 
 use super::wave::Wave;
 use crate::mirror::read::{
-    ChildPage, DeliveryRow, Direction, InterestRow, LogPlace, PastError, PastProfile, ProfileKey, ReadError, Reader,
-    RelationshipRow, Slice, SubprofileRow, Waiting,
+    ChildPage, DeliveryRow, Direction, InterestRow, LogPlace, PastError, PastProfile, ProfileKey, ProvenanceRow,
+    ReadError, Reader, RelationshipRow, Slice, SubprofileRow, Waiting,
 };
 use ::entity::{
     CandidateState, change, collection, deletion_candidate, erasure, field_definition, interest, lifecycle_transition,
@@ -56,6 +56,9 @@ pub(super) struct InterestsOf(pub i64);
 /// The lifecycle of a profile.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TransitionsOf(pub i64);
+/// Where the values of a profile and its subprofiles come from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ProvenanceOf(pub i64);
 /// The receipt of the erasure of a profile.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ErasureOf(pub i64);
@@ -87,6 +90,12 @@ pub(super) struct LastCompleteRunOf(pub i32);
 pub(super) struct ChangeOf {
     pub source_id: i32,
     pub revision: i64,
+}
+/// What a delivery changed about a profile.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ChangesBy {
+    pub delivery_id: i64,
+    pub profile_id: i64,
 }
 
 /// A page of children of one profile or run: pages of the same arguments are read together.
@@ -211,6 +220,7 @@ by_parent!(CollectionsOfType, collection::Model, collections_of_types, |row: &co
     .unwrap_or_default());
 by_parent!(InterestsOfType, interest::Model, interests_of_types, |row: &interest::Model| row.profile_type_id);
 by_parent!(InterestsOf, InterestRow, interests, |row: &InterestRow| row.profile_id);
+by_parent!(ProvenanceOf, ProvenanceRow, provenance, |row: &ProvenanceRow| row.profile_id);
 by_parent!(ErasureOf, erasure::Model, erasures, |row: &erasure::Model| row.profile_id);
 by_parent!(TransitionsOf, lifecycle_transition::Model, transitions, |row: &lifecycle_transition::Model| row.profile_id);
 
@@ -306,6 +316,18 @@ impl async_graphql::dataloader::Loader<ChangeOf> for Batch {
         let rows = self.0.changes_by_keys(&wanted).await?;
         let key = |row: &change::Model| ChangeOf { source_id: row.source_id, revision: row.revision };
         Ok(rows.into_iter().map(|row| (key(&row), Arc::new(row))).collect())
+    }
+}
+
+impl async_graphql::dataloader::Loader<ChangesBy> for Batch {
+    type Value = Arc<Vec<Arc<change::Model>>>;
+    type Error = ReadError;
+
+    async fn load(&self, keys: &[ChangesBy]) -> Loaded<ChangesBy, Self::Value> {
+        let wanted: Vec<(i64, i64)> = keys.iter().map(|key| (key.delivery_id, key.profile_id)).collect();
+        let rows = self.0.changes_by_deliveries(&wanted).await?.into_iter().map(Arc::new).collect();
+        let key = |row: &Arc<change::Model>| ChangesBy { delivery_id: row.delivery_id, profile_id: row.profile_id };
+        Ok(grouped(keys, rows, key))
     }
 }
 

@@ -23,13 +23,16 @@ mod plan;
 mod position;
 mod profile;
 mod profile_type;
+mod provenance;
 mod query;
 mod relationship;
+mod remarks;
 mod run;
 mod scalar;
 mod source;
 mod subprofile;
 mod subscription;
+mod validator;
 mod verdict;
 mod wave;
 mod word;
@@ -37,6 +40,7 @@ mod word;
 pub use fault::{Code, Fault};
 pub use operations::ProblemCode;
 pub(crate) use position::{Position, Told};
+pub(crate) use validator::Validator;
 
 use crate::clock::SharedClock;
 use crate::mirror::read::Reader;
@@ -46,6 +50,7 @@ use crate::serve::health_watch::HealthWatch;
 use crate::serve::run_watch::RunWatch;
 use async_graphql::{Request, Response, SDLExportOptions, SchemaBuilder};
 use futures::Stream;
+use remarks::Remarks;
 use std::sync::Arc;
 use wave::Wave;
 
@@ -76,9 +81,9 @@ impl Api {
 
     /// Answers a query or a mutation.
     pub async fn execute(&self, request: Request) -> Response {
-        let wave = Wave::default();
-        let request = request.data(loader::new(self.reader.clone(), wave.clone()));
-        wave.run(self.schema.execute(request)).await
+        let (wave, remarks) = (Wave::default(), Remarks::default());
+        let request = request.data(loader::new(self.reader.clone(), wave.clone())).data(remarks.clone());
+        remarks.put_into(wave.run(self.schema.execute(request)).await)
     }
 
     /// Answers a subscription.

@@ -5,7 +5,9 @@ use super::loader::{InterestsOfType, Loader, PastRelationshipsOf, PastSubprofile
 use super::profile_type::Interest;
 use super::query::read_cursor;
 use super::scalar::{Cursor, DateTime};
-use crate::mirror::read::{ChildPage, Direction, LogPlace, PastProfile, Reader, RelationshipRow, Slice, SubprofileRow};
+use crate::mirror::read::{
+    ChildPage, Direction, LogPlace, PastProfile, Predicate, Reader, RelationshipRow, Slice, SubprofileRow,
+};
 use async_graphql::{Context, OneofObject};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,6 +49,15 @@ pub(super) fn check_page(order: bool, last: Option<i32>, before: Option<&String>
         }
         None => Ok(()),
     }
+}
+
+/// Refuses tests on what hung on profiles, which the past is not searched by.
+pub(super) fn check_filter(predicate: Option<&Predicate>) -> Answer<()> {
+    if predicate.is_some_and(Predicate::needs_database) {
+        let text = "filter: interests, subprofiles and relationships are not filtered by together with asOf";
+        return Err(Fault::bad_input(text));
+    }
+    Ok(())
 }
 
 /// The interests that were on, by group and name; none where they are as they are now.

@@ -11,7 +11,8 @@ use super::loader::{
 };
 use super::paging;
 use super::past;
-use super::profile_type::{Interest, ProfileType};
+use super::profile_type::{Interest, ProfileType, Unsubscribing};
+use super::provenance::Owner;
 use super::relationship::{Relationship, RelationshipConnection};
 use super::scalar::DateTime;
 use super::source::{Source, source_of};
@@ -19,7 +20,7 @@ use super::subprofile::{Subprofile, SubprofileConnection};
 use super::word::{LifecycleStatus, ProfileKind, RelationshipDirection};
 use crate::clock::SharedClock;
 use crate::mirror::read::{Key, LogPlace, Order, PastPage, PastProfile, Place, Predicate, Reader, overdue_before};
-use ::entity::{Moment, Status, erasure, field_definition, lifecycle_transition, profile, source};
+use ::entity::{Moment, RecordKind, Status, erasure, field_definition, lifecycle_transition, profile, source};
 use async_graphql::connection::PageInfo;
 use async_graphql::{ComplexObject, Context, ID, Object, SimpleObject};
 use std::sync::Arc;
@@ -68,6 +69,17 @@ impl Profile {
 
     pub(super) fn global_id(&self) -> ID {
         global_id::encode(Kind::Profile, &self.source.name, &self.row.external_id)
+    }
+
+    /// The owner of its fields.
+    fn owner(&self) -> Owner {
+        Owner {
+            profile_id: self.row.id,
+            kind: RecordKind::Profile,
+            external_id: self.row.external_id.clone(),
+            source: Arc::clone(&self.source),
+            until: self.place().map(|place| place.revision),
+        }
     }
 
     async fn definitions(&self, ctx: &Context<'_>) -> Answer<Arc<Vec<field_definition::Model>>> {
@@ -142,13 +154,21 @@ impl Profile {
         self.row.upstream_status.as_deref()
     }
 
+    /// Whether its values are those that unsubscribing gives where its type says so (`ProfileType.unsubscribing`); null where
+    /// the provider tells of no such values.
+    async fn is_unsubscribed(&self, ctx: &Context<'_>) -> Answer<Option<bool>> {
+        let Some(type_id) = self.row.profile_type_id else { return Ok(None) };
+        let row = ctx.data_unchecked::<Loader>().load_one(TypeById(type_id)).await?;
+        Ok(row.and_then(|row| Unsubscribing::has_happened(&row, &self.row.fields)))
+    }
+
     /// Its fields in the order of its type: all that the profile holds, or the named ones of them.
     async fn fields(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only fields of these names.")] names: Option<Vec<String>>,
     ) -> Answer<Vec<Field>> {
-        Ok(field::list(&self.row.fields, &self.definitions(ctx).await?, names.as_deref()))
+        Ok(field::list(&self.row.fields, &self.definitions(ctx).await?, names.as_deref(), self.owner()))
     }
 
     /// One field; null where the profile does not hold it.
@@ -157,7 +177,8 @@ impl Profile {
         ctx: &Context<'_>,
         #[graphql(desc = "The field's name.")] name: String,
     ) -> Answer<Option<Field>> {
-        Ok(field::list(&self.row.fields, &self.definitions(ctx).await?, Some(&[name])).into_iter().next())
+        let fields = field::list(&self.row.fields, &self.definitions(ctx).await?, Some(&[name]), self.owner());
+        Ok(fields.into_iter().next())
     }
 
     /// The interests that are on, by group and name.

@@ -5,9 +5,9 @@ use super::field::FieldDefinition;
 use super::global_id::{self, Kind};
 use super::loader::{CollectionsOfType, FieldsOfCollection, FieldsOfType, InterestsOfType, Loader};
 use super::paging::connection;
-use super::scalar::DateTime;
+use super::scalar::{DateTime, Json};
 use super::source::Source;
-use super::word::ProfileKind;
+use super::word::{ProfileKind, UnsubscribeAction};
 use ::entity::{collection, field_definition, profile_type, source};
 use async_graphql::{Context, ID, Object, SimpleObject};
 use std::sync::Arc;
@@ -64,6 +64,11 @@ impl ProfileType {
         Ok(rows.iter().map(|row| Interest::new(&row.group_name, &row.name)).collect())
     }
 
+    /// What unsubscribing does to its profiles; null where the provider does not tell.
+    async fn unsubscribing(&self) -> Option<Unsubscribing> {
+        Unsubscribing::new(self.row.unsubscribe_action.as_deref(), self.row.unsubscribe_fields.as_ref())
+    }
+
     /// When the mirror last confirmed it.
     async fn mirrored_at(&self) -> DateTime {
         DateTime(self.row.mirrored_at)
@@ -98,6 +103,35 @@ impl Collection {
     async fn fields(&self, ctx: &Context<'_>) -> Answer<Vec<FieldDefinition>> {
         let rows = ctx.data_unchecked::<Loader>().load_one(FieldsOfCollection(self.0.id)).await?;
         Ok(definitions(rows))
+    }
+
+    /// What unsubscribing does to its subprofiles; null where the provider does not tell.
+    async fn unsubscribing(&self) -> Option<Unsubscribing> {
+        Unsubscribing::new(self.0.unsubscribe_action.as_deref(), self.0.unsubscribe_fields.as_ref())
+    }
+}
+
+/// What unsubscribing does, as it is configured upstream.
+#[derive(SimpleObject)]
+pub struct Unsubscribing {
+    /// What it does.
+    action: UnsubscribeAction,
+    /// The values that it gives to fields, by name; empty where it gives none.
+    fields: Json,
+}
+
+impl Unsubscribing {
+    fn new(action: Option<&str>, fields: Option<&serde_json::Value>) -> Option<Self> {
+        let action = UnsubscribeAction::of(action?);
+        let fields = fields.cloned().unwrap_or_else(|| serde_json::json!({}));
+        Some(Self { action, fields: Json(fields) })
+    }
+
+    /// Whether values are those that unsubscribing gives; none where it gives none.
+    pub(super) fn has_happened(row: &profile_type::Model, values: &serde_json::Value) -> Option<bool> {
+        let given = row.unsubscribe_fields.as_ref()?.as_object().filter(|given| !given.is_empty())?;
+        let is_update = row.unsubscribe_action.as_deref().map(UnsubscribeAction::of) == Some(UnsubscribeAction::Update);
+        is_update.then(|| given.iter().all(|(name, value)| values.get(name) == Some(value)))
     }
 }
 

@@ -11,12 +11,14 @@ use super::paging;
 use super::past::{self, AsOf};
 use super::profile::{Profile, ProfileConnection, ProfilePlace};
 use super::profile_type::{ProfileType, ProfileTypeConnection};
+use super::remarks::Remarks;
 use super::run::{SyncRun, SyncRunConnection, SyncRunFilter};
 use super::scalar::Cursor;
 use super::source::{Source, source_of};
 use super::verdict::{Verdict, VerdictConnection};
 use super::word;
 use super::{Code, Fault};
+use crate::clock::SharedClock;
 use crate::config::Role;
 use crate::mirror::read::{self, LogSlice, Order, Page, Place, ProfileKey, Reader};
 use crate::publish;
@@ -129,15 +131,18 @@ impl Query {
         #[graphql(desc = "That many from the end; at most 100.")] last: Option<i32>,
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
         #[graphql(
-            desc = "As they were then. Such a page is read forward only, in the order in which the mirror met the profiles, with `first` and `after`; it is looked for among 1,000 profiles at once, so that it may hold fewer than asked for while hasNextPage is true."
+            desc = "As they were then. Such a page is read forward only, in the order in which the mirror met the profiles, with `first` and `after`, and filtered by the profiles alone, not by interests, subprofiles or relationships; it is looked for among 1,000 profiles at once, so that it may hold fewer than asked for while hasNextPage is true."
         )]
         as_of: Option<AsOf>,
     ) -> Answer<ProfileConnection> {
-        let predicate = filter.map(ProfileFilter::read).transpose()?;
+        let now = ctx.data_unchecked::<SharedClock>().now();
         if let Some(as_of) = as_of {
             past::check_page(order_by.is_some(), last, before.as_ref())?;
             let reader = ctx.data_unchecked::<Reader>();
             let places = as_of.places(reader).await?;
+            let then = places.iter().map(|place| place.at).max().unwrap_or(now);
+            let predicate = filter.map(|filter| filter.read(then)).transpose()?;
+            past::check_filter(predicate.as_ref())?;
             let wanted = usize::try_from(paging::first(first)?.rows()).unwrap_or(usize::MAX);
             let after = match read_place("after", after.as_deref(), &[])?.map(|place| place.0).as_deref() {
                 Some([read::Key::Number(id)]) => Some(*id),
@@ -146,13 +151,17 @@ impl Query {
             let page = reader.past_page(&places, predicate.as_ref(), after, wanted).await?;
             return ProfileConnection::in_past(ctx, page, after.is_some()).await;
         }
-        let order = read_order(order_by)?;
+        let sought = filter.as_ref().map(ProfileFilter::sought).transpose()?.flatten();
+        let order = read_order(order_by, sought.as_ref())?;
+        let predicate = filter.map(|filter| filter.read(now)).transpose()?;
         let page = Page {
             limit: paging::limit(first, last)?,
             after: read_place("after", after.as_deref(), &order)?,
             before: read_place("before", before.as_deref(), &order)?,
         };
-        let slice = ctx.data_unchecked::<Reader>().profiles(predicate.as_ref(), &order, &page).await?;
+        let reader = ctx.data_unchecked::<Reader>();
+        ctx.data_unchecked::<Remarks>().add(reader.unindexed(predicate.as_ref(), &order).await?);
+        let slice = reader.profiles(predicate.as_ref(), &order, &page).await?;
         ProfileConnection::new(ctx, slice, &order, predicate).await
     }
 
@@ -253,7 +262,7 @@ impl Query {
         Ok(ctx.data_unchecked::<Reader>().source_by_name(&name).await?.map(Source::new))
     }
 
-    /// A page of runs, newest first. For operators.
+    /// A page of runs, newest first. For operators; null for others.
     #[graphql(guard = "Needs(Role::Operator)")]
     async fn sync_runs(
         &self,
@@ -261,12 +270,12 @@ impl Query {
         #[graphql(desc = "Which runs; all where it is left out.")] filter: Option<SyncRunFilter>,
         #[graphql(desc = "That many; at most 100.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-    ) -> Answer<SyncRunConnection> {
+    ) -> Answer<Option<SyncRunConnection>> {
         let limit = paging::first(first)?;
         let after = paging::decode("run", "after", after.as_deref())?;
         let filter = filter.unwrap_or_default();
         let Some(source_id) = source_id(ctx, filter.source.as_deref()).await? else {
-            return Ok(SyncRunConnection::new(Vec::new(), false, false));
+            return Ok(Some(SyncRunConnection::new(Vec::new(), false, false)));
         };
         let filter = read::RunFilter {
             source_id: source_id.0,
@@ -280,10 +289,10 @@ impl Query {
             let source = source_of(ctx, row.source_id).await?;
             rows.push((paging::encode("run", &row.id), SyncRun { row, source }));
         }
-        Ok(SyncRunConnection::new(rows, slice.has_previous, slice.has_next))
+        Ok(Some(SyncRunConnection::new(rows, slice.has_previous, slice.has_next)))
     }
 
-    /// A page of deliveries, newest first. For operators.
+    /// A page of deliveries, newest first. For operators; null for others.
     #[graphql(guard = "Needs(Role::Operator)")]
     async fn deliveries(
         &self,
@@ -291,11 +300,11 @@ impl Query {
         #[graphql(desc = "Which deliveries; all where it is left out.")] filter: Option<DeliveryFilter>,
         #[graphql(desc = "That many; at most 100.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-    ) -> Answer<DeliveryConnection> {
+    ) -> Answer<Option<DeliveryConnection>> {
         let limit = paging::first(first)?;
         let after = paging::decode("delivery", "after", after.as_deref())?;
         let Some(filter) = filter.unwrap_or_default().read(ctx).await? else {
-            return Ok(DeliveryConnection::new(Vec::new(), false, false));
+            return Ok(Some(DeliveryConnection::new(Vec::new(), false, false)));
         };
         let slice = ctx.data_unchecked::<Reader>().deliveries(&filter, after, limit).await?;
         let mut rows = Vec::with_capacity(slice.rows.len());
@@ -303,10 +312,11 @@ impl Query {
             let source = source_of(ctx, row.source_id).await?;
             rows.push((paging::encode("delivery", &row.id), Delivery { row: Arc::new(row), source }));
         }
-        Ok(DeliveryConnection::new(rows, slice.has_previous, slice.has_next))
+        Ok(Some(DeliveryConnection::new(rows, slice.has_previous, slice.has_next)))
     }
 
-    /// Why a profile is as it is: what was decided for each thing that deliveries said of it, newest first. For operators.
+    /// Why a profile is as it is: what was decided for each thing that deliveries said of it, newest first. For operators;
+    /// null for others.
     #[graphql(guard = "Needs(Role::Operator)")]
     async fn explain_profile(
         &self,
@@ -314,21 +324,21 @@ impl Query {
         #[graphql(desc = "Which profile.")] by: ProfileRef,
         #[graphql(desc = "That many; at most 100.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-    ) -> Answer<VerdictConnection> {
+    ) -> Answer<Option<VerdictConnection>> {
         let limit = paging::first(first)?;
         let after = paging::decode("verdict", "after", after.as_deref())?;
         let Some((source, external_id)) = name_profile(ctx, by).await? else {
-            return Ok(VerdictConnection::new(Vec::new(), false, false));
+            return Ok(Some(VerdictConnection::new(Vec::new(), false, false)));
         };
         let reader = ctx.data_unchecked::<Reader>();
         // A placeholder is hidden from readers, and an operator may ask why it is no more than that.
         let row_id = reader.profile_row_id(&ProfileKey { source_id: source.id, external_id }).await?;
-        let Some(row_id) = row_id else { return Ok(VerdictConnection::new(Vec::new(), false, false)) };
+        let Some(row_id) = row_id else { return Ok(Some(VerdictConnection::new(Vec::new(), false, false))) };
         let slice = reader.verdicts(row_id, after, limit).await?;
         let node = |row: ::entity::verdict::Model| {
             (paging::encode("verdict", &row.id), Verdict { row, source: Arc::clone(&source) })
         };
-        Ok(VerdictConnection::new(slice.rows.into_iter().map(node).collect(), slice.has_previous, slice.has_next))
+        Ok(Some(VerdictConnection::new(slice.rows.into_iter().map(node).collect(), slice.has_previous, slice.has_next)))
     }
 }
 

@@ -177,13 +177,13 @@ impl Source {
         Ok(self.state_row(ctx).await?.and_then(|state| state.next_run_at).map(DateTime))
     }
 
-    /// How far its mirror was from upstream, and what became of it. For operators.
+    /// How far its mirror was from upstream, and what became of it. For operators; null for others.
     #[graphql(guard = "Needs(Role::Operator)")]
-    async fn drift(&self, ctx: &Context<'_>) -> Answer<Drift> {
+    async fn drift(&self, ctx: &Context<'_>) -> Answer<Option<Drift>> {
         let complete_at = self.state_row(ctx).await?.and_then(|state| state.last_complete_sync_at);
         let now = ctx.data_unchecked::<SharedClock>().now();
         let known = Known::read(ctx.data_unchecked::<Reader>(), self.row.id, complete_at, now).await?;
-        Ok(Drift { source: Arc::clone(&self.row), known })
+        Ok(Some(Drift { source: Arc::clone(&self.row), known }))
     }
 }
 

@@ -7,9 +7,10 @@ use super::loader::{FieldsOfCollection, Loader, ProfileById};
 use super::paging::connection;
 use super::profile::Profile;
 use super::profile_type::Collection;
+use super::provenance::Owner;
 use super::scalar::DateTime;
 use crate::mirror::read::{LogPlace, SubprofileRow};
-use ::entity::{field_definition, source};
+use ::entity::{RecordKind, field_definition, source};
 use async_graphql::{Context, ID, Object};
 use std::sync::Arc;
 
@@ -22,6 +23,17 @@ pub struct Subprofile {
 }
 
 impl Subprofile {
+    /// The owner of its fields.
+    fn owner(&self) -> Owner {
+        Owner {
+            profile_id: self.row.subprofile.profile_id,
+            kind: RecordKind::Subprofile,
+            external_id: self.row.subprofile.external_id.clone(),
+            source: Arc::clone(&self.source),
+            until: self.place.map(|place| place.revision),
+        }
+    }
+
     async fn definitions(&self, ctx: &Context<'_>) -> Answer<Arc<Vec<field_definition::Model>>> {
         let Some(collection) = &self.row.collection else { return Ok(Arc::default()) };
         let key = FieldsOfCollection(collection.id);
@@ -65,7 +77,8 @@ impl Subprofile {
         ctx: &Context<'_>,
         #[graphql(desc = "Only fields of these names.")] names: Option<Vec<String>>,
     ) -> Answer<Vec<Field>> {
-        Ok(field::list(&self.row.subprofile.fields, &self.definitions(ctx).await?, names.as_deref()))
+        let definitions = self.definitions(ctx).await?;
+        Ok(field::list(&self.row.subprofile.fields, &definitions, names.as_deref(), self.owner()))
     }
 
     /// One field; null where it does not hold it.
@@ -74,7 +87,8 @@ impl Subprofile {
         ctx: &Context<'_>,
         #[graphql(desc = "The field's name.")] name: String,
     ) -> Answer<Option<Field>> {
-        let fields = field::list(&self.row.subprofile.fields, &self.definitions(ctx).await?, Some(&[name]));
+        let definitions = self.definitions(ctx).await?;
+        let fields = field::list(&self.row.subprofile.fields, &definitions, Some(&[name]), self.owner());
         Ok(fields.into_iter().next())
     }
 

@@ -114,7 +114,7 @@ async fn every_root_field_refuses_an_anonymous_viewer() {
 async fn the_examples_of_the_explorer_fit_the_schema() {
     let page = include_str!("../../../console/graphiql/page.js");
     let examples: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
-    assert_eq!(examples.len(), 5);
+    assert_eq!(examples.len(), 6);
     let schema = builder().finish();
     for example in examples {
         let answer = futures::StreamExt::next(&mut schema.execute_stream(example)).await.unwrap();
@@ -238,6 +238,36 @@ mod over_a_mirror {
             assert_eq!(answer["profiles"]["nodes"].as_array().unwrap().len(), first);
             assert_eq!(spent, 8, "a page of {first}");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_page_with_fields_type_and_subprofiles_costs_five_statements_and_a_count_one_more() {
+        let served = Served::start().await;
+        people(&served.fixture, 60).await;
+        served.reader.sources().await.unwrap();
+        let page = "nodes { id type { name } fields { name value definition { label } }
+            subprofiles(first: 5) { nodes { fields { name value } } } }";
+        for (what, statements) in [("", 5), ("totalCount", 6)] {
+            let before = served.reader.statements();
+            served.ask(&format!("{{ profiles(first: 50) {{ {what} {page} }} }}")).await;
+            assert_eq!(served.reader.statements() - before, statements, "{what}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn where_the_values_of_a_page_come_from_costs_two_statements() {
+        let served = Served::start().await;
+        let source = people(&served.fixture, 60).await;
+        served.fixture.changes(source, 1, ChangeKind::Updated, 2).await;
+        served.reader.sources().await.unwrap();
+        let read =
+            |provenance: &str| format!("{{ profiles(first: 50) {{ nodes {{ fields {{ name {provenance} }} }} }} }}");
+        let before = served.reader.statements();
+        served.ask(&read("")).await;
+        let without = served.reader.statements() - before;
+        let before = served.reader.statements();
+        served.ask(&read("provenance { at rung change { id } }")).await;
+        assert_eq!(served.reader.statements() - before, without + 2);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

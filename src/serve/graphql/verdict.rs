@@ -3,13 +3,12 @@
 use super::change::Change;
 use super::delivery::Delivery;
 use super::fault::Answer;
-use super::global_id::{self, Kind};
-use super::loader::{ChangeOf, DeliveryById, Loader};
+use super::loader::{ChangesBy, DeliveryById, Loader};
 use super::paging::connection;
 use super::scalar::DateTime;
 use super::word::{Decision, RecordKind};
 use ::entity::{source, verdict};
-use async_graphql::{Context, ID, Object};
+use async_graphql::{Context, Object};
 use std::sync::Arc;
 
 /// What was decided for one observation of a delivery, and by which rule.
@@ -56,18 +55,13 @@ impl Verdict {
         self.row.stored_version.as_deref()
     }
 
-    /// Id of the first change that it led to; null where it changed nothing.
-    async fn change_id(&self) -> Option<ID> {
-        let revision = self.row.revision?;
-        Some(global_id::encode(Kind::Change, &self.source.name, &revision.to_string()))
-    }
-
-    /// The first change that it led to; null where it changed nothing.
-    async fn change(&self, ctx: &Context<'_>) -> Answer<Option<Change>> {
-        let Some(revision) = self.row.revision else { return Ok(None) };
-        let key = ChangeOf { source_id: self.source.id, revision };
-        let row = ctx.data_unchecked::<Loader>().load_one(key).await?;
-        Ok(row.map(|row| Change::new(row, Arc::clone(&self.source))))
+    /// Everything that its delivery changed about the profile, in order; the first 100 where it was more.
+    async fn changes(&self, ctx: &Context<'_>) -> Answer<Vec<Change>> {
+        let Some(profile_id) = self.row.profile_id else { return Ok(Vec::new()) };
+        let key = ChangesBy { delivery_id: self.row.delivery_id, profile_id };
+        let rows = ctx.data_unchecked::<Loader>().load_one(key).await?;
+        let changes = rows.iter().flat_map(|rows| rows.iter());
+        Ok(changes.map(|row| Change::new(Arc::clone(row), Arc::clone(&self.source))).collect())
     }
 
     /// The delivery that was looked at; null once it is no longer kept.

@@ -31,6 +31,31 @@ pub enum LifecycleStatus {
     Deleted,
 }
 
+/// What unsubscribing does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum UnsubscribeAction {
+    /// Nothing.
+    Nothing,
+    /// It removes the record.
+    Remove,
+    /// It gives values to fields.
+    Update,
+    /// Something that this version of the mirror does not know.
+    Other,
+}
+
+impl UnsubscribeAction {
+    /// What the provider calls so.
+    pub fn of(word: &str) -> Self {
+        match word {
+            "nothing" => Self::Nothing,
+            "remove" => Self::Remove,
+            "update" => Self::Update,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// What a change did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "tables::ChangeKind")]
@@ -253,6 +278,20 @@ pub enum SourceState {
     Paused,
 }
 
+/// What tells how new a value is, the best last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "tables::VersionRung")]
+pub enum VersionRung {
+    /// When our request for it began.
+    RequestStarted,
+    /// The time of the event that told it.
+    EventTime,
+    /// The provider's own time of modification.
+    UpstreamModified,
+    /// The provider's own count of versions.
+    NativeSequence,
+}
+
 /// Directions of a sort. Profiles without a value come last in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
 pub enum SortDirection {
@@ -263,9 +302,21 @@ pub enum SortDirection {
     Desc,
 }
 
+/// How the values of a field are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::db::fields::FieldAs")]
+pub enum FieldOrder {
+    /// As texts, by their characters; the case of ASCII letters does not matter.
+    #[default]
+    Text,
+    /// As numbers; what is none comes last.
+    Number,
+    /// As dates; what is none comes last.
+    Date,
+}
+
 /// What profiles are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[graphql(remote = "crate::mirror::read::SortKey")]
 pub enum ProfileOrderField {
     /// By `displayName`.
     DisplayName,
@@ -279,4 +330,6 @@ pub enum ProfileOrderField {
     ExternalId,
     /// In the order in which the mirror first met them.
     Id,
+    /// By how well they answer the filter's `search`: those with all of it in their name come first, `DESC` last.
+    Relevance,
 }

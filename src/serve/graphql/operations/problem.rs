@@ -2,6 +2,7 @@
 
 use crate::serve::Refused;
 use crate::serve::graphql::Fault;
+use crate::serve::graphql::fault::docs;
 use crate::serve::graphql::global_id::{self, Kind};
 use ::entity::Moment;
 use async_graphql::{Enum, ID, SimpleObject};
@@ -64,7 +65,7 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(code: ProblemCode, message: impl Into<String>, field: Option<&str>) -> Self {
-        let docs = format!("docs/runbook.md#{}", code.heading().to_lowercase());
+        let docs = docs(code.heading());
         Self { code, message: message.into(), field: field.map(str::to_owned), run_id: None, docs }
     }
 

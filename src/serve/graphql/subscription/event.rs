@@ -45,8 +45,8 @@ pub struct ProfileChange {
 }
 
 /// A profile that passed the filter before a change, and passes no more: take it out of what you show. Where what it was
-/// before is not known any more, as after an erasure, it is sent all the same, so that a client may be told of a profile
-/// that it never had.
+/// before is not known any more, as after an erasure or of what hung on it, it is sent all the same, so that a client may
+/// be told of a profile that it never had.
 #[derive(SimpleObject)]
 pub struct ProfileLeft {
     /// Keep it: as `after` it goes on behind this change.

@@ -1,9 +1,10 @@
 //! Whether a subscriber wants an event, and whether a profile has left what it watches.
 
-use crate::mirror::read::{Predicate, Reader};
+use crate::mirror::read::{Predicate, Reader, Sources};
 use crate::publish::{Before, Event};
 use crate::serve::graphql::fault::Answer;
 use ::entity::{ChangeKind, profile};
+use std::sync::Arc;
 
 /// Which changes a subscriber wants.
 pub(super) struct Wanted {
@@ -37,7 +38,11 @@ impl Wanted {
         let Some(predicate) = &self.predicate else { return Ok(true) };
         // Nothing is known of a profile that is not kept, so that no filter can tell it apart.
         let Some(profile) = &event.profile else { return Ok(false) };
-        self.accepts(predicate, profile, event).await
+        if predicate.needs_database() {
+            return Ok(!self.reader.passing_ids(&[profile.id], predicate).await?.is_empty());
+        }
+        let sources = self.sources_of(profile).await?;
+        Ok(predicate.accepts(profile, event.profile_type.as_deref(), &sources))
     }
 
     /// Whether it passed before the change, as far as that is known: where it is not, it may have.
@@ -51,12 +56,12 @@ impl Wanted {
         if before.profile_type_id != type_now {
             return Ok(before.is_known);
         }
-        Ok(before.is_known && self.accepts(predicate, before, event).await?)
+        let sources = self.sources_of(before).await?;
+        Ok(before.is_known && predicate.may_accept(before, event.profile_type.as_deref(), &sources))
     }
 
-    async fn accepts(&self, predicate: &Predicate, row: &profile::Model, event: &Event) -> Answer<bool> {
+    async fn sources_of(&self, row: &profile::Model) -> Answer<Arc<Sources>> {
         self.reader.source_by_id(row.source_id).await?;
-        let sources = self.reader.sources().await?;
-        Ok(predicate.accepts(row, event.profile_type.as_deref(), &sources))
+        Ok(self.reader.sources().await?)
     }
 }

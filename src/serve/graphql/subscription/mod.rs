@@ -16,6 +16,7 @@ use super::run::SyncRun;
 use super::scalar::Cursor;
 use super::source::Source;
 use super::word::ChangeKind;
+use crate::clock::SharedClock;
 use crate::config::Role;
 use crate::mirror::read::Reader;
 use crate::publish::Publisher;
@@ -52,7 +53,7 @@ impl Subscription {
         snapshot: bool,
     ) -> Result<impl Stream<Item = Result<ProfileEvent, Fault>> + use<>, Fault> {
         let wanted = judge::Wanted {
-            predicate: filter.map(ProfileFilter::read).transpose()?,
+            predicate: filter.map(|filter| filter.read(ctx.data_unchecked::<SharedClock>().now())).transpose()?,
             kinds: kinds.map(|kinds| kinds.into_iter().map(Into::into).collect()),
             reader: ctx.data_unchecked::<Reader>().clone(),
         };

@@ -1,8 +1,9 @@
-//! What a document may cost, measured before the parser and again before the validator.
+//! What a parsed document costs, measured before the validator sees it.
 //!
-//! The parser recurses without a limit of its own, and the validator walks every spread of every fragment: twenty
-//! fragments that spread the next one twice are a million fields. Here each fragment is measured once.
+//! The validator walks every spread of every fragment: twenty fragments that spread the next one twice are a million
+//! fields. Here each fragment is measured once.
 
+use super::shape::MAX_BRACKETS;
 use crate::mirror::read::MAX_PAGE;
 use crate::serve::graphql::{Code, Fault};
 use async_graphql::Variables;
@@ -10,8 +11,6 @@ use async_graphql::parser::types::{ExecutableDocument, Field, FragmentDefinition
 use async_graphql::{Name, Positioned, Value};
 use std::collections::HashMap;
 
-pub(super) const MAX_BYTES: usize = 64 * 1024;
-const MAX_BRACKETS: usize = 64;
 const MAX_OPERATIONS: usize = 10;
 const MAX_FRAGMENTS: usize = 30;
 const MAX_FIELDS: u64 = 5_000;
@@ -23,56 +22,13 @@ const MAX_ROOT_FIELDS: u64 = 20;
 /// Lists inside lists of the schema's own description, as the usual introspection query nests them.
 const MAX_INTROSPECTION_LISTS: u64 = 3;
 
-/// Counts bytes and brackets. Cheap, and safe for any text.
-pub(crate) fn check_shape(document: &str) -> Result<(), Fault> {
-    if document.len() > MAX_BYTES {
-        let message = format!("the document has {} bytes; {MAX_BYTES} are allowed", document.len());
-        return Err(Fault::new(Code::QueryTooComplex, message));
-    }
-    if deepest(document.as_bytes()) > MAX_BRACKETS {
-        let message = format!("brackets are nested deeper than {MAX_BRACKETS}");
-        return Err(Fault::new(Code::QueryTooDeep, message));
-    }
-    Ok(())
-}
-
-/// The deepest nesting of brackets outside of comments and strings.
-fn deepest(bytes: &[u8]) -> usize {
-    let (mut level, mut deepest, mut at) = (0_usize, 0_usize, 0_usize);
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'{' | b'[' | b'(' => {
-                level += 1;
-                deepest = deepest.max(level);
-            }
-            b'}' | b']' | b')' => level = level.saturating_sub(1),
-            b'#' => {
-                while bytes.get(at + 1).is_some_and(|next| !matches!(next, b'\n' | b'\r')) {
-                    at += 1;
-                }
-            }
-            b'"' if bytes[at..].starts_with(b"\"\"\"") => {
-                at += 3;
-                while at < bytes.len() && !bytes[at..].starts_with(b"\"\"\"") {
-                    at += if bytes[at..].starts_with(b"\\\"\"\"") { 4 } else { 1 };
-                }
-                at += 2;
-            }
-            b'"' => {
-                at += 1;
-                while let Some(&inner) = bytes.get(at) {
-                    match inner {
-                        b'"' | b'\n' | b'\r' => break,
-                        b'\\' => at += 2,
-                        _ => at += 1,
-                    }
-                }
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    deepest
+/// What a document asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Demand {
+    /// Values that it may read, with pages as full as they can be. Lists without pages count once.
+    pub values: u64,
+    /// It asks the schema to describe itself.
+    pub asks_schema: bool,
 }
 
 /// What a selection costs.
@@ -85,6 +41,7 @@ struct Measure {
     depth: u64,
     aliases: u64,
     introspection_lists: u64,
+    asks_schema: bool,
 }
 
 impl Measure {
@@ -95,6 +52,7 @@ impl Measure {
             depth: self.depth.max(other.depth),
             aliases: self.aliases.saturating_add(other.aliases),
             introspection_lists: self.introspection_lists.max(other.introspection_lists),
+            asks_schema: self.asks_schema || other.asks_schema,
         }
     }
 }
@@ -107,8 +65,8 @@ struct Meter<'a> {
     defaults: HashMap<&'a str, i64>,
 }
 
-/// Refuses a document that asks for too much.
-pub(super) fn check_cost(document: &ExecutableDocument, variables: &Variables) -> Result<(), Fault> {
+/// Says what a document asks for, and refuses one that asks for too much.
+pub(super) fn check_cost(document: &ExecutableDocument, variables: &Variables) -> Result<Demand, Fault> {
     let complex = |what: &str, found: u64, allowed: u64| {
         Fault::new(Code::QueryTooComplex, format!("{found} {what}; {allowed} are allowed: ask for less at once"))
     };
@@ -153,7 +111,7 @@ pub(super) fn check_cost(document: &ExecutableDocument, variables: &Variables) -
     if whole.cost > MAX_COST {
         return Err(complex("values that the pages may hold", whole.cost, MAX_COST));
     }
-    Ok(())
+    Ok(Demand { values: whole.cost, asks_schema: whole.asks_schema })
 }
 
 impl<'a> Meter<'a> {
@@ -193,7 +151,7 @@ impl<'a> Meter<'a> {
         if matches!(name, "__schema" | "__type") {
             // The schema's own description has rules of its own: the usual query for it is deep.
             let introspection_lists = inner.introspection_lists;
-            return Ok(Measure { fields, cost: fields, depth: 1, aliases, introspection_lists });
+            return Ok(Measure { fields, cost: fields, depth: 1, aliases, introspection_lists, asks_schema: true });
         }
         Ok(Measure {
             fields,
@@ -201,6 +159,7 @@ impl<'a> Meter<'a> {
             depth: inner.depth.saturating_add(1),
             aliases,
             introspection_lists: inner.introspection_lists + u64::from(is_meta_list),
+            asks_schema: inner.asks_schema,
         })
     }
 
@@ -260,37 +219,13 @@ mod tests {
     use super::*;
     use std::time::Instant;
 
-    fn check(document: &str) -> Result<(), Code> {
-        check_shape(document).map_err(|fault| fault.code)?;
+    fn demand(document: &str) -> Result<Demand, Code> {
         let parsed = async_graphql::parser::parse_query(document).map_err(|_| Code::ParseFailed)?;
         check_cost(&parsed, &Variables::default()).map_err(|fault| fault.code)
     }
 
-    #[test]
-    fn brackets_in_strings_and_comments_do_not_count() {
-        let many = "[".repeat(1000);
-        for text in [
-            format!("{{ a(b: \"{many}\") }}"),
-            format!("{{ a(b: \"\\\"{many}\") }}"),
-            format!("{{ a(b: \"\"\"{many} \\\"\"\" {many}\"\"\") }}"),
-            format!("# {many}\n{{ a }}"),
-        ] {
-            assert!(deepest(text.as_bytes()) <= 2, "{text}");
-        }
-        assert_eq!(deepest(format!("\"\" {many}").as_bytes()), 1000);
-        assert_eq!(deepest(format!("\"\"\"\"\"\" {many}").as_bytes()), 1000);
-        assert_eq!(deepest(b"\"\"\" unfinished ["), 0);
-    }
-
-    #[test]
-    fn bracket_bombs_are_refused_before_they_are_parsed() {
-        for depth in [100, 1_000, 20_000] {
-            for (open, close) in [("[", "]"), ("{a:", "}"), ("{", "}")] {
-                let bomb = format!("{{ a(b: {}1{}) }}", open.repeat(depth), close.repeat(depth));
-                let code = check(&bomb).unwrap_err();
-                assert!(matches!(code, Code::QueryTooDeep | Code::QueryTooComplex), "{depth} {open}");
-            }
-        }
+    fn check(document: &str) -> Result<(), Code> {
+        demand(document).map(drop)
     }
 
     #[test]
@@ -338,5 +273,22 @@ mod tests {
         assert_eq!(check(&format!("{{ {} }}", "a ".repeat(21))), Err(Code::QueryTooComplex));
         assert_eq!(check("{ a(first: 100) { b(first: 100) { c d } } }"), Ok(()));
         assert_eq!(check("{ a(first: 100) { b(first: 100) { c(last: 100) { d } } } }"), Err(Code::QueryTooComplex));
+    }
+
+    #[test]
+    fn pages_multiply_what_stands_below_them() {
+        let values = |document: &str| demand(document).unwrap().values;
+        assert_eq!(values("{ a }"), 1);
+        assert_eq!(values("{ a { b c } }"), 3);
+        assert_eq!(values("{ a(first: 50) { nodes { b c } } }"), 151);
+        assert_eq!(values("{ a(first: 10) { b(last: 10) { c } } }"), 10 * 11 + 1);
+        assert_eq!(values("query($n: Int = 20) { a(first: $n) { b } }"), 21);
+    }
+
+    #[test]
+    fn a_question_to_the_schema_is_seen_through_fragments() {
+        assert!(!demand("{ a { __typename } }").unwrap().asks_schema);
+        assert!(demand("{ a ...f } fragment f on Query { __schema { description } }").unwrap().asks_schema);
+        assert!(demand("{ ... { __type(name: \"A\") { name } } }").unwrap().asks_schema);
     }
 }

@@ -3,27 +3,24 @@
 //! One bounded step at a time, each a fenced transaction, so that webhooks are applied in between and a crash
 //! loses a step at most. Quarantine, verification, brake, tombstones; whatever is in doubt stays.
 
-use super::batch::{Batch, Judged, Origin, Versioned, Wanted};
+mod bury;
+
 use super::catalog::Catalog;
 use super::drift::{Window, compare};
-use super::told::Values;
+use super::policy;
 use super::worker::ApplyError;
-use super::{freshness, lifecycles, policy, subprofiles};
 use crate::db::Database;
 use crate::inbox::Lease;
-use crate::mirror::write::{self, Differing, Listed, Missable, NamedRows, Place, Wish};
+use crate::mirror::write::{self, Listed, Missable, NamedRows, Wish};
 use entity::{
-    CandidateState, Decision, DriftNature, Moment, Purpose, RecordKind, RunState, Status, SweepStage,
-    deletion_candidate, sync_run,
+    CandidateState, FetchState, Moment, Purpose, RecordKind, RunState, SweepStage, deletion_candidate, sync_run,
 };
-use provider::{DeliveryKind, Provider, Target};
+use provider::{Provider, Target};
 use sea_orm::DatabaseTransaction;
 use std::sync::Arc;
 
 /// Rows that one step looks at.
 const LISTED: u64 = 5_000;
-/// Candidates that one step settles.
-const SETTLED: u64 = 200;
 /// Candidates that are asked for at the same time.
 const ASKED: u64 = 500;
 /// Of many candidates so many are asked for first: one that is there shows that the lists lie.
@@ -167,13 +164,14 @@ impl Terms<'_> {
             compare(&transaction, run, &known.rows, window, &rows, is_first, is_last, self.now).await?;
         }
         let is_over = stage == SweepStage::Sampling && (run.is_plan || count == 0);
+        if stage == SweepStage::Sampling && !run.is_plan {
+            // Whatever an older run found gone has been looked for anew.
+            write::supersede_waiting(&transaction, run, self.now).await?;
+        }
         if is_over {
             write::end_sweep(&transaction, run, self.now, RunState::Done, None, None).await?;
         } else {
             write::advance_sweep(&transaction, run.id, stage, after).await?;
-            if stage == SweepStage::Sampling {
-                write::supersede_waiting(&transaction, run, self.now).await?;
-            }
         }
         transaction.commit().await?;
         *named = (stage != SweepStage::Sampling).then_some(known);
@@ -255,7 +253,8 @@ impl Terms<'_> {
         Ok(stepped)
     }
 
-    /// Wishes for the candidates that nobody is asking for. Those whose request was given up stay as they are.
+    /// Wishes for the candidates that nobody is asking for. Those whose request was given up since the run began stay as
+    /// they are; one that was given up before is asked for again.
     async fn ask(
         &self,
         run: &sync_run::Model,
@@ -269,11 +268,12 @@ impl Terms<'_> {
         let mut wishes = Vec::new();
         for ((id, target), key) in targets.into_iter().zip(keys) {
             match requests.get(&key) {
-                Some(entity::FetchState::Parked) => given_up.push(id),
-                Some(_) => {}
-                None => wishes.push(Wish {
+                Some(request) if request.state != FetchState::Parked => {}
+                Some(request) if request.wanted_position > run.low_position => given_up.push(id),
+                _ => wishes.push(Wish {
                     target,
-                    position: run.low_position,
+                    // Later than all that asked before the run, and before the reads that follow its first page.
+                    position: run.low_position + 1,
                     reason: format!("no page of run {} named it", run.id),
                     not_before: self.now,
                     is_creation: false,
@@ -292,66 +292,6 @@ impl Terms<'_> {
         }
         transaction.commit().await?;
         Ok(())
-    }
-
-    /// Turns candidates that are gone into tombstones, unless news came since they were asked for.
-    async fn bury(&self, run: &sync_run::Model, catalog: &mut Catalog) -> Result<Stepped, ApplyError> {
-        let gone = write::load_candidates(self.db.primary(), run.id, CandidateState::Absent, 0, SETTLED).await?;
-        let (transaction, revision) = self.begin().await?;
-        if gone.is_empty() {
-            write::end_sweep(&transaction, run, self.now, RunState::Done, None, None).await?;
-            transaction.commit().await?;
-            return Ok(Stepped::Over);
-        }
-        if !write::advance_sweep(&transaction, run.id, SweepStage::Burying, 0).await? {
-            return Ok(Stepped::Over);
-        }
-        let mut wanted = Wanted::default();
-        for row in &gone {
-            if row.record_kind == RecordKind::Profile {
-                wanted.profiles.insert(row.external_id.clone());
-                wanted.going.insert(row.external_id.clone());
-            } else {
-                wanted.subprofiles.insert(row.external_id.clone());
-            }
-        }
-        let mut batch = Batch::new(run.source_id, self.provider.clone(), self.now, revision, catalog);
-        batch.load(&transaction, &wanted).await?;
-        let (mut buried, mut dismissed, mut differing) = (Vec::new(), Vec::new(), Vec::new());
-        for row in &gone {
-            let is_buried = match row.record_kind {
-                RecordKind::Profile => bury_profile(&mut batch, run, row, self.now),
-                _ => bury_subprofile(&mut batch, run, row, self.now),
-            };
-            if !is_buried {
-                dismissed.push(row.id);
-                continue;
-            }
-            buried.push(row.id);
-            let parent = batch.subprofiles.get(&row.external_id).filter(|_| row.record_kind == RecordKind::Subprofile);
-            differing.push(Differing {
-                profile_id: parent.map_or(row.record_id, |work| batch.get(work.profile).row.id),
-                record_kind: row.record_kind,
-                record_id: row.external_id.clone(),
-                nature: DriftNature::Gone,
-                names: Vec::new(),
-            });
-        }
-        let newest = batch.revision();
-        batch.flush(&transaction).await?;
-        write::settle_candidates(&transaction, &buried, CandidateState::Deleted, None).await?;
-        write::settle_candidates(&transaction, &dismissed, CandidateState::Dismissed, None).await?;
-        if write::is_measured(&transaction, run.id).await? && !differing.is_empty() {
-            let place = Place { source_id: run.source_id, run_id: Some(run.id), sample_id: None, found_at: self.now };
-            write::write_find(&transaction, place, self.now, differing).await?;
-        }
-        let deleted = run.deleted + i64::try_from(buried.len()).unwrap_or(i64::MAX);
-        write::set_run_count(&transaction, run.id, sync_run::Column::Deleted, deleted).await?;
-        if newest != revision && !write::advance_revision(&transaction, run.source_id, revision, newest).await? {
-            return Err(ApplyError::LeaseLost);
-        }
-        transaction.commit().await?;
-        Ok(Stepped::On)
     }
 
     async fn fail(&self, run: &sync_run::Model, problem: String) -> Result<Stepped, ApplyError> {
@@ -377,76 +317,6 @@ fn target_of(row: &deletion_candidate::Model) -> Target {
         RecordKind::Profile => Target::Profile { id: row.external_id.clone() },
         _ => Target::Subprofile { id: row.external_id.clone() },
     }
-}
-
-/// The answer by id that showed a candidate to be gone.
-fn proof(row: &deletion_candidate::Model, now: Moment) -> Origin {
-    let position = row.delivery_id.unwrap_or(0);
-    Origin {
-        position,
-        kind: DeliveryKind::Fetch,
-        received_at: now,
-        started_at: Some(position),
-        request_id: None,
-        cause: "sync".to_owned(),
-    }
-}
-
-fn bury_profile(batch: &mut Batch<'_>, run: &sync_run::Model, row: &deletion_candidate::Model, now: Moment) -> bool {
-    let origin = proof(row, now);
-    let profile = batch.profile(&row.external_id);
-    let stored = batch.get(profile).row.clone();
-    if matches!(stored.status, Status::Deleted | Status::Anonymized) {
-        return true;
-    }
-    if !stored.is_known || stored.position > origin.position || stored.status_position.abs() > origin.position {
-        return false;
-    }
-    let version = freshness::request_version(origin.position, origin.position);
-    let cause = format!("no page of run {} named it, and it was not found by id", run.id);
-    lifecycles::mark_gone(batch, &origin, profile, version, cause);
-    batch.judge(
-        &origin,
-        &Judged {
-            record_kind: RecordKind::Profile,
-            record_id: &row.external_id,
-            profile: Some(profile),
-            decision: Decision::Applied,
-            rule: "no page of a complete run named it, and it was not found by id",
-            observed: Some(version),
-            stored: Some(stored.version()),
-        },
-    );
-    true
-}
-
-fn bury_subprofile(batch: &mut Batch<'_>, run: &sync_run::Model, row: &deletion_candidate::Model, now: Moment) -> bool {
-    let origin = proof(row, now);
-    let Some(work) = batch.subprofiles.get(&row.external_id) else { return false };
-    // It may have gone with its profile.
-    if work.row.deleted_at.is_some() {
-        return true;
-    }
-    if work.row.position > origin.position {
-        return false;
-    }
-    let (profile, stored) = (work.profile, work.row.version());
-    let version = freshness::request_version(origin.position, origin.position);
-    subprofiles::remove(batch, &origin, &row.external_id, version, Values::Told);
-    tracing::debug!(run = run.id, "a subprofile is gone");
-    batch.judge(
-        &origin,
-        &Judged {
-            record_kind: RecordKind::Subprofile,
-            record_id: &row.external_id,
-            profile: Some(profile),
-            decision: Decision::Applied,
-            rule: "no page of a complete run named it, and it was not found by id",
-            observed: Some(version),
-            stored: Some(stored),
-        },
-    );
-    true
 }
 
 #[cfg(test)]

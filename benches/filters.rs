@@ -1,0 +1,112 @@
+//! Filters and orders on filterable fields, and search, over a small and a large mirror: a page of 50 must not cost more
+//! than twice as much where there are a hundred times as many profiles. Also how long the indexes take to be made.
+//!
+//! Knobs: `FILTERS_SMALL` (10,000 profiles), `FILTERS_LARGE` (1,000,000), `FILTERS_ROUNDS` (200).
+
+mod support;
+
+use anyhow::ensure;
+use profile_mirror::apply::Indexer;
+use profile_mirror::db::fields::FieldAs;
+use profile_mirror::db::{self, Database};
+use profile_mirror::mirror::read::{
+    FieldTest, Limit, NumberTest, Order, Page, Predicate, Reader, SortKey, Sought, TextTest,
+};
+use sea_orm::ConnectionTrait;
+use std::time::Instant;
+use support::place;
+use support::report::{is_asked_for, knob, median, round};
+use tokio_util::sync::CancellationToken;
+
+/// Profiles whose values differ from row to row as those of people do.
+const ROWS: &str = "
+    WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < COUNT)
+    INSERT INTO profile (source_id, external_id, is_known, kind, display_name, email, status, status_position, fields,
+        mirrored_at, version_rung, version_from, version_until, position, row_hash, revision)
+    SELECT 1, 'p' || n, 1, 'individual', 'Person Number' || n, 'person' || n || '@example.com', 'open', 0,
+        json_object('p_email', 'person' || n || '@example.com', 'p_country', 'C' || (n * 7919 % 50),
+            'p_amount', (n * 7919 % COUNT) || '.50', 'p_born', date('1950-01-01', '+' || (n * 7919 % 20000) || ' days'),
+            'p_note', 'nothing that anybody looks for stands here', 'p_city', 'City' || (n * 7919 % 3000)),
+        0, 'event_time', 0, 0, 0, 0, 0
+    FROM number";
+
+const FIELDS: [&str; 4] = ["p_email", "p_country", "p_amount", "p_born"];
+
+const SOURCE: &str = "INSERT INTO source (id, name, provider, created_at) VALUES (1, 'crm', 'parallel', 0)";
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    if !is_asked_for() {
+        return Ok(());
+    }
+    let (small, large) = (knob("FILTERS_SMALL", 10_000_u64), knob("FILTERS_LARGE", 1_000_000_u64));
+    let small = measure(small).await?;
+    let large = measure(large).await?;
+    println!("{:<34} {:>10} {:>10} {:>7}", "a page of 50, ms (median)", "small", "large", "ratio");
+    for ((what, small), (_, large)) in small.iter().zip(&large) {
+        println!("{what:<34} {:>10} {:>10} {:>7}", round(*small), round(*large), round(large / small));
+    }
+    Ok(())
+}
+
+async fn measure(profiles: u64) -> anyhow::Result<Vec<(String, f64)>> {
+    let folder = place::fresh()?;
+    let db = db::connect(&format!("sqlite://{}/mirror.db", folder.path().display()), None).await?;
+    db.migrate().await?;
+    db.writer().execute_unprepared(SOURCE).await?;
+    db.writer().execute_unprepared(&ROWS.replace("COUNT", &profiles.to_string())).await?;
+    println!("{profiles} profiles");
+    index(&db, &[], "the words of all").await;
+    for (place, field) in FIELDS.iter().enumerate() {
+        index(&db, &FIELDS[..=place], &format!("three indexes of {field}")).await;
+    }
+    let reader = Reader::new(db.clone());
+    let mut medians = Vec::new();
+    for (what, predicate, order) in questions(profiles)? {
+        let page = Page { limit: Limit::First(50), after: None, before: None };
+        let mut times = Vec::new();
+        for _ in 0..knob("FILTERS_ROUNDS", 200) {
+            let begun = Instant::now();
+            let found = reader.profiles(predicate.as_ref(), &order, &page).await?;
+            times.push(begun.elapsed().as_secs_f64() * 1000.0);
+            ensure!(!found.rows.is_empty(), "{what} finds something");
+        }
+        medians.push((what.to_owned(), median(&times)));
+    }
+    db.close().await?;
+    Ok(medians)
+}
+
+async fn index(db: &Database, fields: &[&str], what: &str) {
+    let begun = Instant::now();
+    let fields = fields.iter().map(|field| (*field).to_owned());
+    Indexer::new(db.clone(), fields).run(CancellationToken::new()).await;
+    println!("  {what}: {} s, pauses included", round(begun.elapsed().as_secs_f64()));
+}
+
+type Question = (&'static str, Option<Predicate>, Vec<Order>);
+
+fn questions(profiles: u64) -> anyhow::Result<Vec<Question>> {
+    let field = |name: &str, test| Some(Predicate::Field(name.to_owned(), test));
+    let text = |test| FieldTest::Text(test);
+    let by = |name: &str, reading, is_descending| {
+        vec![Order { key: SortKey::Field(name.to_owned(), reading), is_descending }]
+    };
+    let middle = f64::from(u32::try_from(profiles / 2)?);
+    let email = format!("person{}@example.com", profiles / 2);
+    Ok(vec![
+        ("e-mail equals", field("p_email", text(TextTest::Equals(email.clone()))), vec![]),
+        ("e-mail is one of two", field("p_email", text(TextTest::In(vec![email, "x".to_owned()]))), vec![]),
+        ("e-mail starts with", field("p_email", text(TextTest::StartsWith("person4242".to_owned()))), vec![]),
+        ("one of 50 countries", field("p_country", text(TextTest::Equals("C7".to_owned()))), vec![]),
+        (
+            "amount is above, by amount",
+            field("p_amount", FieldTest::Number(NumberTest::Above(middle))),
+            by("p_amount", FieldAs::Number, false),
+        ),
+        ("amount equals", field("p_amount", FieldTest::Number(NumberTest::In(vec![middle + 0.5]))), vec![]),
+        ("youngest first", None, by("p_born", FieldAs::Date, true)),
+        ("by e-mail", None, by("p_email", FieldAs::Text, false)),
+        ("search for a word", Some(Predicate::Search(Sought::read("number4242")?)), vec![]),
+    ])
+}

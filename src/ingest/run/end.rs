@@ -1,0 +1,84 @@
+//! How runs end: handed over to apply for their sweep, done, or failed until they are tried again.
+
+use super::{Halt, Runner};
+use crate::backoff;
+use entity::{Moment, RunKind, RunState, SweepStage, run_page, sync_run};
+use sea_orm::sea_query::{Expr, Query};
+use sea_orm::{ActiveEnum, ColumnTrait, DbErr, EntityTrait, QueryFilter};
+
+/// Tries of a run before it is left to the schedule.
+const MAX_ATTEMPTS: i32 = 6;
+
+impl Runner {
+    /// The pages are done: what they miss is for apply to look at. Only a full run may miss anything; any other is over.
+    pub(super) async fn hand_over(&self, run: &sync_run::Model) -> Result<(), Halt> {
+        use sync_run::Column;
+        let mut update = sync_run::Entity::update_many()
+            .filter(Column::Id.eq(run.id))
+            .filter(Column::State.eq(RunState::Running))
+            .filter(Column::Holder.eq(self.instance.clone()));
+        let is_over = run.kind != RunKind::Full;
+        update = if is_over {
+            update
+                .col_expr(Column::State, Expr::value(RunState::Done.to_value()))
+                .col_expr(Column::FinishedAt, Expr::value(self.clock.now()))
+        } else {
+            update
+                .col_expr(Column::State, Expr::value(RunState::Sweeping.to_value()))
+                .col_expr(Column::SweepStage, Expr::value(SweepStage::ListingProfiles.to_value()))
+                .col_expr(Column::SweepAfter, Expr::value(0_i64))
+        };
+        let transaction = self.db.begin().await?;
+        if update.exec(&transaction).await?.rows_affected == 0 {
+            return Err(Halt::NotOurs);
+        }
+        if is_over {
+            let needless = sync_run::made_needless_by(run);
+            let runs = Query::select().column(Column::Id).from(sync_run::Entity).cond_where(needless.clone()).take();
+            let pages = run_page::Entity::delete_many();
+            pages.clone().filter(run_page::Column::RunId.eq(run.id)).exec(&transaction).await?;
+            pages.filter(run_page::Column::RunId.in_subquery(runs)).exec(&transaction).await?;
+            sync_run::Entity::update_many()
+                .col_expr(Column::RetryAt, Expr::value(Option::<Moment>::None))
+                .filter(needless)
+                .exec(&transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        tracing::info!(
+            source = self.source_name,
+            run = run.id,
+            rows = run.rows_seen,
+            pages = run.pages,
+            "every page is in"
+        );
+        self.apply_wake.notify_one();
+        Ok(())
+    }
+
+    /// Notes that a run failed, and when it is tried again. A plan is not: whoever asked for it is told, and asks again.
+    pub(super) async fn fail(&self, run: &sync_run::Model, halt: &Halt) -> Result<(), DbErr> {
+        use sync_run::Column;
+        let now = self.clock.now();
+        tracing::warn!(source = self.source_name, run = run.id, error = %halt, "run failed");
+        let is_tried_again = run.attempt < MAX_ATTEMPTS && !run.is_plan;
+        let retry_at = is_tried_again.then(|| now.plus_ms(backoff::pause_ms(run.attempt, 30_000, 1_800_000)));
+        let starts_over = matches!(halt, Halt::Incomplete(_));
+        let mut update = sync_run::Entity::update_many()
+            .col_expr(Column::State, Expr::value(RunState::Failed.to_value()))
+            .col_expr(Column::FinishedAt, Expr::value(now))
+            .col_expr(Column::Error, Expr::value(halt.to_string()))
+            .col_expr(Column::RetryAt, Expr::value(retry_at))
+            .filter(Column::Id.eq(run.id))
+            .filter(Column::State.eq(RunState::Running));
+        if starts_over {
+            update = update.col_expr(Column::Checkpoint, Expr::value(serde_json::json!({})));
+        }
+        let transaction = self.db.begin().await?;
+        let is_noted = update.exec(&transaction).await?.rows_affected == 1;
+        if is_noted && (starts_over || retry_at.is_none()) {
+            run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(run.id)).exec(&transaction).await?;
+        }
+        transaction.commit().await
+    }
+}

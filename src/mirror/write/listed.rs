@@ -1,0 +1,169 @@
+//! The records that a run must have named, as it finds them when its pages are over.
+
+use entity::{Moment, Status, mix_record, profile, subprofile, sync_run};
+use sea_orm::{
+    ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+
+/// A row that a run may have missed.
+#[derive(Clone, Debug)]
+pub(crate) struct Missable {
+    /// Row id.
+    pub id: i64,
+    /// External id.
+    pub external_id: String,
+}
+
+/// A row as a run finds it when its pages are over.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    /// Row id.
+    pub id: i64,
+    /// External id.
+    pub external_id: String,
+    /// Inbox position up to which the stored state is known to reflect upstream.
+    pub position: i64,
+    /// Inbox position of the newest delivery that told of it.
+    pub told_at: i64,
+    /// Row of the profile that it is, or hangs on.
+    pub profile_id: i64,
+    /// It is live, and a run of these terms must have named it.
+    pub is_missable: bool,
+    /// What is stored of it, mixed into 64 bits.
+    pub digest: u64,
+}
+
+impl Listed {
+    /// The row as one that a run may have missed.
+    pub(crate) fn missable(&self) -> Missable {
+        Missable { id: self.id, external_id: self.external_id.clone() }
+    }
+}
+
+/// The word for the status of a subprofile in its digest.
+pub(crate) fn subprofile_word(is_gone: bool) -> &'static str {
+    if is_gone { "gone" } else { "alive" }
+}
+
+/// What is stored of a profile, mixed into 64 bits.
+pub(crate) fn digest_of_profile(row: &profile::Model) -> u64 {
+    mix_record(&row.external_id, row.row_hash, &row.status.to_value())
+}
+
+/// What is stored of a subprofile, mixed into 64 bits.
+pub(crate) fn digest_of_subprofile(row: &subprofile::Model) -> u64 {
+    mix_record(&row.external_id, row.row_hash, subprofile_word(row.deleted_at.is_some()))
+}
+
+type ProfileRow = (i64, String, i64, i64, Status, bool, Option<i32>, i64);
+
+/// Profiles of a source in key order after `after` and up to `upto`.
+pub(crate) async fn load_listed_profiles(
+    connection: &impl ConnectionTrait,
+    run: &sync_run::Model,
+    profile_type_id: Option<i32>,
+    after: i64,
+    upto: i64,
+    limit: u64,
+) -> Result<(Vec<Listed>, Option<i64>), DbErr> {
+    use profile::Column;
+    let rows: Vec<ProfileRow> = profile::Entity::find()
+        .select_only()
+        .columns([
+            Column::Id,
+            Column::ExternalId,
+            Column::Position,
+            Column::StatusPosition,
+            Column::Status,
+            Column::IsKnown,
+            Column::ProfileTypeId,
+            Column::RowHash,
+        ])
+        .filter(Column::SourceId.eq(run.source_id))
+        .filter(Column::Id.gt(after))
+        .filter(Column::Id.lte(upto))
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .into_tuple()
+        .all(connection)
+        .await?;
+    let last = rows.last().map(|row| row.0);
+    let listed = |(id, external_id, position, status_position, status, is_known, type_id, hash): ProfileRow| Listed {
+        id,
+        position,
+        told_at: Ord::max(position, status_position),
+        profile_id: id,
+        is_missable: is_known
+            && !matches!(status, Status::Deleted | Status::Anonymized)
+            && (profile_type_id.is_none() || type_id == profile_type_id),
+        digest: mix_record(&external_id, hash, &status.to_value()),
+        external_id,
+    };
+    Ok((rows.into_iter().map(listed).collect(), last))
+}
+
+type SubprofileRow = (i64, String, i64, Option<Moment>, Option<i32>, i64, i64);
+
+/// Subprofiles of a source in key order after `after` and up to `upto`.
+pub(crate) async fn load_listed_subprofiles(
+    connection: &impl ConnectionTrait,
+    run: &sync_run::Model,
+    collections: Option<&[i32]>,
+    after: i64,
+    upto: i64,
+    limit: u64,
+) -> Result<(Vec<Listed>, Option<i64>), DbErr> {
+    use subprofile::Column;
+    let rows: Vec<SubprofileRow> = subprofile::Entity::find()
+        .select_only()
+        .columns([
+            Column::Id,
+            Column::ExternalId,
+            Column::Position,
+            Column::DeletedAt,
+            Column::CollectionId,
+            Column::ProfileId,
+            Column::RowHash,
+        ])
+        .filter(Column::SourceId.eq(run.source_id))
+        .filter(Column::Id.gt(after))
+        .filter(Column::Id.lte(upto))
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .into_tuple()
+        .all(connection)
+        .await?;
+    let last = rows.last().map(|row| row.0);
+    let listed = |(id, external_id, position, deleted_at, collection_id, profile_id, hash): SubprofileRow| Listed {
+        id,
+        position,
+        told_at: position,
+        profile_id,
+        is_missable: deleted_at.is_none()
+            && collections.is_none_or(|ids| collection_id.is_some_and(|id| ids.contains(&id))),
+        digest: mix_record(&external_id, hash, subprofile_word(deleted_at.is_some())),
+        external_id,
+    };
+    Ok((rows.into_iter().map(listed).collect(), last))
+}
+
+/// Live profiles of a source, of one type where it is given.
+pub(crate) async fn count_live_profiles(
+    connection: &impl ConnectionTrait,
+    source_id: i32,
+    profile_type_id: Option<i32>,
+) -> Result<u64, DbErr> {
+    use profile::Column;
+    let mut live = profile::known()
+        .filter(Column::SourceId.eq(source_id))
+        .filter(Column::Status.is_not_in([Status::Deleted, Status::Anonymized]));
+    if let Some(id) = profile_type_id {
+        live = live.filter(Column::ProfileTypeId.eq(id));
+    }
+    live.count(connection).await
+}
+
+/// Live subprofiles of a source.
+pub(crate) async fn count_live_subprofiles(connection: &impl ConnectionTrait, source_id: i32) -> Result<u64, DbErr> {
+    subprofile::alive().filter(subprofile::Column::SourceId.eq(source_id)).count(connection).await
+}

@@ -1,0 +1,119 @@
+//! A run that failed is tried again, from where that makes sense, whatever else ran meanwhile.
+
+use crate::support::app::TestApp;
+use crate::support::both;
+use entity::{RunKind, RunState, run_page, sync_run};
+use profile_mirror::clock::Clock;
+use profile_mirror::ingest::run::{RunRequest, request_run};
+use sea_orm::{EntityTrait, PaginatorTrait};
+use simulator::{FailureKind, ProviderKind, TruthStatus};
+use std::time::{Duration, Instant};
+
+async fn run_of(app: &TestApp, id: i64) -> sync_run::Model {
+    sync_run::Entity::find_by_id(id).one(app.database().primary()).await.unwrap().expect("the run")
+}
+
+async fn request(app: &TestApp, source: &str, request: RunRequest) -> sync_run::Model {
+    let id = app.source_id(source).await;
+    let run = request_run(app.database(), app.clock.now(), id, request).await.unwrap();
+    app.drain().await;
+    run_of(app, run.id).await
+}
+
+/// Moves the clock to the moment at which a failed run is tried again, and waits for its end.
+async fn tried_again(app: &TestApp, failed: &sync_run::Model) -> sync_run::Model {
+    let retry_at = failed.retry_at.expect("it is tried again");
+    app.clock.advance_ms((retry_at.0 - app.clock.now().0).max(0));
+    let started = Instant::now();
+    while run_of(app, failed.id).await.attempt == failed.attempt {
+        assert!(started.elapsed() < Duration::from_secs(30), "it is not tried again");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    app.drain().await;
+    run_of(app, failed.id).await
+}
+
+/// Bitmaps of what pages named that are still kept.
+async fn pages_kept(app: &TestApp) -> u64 {
+    run_page::Entity::find().count(app.database().primary()).await.unwrap()
+}
+
+both!(a_run_that_failed_in_its_sweep_is_tried_again_and_succeeds, |database| {
+    let app = TestApp::imported(&database).await;
+    let gone = app.simulator.parallel().profile_ids("Individual").remove(0);
+    app.simulator.parallel().silently().vanish(&gone).unwrap();
+    let living = app.simulator.truth(ProviderKind::Parallel).profiles.into_iter();
+    let living = living.filter(|(_, profile)| !profile.status.is_gone()).map(|(id, _)| id);
+    app.simulator.faults(ProviderKind::Parallel).unlist(living);
+    assert!(app.sync("crm").await.is_err(), "the lists lie");
+    let failed = app.newest_run("crm").await;
+    assert_eq!((failed.state, failed.deleted), (RunState::Failed, 0), "{failed:?}");
+
+    app.simulator.faults(ProviderKind::Parallel).clear();
+    let run = tried_again(&app, &failed).await;
+    assert_eq!((run.state, run.attempt), (RunState::Done, 2), "{run:?}");
+    assert_eq!((run.candidates, run.absent, run.deleted), (1, 1, 1), "{run:?}");
+    assert_eq!(pages_kept(&app).await, 0);
+    app.finish().await;
+});
+
+both!(a_failed_full_run_is_tried_again_though_others_came_between, |database| {
+    let app = TestApp::imported(&database).await;
+    app.simulator.faults(ProviderKind::Parallel).fail_next_at("/profile-types", 7, FailureKind::Status500);
+    assert!(app.sync("crm").await.is_err());
+    let failed = app.newest_run("crm").await;
+    let (people, _) = app.simulator.parallel().profile_types().remove(0);
+    let person = app.simulator.parallel().profile_ids(&people).remove(0);
+    let of_type = RunRequest { profile_type: Some(people), ..RunRequest::full("test") };
+    assert_eq!(request(&app, "crm", of_type).await.state, RunState::Done);
+    let named = RunRequest { kind: RunKind::Named, named: vec![person], ..RunRequest::full("test") };
+    assert_eq!(request(&app, "crm", named).await.state, RunState::Done);
+
+    let failed = run_of(&app, failed.id).await;
+    assert_eq!(failed.state, RunState::Failed);
+    let run = tried_again(&app, &failed).await;
+    assert_eq!((run.state, run.attempt, run.retry_at), (RunState::Done, 2, None), "{run:?}");
+    assert_eq!(pages_kept(&app).await, 0, "named runs and runs of a type leave none either");
+    app.finish().await;
+});
+
+both!(a_newer_complete_run_makes_a_retry_needless, |database| {
+    let app = TestApp::builder(&database).profiles(900).start().await;
+    app.simulator.faults(ProviderKind::Parallel).fail_next_at("offset=96", 7, FailureKind::Status500);
+    assert!(app.sync("crm").await.is_err());
+    let failed = app.newest_run("crm").await;
+    assert!(failed.retry_at.is_some() && pages_kept(&app).await > 0, "it would go on at its checkpoint");
+    app.import_all().await;
+    let failed = run_of(&app, failed.id).await;
+    assert_eq!((failed.state, failed.retry_at), (RunState::Failed, None));
+    assert_eq!(pages_kept(&app).await, 0);
+    app.finish().await;
+});
+
+both!(a_plan_that_failed_is_left_to_whoever_asked_for_it, |database| {
+    let app = TestApp::imported(&database).await;
+    app.simulator.faults(ProviderKind::Parallel).fail_next_at("/profile-types", 7, FailureKind::Status500);
+    let plan = request(&app, "crm", RunRequest { is_plan: true, ..RunRequest::full("test") }).await;
+    assert_eq!((plan.state, plan.retry_at), (RunState::Failed, None), "{plan:?}");
+    assert_eq!(pages_kept(&app).await, 0);
+    app.finish().await;
+});
+
+both!(a_candidate_whose_fetch_was_given_up_before_is_asked_for_again, |database| {
+    let app = TestApp::imported(&database).await;
+    let parallel = app.simulator.parallel();
+    let truth = app.simulator.truth(ProviderKind::Parallel);
+    let open = |id: &String| truth.profiles[id].status == TruthStatus::Open;
+    let person = parallel.profile_ids("Individual").into_iter().find(open).expect("an open person");
+    app.simulator.faults(ProviderKind::Parallel).fail_next_at(&person, 1_000, FailureKind::Status500);
+    parallel.emit_unknown_event(&person, "PROFILE_UPDATED").unwrap();
+    app.settle().await;
+    let parked = entity::fetch_request::Entity::find().one(app.database().primary()).await.unwrap().expect("a request");
+    assert_eq!(parked.state, entity::FetchState::Parked, "{parked:?}");
+
+    app.simulator.faults(ProviderKind::Parallel).clear();
+    parallel.silently().vanish(&person).unwrap();
+    let run = app.sync("crm").await.unwrap();
+    assert_eq!((run.state, run.candidates, run.deleted), (RunState::Done, 1, 1), "{run:?}");
+    app.finish().await;
+});

@@ -194,7 +194,6 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
     let doors = Arc::new(Doors { by_source: doors(&sources, &public_url), inbox, clock: clock.clone(), refusals });
     let sockets = TaskTracker::new();
     let router = ingest::router(doors).merge(serve::router(ServeState {
-        db: db.clone(),
         publisher: publisher.clone(),
         clock: clock.clone(),
         operations: StageOperations::over(db.clone(), clock.clone(), &sources),

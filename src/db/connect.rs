@@ -86,7 +86,8 @@ impl Database {
     }
 
     /// Opens a transaction that will write. On SQLite it holds the write lock from its first moment,
-    /// so that it never fails half way with *locked*.
+    /// so that it never fails half way with *locked*. On PostgreSQL one that stands still is given up by the server: a
+    /// process that is stopped must not hold its locks against those that take over.
     ///
     /// # Errors
     /// The database's own error.
@@ -95,9 +96,13 @@ impl Database {
             Dialect::Sqlite => Some(SqliteTransactionMode::Immediate),
             Dialect::Postgres => None,
         };
-        self.writer
-            .begin_with_options(TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() })
-            .await
+        let options = TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() };
+        let transaction = self.writer.begin_with_options(options).await?;
+        if self.dialect == Dialect::Postgres {
+            // For this transaction alone: with a pooler in between, the session is somebody else's next.
+            transaction.execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = '10s'").await?;
+        }
+        Ok(transaction)
     }
 
     /// Brings the schema up to date, one process at a time.

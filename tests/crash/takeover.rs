@@ -18,11 +18,16 @@ both!(another_instance_takes_a_run_over_and_the_one_that_stood_still_adds_nothin
     let page = simulator.pause_next("offset=96");
     let run = request_run(&db, SystemClock.now(), source_id, RunRequest::full("test")).await.unwrap();
     page.reached().await;
+    let load = async || sync_run::Entity::find_by_id(run.id).one(db.primary()).await.unwrap().expect("the run");
+    let started = Instant::now();
+    // Between two transactions: on SQLite nobody could write past one that is under way.
+    while load().await.pages_settled < load().await.pages {
+        assert!(started.elapsed() < Duration::from_secs(30), "the pages before it are not applied");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     first.freeze();
     let second = setup.start(None);
-    let load = async || sync_run::Entity::find_by_id(run.id).one(db.primary()).await.unwrap().expect("the run");
     let holder = load().await.holder;
-    let started = Instant::now();
     while load().await.holder == holder {
         assert!(started.elapsed() < Duration::from_secs(30), "nobody takes it over");
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -1,7 +1,7 @@
 //! Puts the fields of an answer in the order of the document.
 //!
 //! The executor writes a field when it is resolved; the specification wants the order in which fields were asked for. Most
-//! objects are in order already, so that looking costs about a hundredth of answering. Type conditions are not looked at:
+//! objects are in order already, so that little more than looking is left to do; what that costs is not measured. Type conditions are not looked at:
 //! a field that fragments on several types ask for stands where the first of them has it.
 
 use async_graphql::indexmap::IndexMap;

@@ -22,6 +22,7 @@ const SUBSCRIPTION: &str = "subscription ($after: Cursor) {
       profile { id externalId displayName email status source { name } }
     }
     ... on CursorExpired { message }
+    ... on Interrupted { message }
   }
 }";
 
@@ -78,7 +79,7 @@ async fn main() -> anyhow::Result<()> {
 fn show(event: &Value, cursor: Option<&std::path::Path>) -> anyhow::Result<()> {
     match event["__typename"].as_str() {
         Some("ProfileChange") => println!("{event}"),
-        Some("CursorExpired") => bail!("{}", event["message"].as_str().unwrap_or_default()),
+        Some("CursorExpired" | "Interrupted") => bail!("{}", event["message"].as_str().unwrap_or_default()),
         _ => return Ok(()),
     }
     if let (Some(path), Some(cursor)) = (cursor, event["cursor"].as_str()) {

@@ -192,13 +192,15 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
     let schedule = schedule_runs(&sources).await?;
 
     let doors = Arc::new(Doors { by_source: doors(&sources, &public_url), inbox, clock: clock.clone(), refusals });
+    let access = Access::from_config(&config.access)?;
+    Workplace::follow_keys(&access, &config.access, &crew);
     let sockets = TaskTracker::new();
     let router = ingest::router(doors).merge(serve::router(ServeState {
         db: db.clone(),
         publisher: publisher.clone(),
         clock: clock.clone(),
         operations: StageOperations::over(db.clone(), clock.clone(), &sources),
-        access: Access::from_config(&config.access)?,
+        access,
         registered,
         server: config.server.clone(),
         stop: stop_serving.clone(),
@@ -313,6 +315,7 @@ impl Running {
 
     /// Stops: no new requests, answers to those under way, the inbox flushed, the leases given back.
     pub async fn stop(self) {
+        self.publisher.end_feeds();
         self.stop_serving.cancel();
         let finish = async {
             match tokio::time::timeout(REQUESTS_DEADLINE, self.server).await {

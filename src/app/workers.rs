@@ -4,10 +4,12 @@ use super::crew::Crew;
 use super::source::WiredSource;
 use crate::apply::{Cleaner, Indexer};
 use crate::clock::SharedClock;
+use crate::config;
 use crate::db::Database;
 use crate::inbox::Inbox;
 use crate::ingest::Refusals;
 use crate::publish::Publisher;
+use crate::serve::Access;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -40,6 +42,12 @@ impl Workplace {
         crew.have_done("index".to_owned(), move |stop| Indexer::new(db.clone(), filterable.clone()).run(stop));
         let (refusals, db) = (self.refusals.clone(), self.db.clone());
         crew.keep("refusals".to_owned(), move |stop| refusals.clone().run(db.clone(), stop));
+    }
+
+    /// Starts the worker that reads access keys in files again; it has nothing to do where there are none.
+    pub fn follow_keys(access: &Access, config: &config::Access, crew: &Crew) {
+        let (access, config) = (access.clone(), config.clone());
+        crew.have_done("keys".to_owned(), move |stop| access.clone().follow(config.clone(), stop));
     }
 
     /// Starts the workers of one source. Without a token nothing is pulled.

@@ -1,6 +1,7 @@
 //! Takes fetches that found nothing: asked again with growing pauses before absence is believed.
 
 use super::batch::{Batch, Judged, Origin, Versioned};
+use super::told::Values;
 use super::{freshness, lifecycles, policy, subprofiles};
 use crate::mirror::write::Again;
 use entity::{CandidateState, Decision, RecordKind, Status, fetch_request};
@@ -81,7 +82,7 @@ pub(super) fn observe_subprofile(
         }
         Some(_) => {
             let version = freshness::request_version(origin.started_at.unwrap_or(0), origin.position);
-            subprofiles::remove(batch, origin, id, version);
+            subprofiles::remove(batch, origin, id, version, Values::Told);
             (Decision::Applied, "not found by id, again and again")
         }
     };

@@ -3,13 +3,14 @@
 use super::catalog::Catalog;
 use super::drift::{Look, Note, Noted, Watch};
 use super::erase::Erasing;
+use super::told::{self, Told};
 use crate::mirror::write::{self, Again, PageTally, RelationshipsOf, Wish};
 use entity::{
     CandidateState, ChangeKind, Decision, Moment, ProfileKind, Purpose, RecordKind, Status, VersionRung, change,
     deletion_candidate, lifecycle_transition, profile, relationship, subprofile, verdict,
 };
 use provider::{DeliveryKind, InterestSeen, Provider, Target, Version};
-use sea_orm::{ActiveEnum, ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub(super) struct Origin {
 pub(super) struct ProfileWork {
     pub row: profile::Model,
     pub interests: Vec<InterestSeen>,
+    pub told: Told,
     pub is_dirty: bool,
     pub has_new_interests: bool,
 }
@@ -370,7 +372,7 @@ impl<'a> Batch<'a> {
         let shown = |pending: &PendingChange| Preview {
             profile: self.profiles[pending.profile].row.external_id.clone(),
             kind: pending.row.kind,
-            names: pending.row.fields.as_array().into_iter().flatten().filter_map(name_of).collect(),
+            names: told::names(&pending.row.fields).map(str::to_owned).collect(),
         };
         self.changes.iter().map(shown).collect()
     }
@@ -387,7 +389,8 @@ impl<'a> Batch<'a> {
             self.by_external_id.insert(row.external_id.clone(), handle);
             self.by_id.insert(row.id, handle);
             let interests = sorted(interests.remove(&row.id).unwrap_or_default());
-            self.profiles.push(ProfileWork { row, interests, is_dirty: false, has_new_interests: false });
+            let told = Told::of(&row);
+            self.profiles.push(ProfileWork { row, interests, told, is_dirty: false, has_new_interests: false });
         }
         Ok(())
     }
@@ -400,7 +403,8 @@ impl<'a> Batch<'a> {
         let handle = self.profiles.len();
         self.by_external_id.insert(external_id.to_owned(), handle);
         let row = placeholder(self.source_id, external_id, self.now);
-        self.profiles.push(ProfileWork { row, interests: Vec::new(), is_dirty: true, has_new_interests: false });
+        let told = Told::default();
+        self.profiles.push(ProfileWork { row, interests: Vec::new(), told, is_dirty: true, has_new_interests: false });
         handle
     }
 
@@ -433,23 +437,31 @@ impl<'a> Batch<'a> {
         self.subprofiles.values().filter(is_alive).map(|work| work.row.external_id.clone()).collect()
     }
 
-    /// Notes a change. Nobody hears of a placeholder: its changes wait until it is known.
+    /// Notes a change. One of a profile tells its attributes as well. Nobody hears of a placeholder: its changes wait until
+    /// it is known.
     pub fn change(
         &mut self,
         profile: Handle,
         kind: ChangeKind,
         record: (RecordKind, &str),
-        fields: Vec<Value>,
+        mut fields: Vec<Value>,
         origin: &Origin,
     ) {
         if !self.profiles[profile].row.is_known {
             return;
         }
+        if record.0 == RecordKind::Profile {
+            let work = &mut self.profiles[profile];
+            fields.extend(work.told.tell(&work.row, kind, |id| self.catalog.type_name(id)));
+        }
         self.revision += 1;
         let revision = self.revision;
         let row = &mut self.get_mut(profile).row;
         row.revision = revision;
-        let upstream_at = row.modified_at;
+        let upstream_at = match record.0 {
+            RecordKind::Subprofile => self.subprofiles.get(record.1).and_then(|work| work.row.modified_at),
+            _ => row.modified_at,
+        };
         let row = change::Model {
             source_id: self.source_id,
             revision,
@@ -465,6 +477,15 @@ impl<'a> Batch<'a> {
             is_erased: false,
         };
         self.changes.push(PendingChange { row, profile });
+    }
+
+    /// Tells what has moved of a profile beside its content, where no change has told it.
+    pub fn tell_rest(&mut self, profile: Handle, origin: &Origin) {
+        let work = &self.profiles[profile];
+        if work.told != Told::of(&work.row) {
+            let id = work.row.external_id.clone();
+            self.change(profile, ChangeKind::Updated, (RecordKind::Profile, &id), Vec::new(), origin);
+        }
     }
 
     /// Notes a verdict. A page's *unchanged* is only counted, not told row by row.
@@ -637,10 +658,6 @@ fn stand_in(external_id: &str) -> i64 {
     NO_ROW | (content_hash(&Value::from(external_id)) & (NO_ROW - 1))
 }
 
-fn name_of(field: &Value) -> Option<String> {
-    field.get("name").and_then(Value::as_str).map(str::to_owned)
-}
-
 fn placeholder(source_id: i32, external_id: &str, now: Moment) -> profile::Model {
     profile::Model {
         id: 0,
@@ -716,12 +733,6 @@ fn is_same_value(stored: &Value, seen: &Value) -> bool {
 /// A difference in something that is not a field.
 pub(super) fn attribute(name: &str, before: impl serde::Serialize, after: impl serde::Serialize) -> Value {
     json!({"name": name, "before": before, "after": after, "attribute": true})
-}
-
-/// A change of status, in the words of the schema.
-pub(super) fn status_attribute(before: Option<Status>, after: Status) -> Value {
-    let word = |status: Status| status.to_value().to_ascii_uppercase();
-    attribute("status", before.map(word), word(after))
 }
 
 /// A 64-bit hash of content: the first bytes of SHA-256 over its canonical JSON.

@@ -1,9 +1,10 @@
 //! Takes lifecycle transitions that events tell, and buries what is gone.
 
-use super::batch::{Batch, Handle, Judged, Origin, Versioned, content_hash, status_attribute};
+use super::batch::{Batch, Handle, Judged, Origin, Versioned, content_hash, differences};
 use super::erase::Erasing;
 use super::lifecycle::{Transition, judge_event};
 use super::profiles::kind_of;
+use super::told::{self, Values};
 use super::{freshness, relationships, subprofiles};
 use entity::{CandidateState, ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition};
 use provider::{DeliveryKind, LifecycleSeen, Rung, Version};
@@ -55,6 +56,7 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, seen: LifecycleSee
         }
         Transition::Repeated => {
             note_date(batch, profile, &seen);
+            batch.tell_rest(profile, origin);
             (Decision::Unchanged, "already in that status")
         }
         Transition::Late => {
@@ -96,7 +98,6 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, seen: LifecycleSee
 
 fn take_effect(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &LifecycleSeen, version: Version) {
     let to = Status::from(seen.to);
-    let from = batch.get(profile).row.status;
     journal(batch, origin, profile, seen, true);
     let row = &mut batch.get_mut(profile).row;
     row.status = to;
@@ -110,8 +111,7 @@ fn take_effect(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &L
         Status::Deleted => bury(batch, origin, profile, version),
         Status::Anonymized => anonymize(batch, origin, profile),
         Status::Open | Status::Closed | Status::ScheduledForDeletion => {
-            let changed = vec![status_attribute(Some(from), to)];
-            batch.change(profile, kind_of(to), (RecordKind::Profile, &seen.profile), changed, origin);
+            batch.change(profile, kind_of(to), (RecordKind::Profile, &seen.profile), Vec::new(), origin);
         }
     }
 }
@@ -168,15 +168,20 @@ pub(super) fn mark_gone(batch: &mut Batch<'_>, origin: &Origin, profile: Handle,
 /// comes late finds the version of the deletion.
 pub(super) fn bury(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, version: Version) {
     for id in batch.subprofiles_of(profile) {
-        subprofiles::remove(batch, origin, &id, version);
+        subprofiles::remove(batch, origin, &id, version, Values::Told);
     }
-    relationships::remove_all(batch, origin, profile);
+    relationships::remove_all(batch, origin, profile, Values::Told);
+    let work = batch.get(profile);
+    let mut changed = differences(&work.row.fields, &Map::new());
+    if !work.interests.is_empty() {
+        changed.push(told::interests(&work.interests, &[]));
+    }
     wipe(batch, profile);
     let row = &mut batch.get_mut(profile).row;
     row.status = Status::Deleted;
     row.set_version(version, origin);
     let id = row.external_id.clone();
-    batch.change(profile, ChangeKind::Deleted, (RecordKind::Profile, &id), Vec::new(), origin);
+    batch.change(profile, ChangeKind::Deleted, (RecordKind::Profile, &id), changed, origin);
 }
 
 /// Makes a profile that the mirror meets for the first time what the suppression list says it is.
@@ -217,9 +222,9 @@ pub(super) fn anonymize(batch: &mut Batch<'_>, origin: &Origin, profile: Handle)
         relationships: 0,
     };
     for id in subprofiles {
-        subprofiles::remove(batch, origin, &id, Version::at(Rung::RequestStarted, i64::MAX));
+        subprofiles::remove(batch, origin, &id, Version::at(Rung::RequestStarted, i64::MAX), Values::Untold);
     }
-    let relationships = relationships::remove_all(batch, origin, profile);
+    let relationships = relationships::remove_all(batch, origin, profile, Values::Untold);
     batch.erasing.push(Erasing { relationships, ..erasing });
     wipe(batch, profile);
     let row = &mut batch.get_mut(profile).row;

@@ -9,7 +9,7 @@
 //!
 //! `worker` takes batches, `step` is one transaction, `batch` holds the rows that it works on;
 //! `profiles`, `lifecycles`, `subprofiles`, `relationships` and `absences` each take one kind of
-//! observation. `sweep` carries on with what complete runs miss, `plan` compares without writing, `drift` measures how far
+//! observation, and `told` is what their changes tell. `sweep` carries on with what complete runs miss, `plan` compares without writing, `drift` measures how far
 //! the mirror was from upstream. `freshness` and `lifecycle` are the rules, pure; `policy` decides what becomes of failures.
 //! `erase` empties whatever tells of a person who is anonymized, `clean` the database's files after it; `due` looks after
 //! deletions that are overdue. `indexer` makes in the background what filters and search are served by.
@@ -32,6 +32,7 @@ mod relationships;
 mod step;
 mod subprofiles;
 mod sweep;
+mod told;
 mod worker;
 
 pub use batch::content_hash;

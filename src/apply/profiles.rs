@@ -1,13 +1,10 @@
 //! Takes the whole state of a profile, as a webhook, page or fetch shows it.
 
-use super::batch::{
-    Batch, Handle, Judged, Origin, Versioned, attribute, content_hash, differences, is_same_object, sorted,
-    status_attribute,
-};
+use super::batch::{Batch, Handle, Judged, Origin, Versioned, content_hash, differences, is_same_object, sorted};
 use super::freshness::{self, Judgement, Observed, Stored};
-use super::{lifecycle, lifecycles, relationships};
+use super::{lifecycle, lifecycles, relationships, subprofiles, told};
 use entity::{ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition};
-use provider::{DeliveryKind, InterestSeen, ProfileSeen, Rung, Version};
+use provider::{DeliveryKind, InterestSeen, ProfileSeen, Reference, Rung, Version};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -31,6 +28,7 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, mut seen: ProfileS
         show_status(batch, origin, profile, &seen);
         let newer = if decision == Decision::Applied { Judgement::Observed(rule) } else { newer };
         show_upstream_status(batch, origin, profile, &seen, newer);
+        batch.tell_rest(profile, origin);
     }
     let is_barred = matches!(decision, Decision::Suppressed | Decision::Tombstoned);
     if let (Some((scope, seen_relationships)), false) = (seen.relationships.take(), is_barred) {
@@ -151,25 +149,21 @@ fn is_same_interests(stored: &[InterestSeen], seen: &[InterestSeen]) -> bool {
 fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &mut ProfileSeen) {
     let hash = hash_of(batch, profile, seen);
     let known_type = seen.profile_type.as_deref().and_then(|id| batch.catalog.profile_type(id));
-    let known_type = known_type.map(|known| (known.row.id, known.row.kind, known.row.name.clone()));
+    let known_type = known_type.map(|known| (known.row.id, known.row.kind));
     let was_deleted = batch.get(profile).row.status == Status::Deleted;
     let was_known = batch.get(profile).row.is_known && !was_deleted;
     let mut changed = Vec::new();
 
     let work = batch.get_mut(profile);
-    let old_type = work.row.profile_type_id;
-    if let Some((id, kind, name)) = known_type {
+    if let Some((id, kind)) = known_type {
         work.row.profile_type_id = Some(id);
         work.row.kind = kind;
-        if old_type.is_some_and(|old| old != id) {
-            changed.push(attribute("type", Value::Null, name));
-        }
     }
-    if let Some(name) = &seen.name
-        && work.row.upstream_name.as_ref() != Some(name)
-    {
-        changed.push(attribute("name", &work.row.upstream_name, name));
+    if let Some(name) = &seen.name {
         work.row.upstream_name = Some(name.clone());
+    }
+    if !was_known && seen.upstream_status.is_some() {
+        work.row.upstream_status.clone_from(&seen.upstream_status);
     }
     let has_fields = seen.fields.is_some();
     if let Some(fields) = seen.fields.take() {
@@ -179,7 +173,7 @@ fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: 
     if let Some(interests) = seen.interests.take().map(sorted)
         && interests != work.interests
     {
-        changed.push(attribute("interests", &work.interests, &interests));
+        changed.push(told::interests(&work.interests, &interests));
         work.interests = interests;
         work.has_new_interests = true;
     }
@@ -192,13 +186,13 @@ fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: 
     let version = if has_fields { seen.version } else { Version::at(seen.version.rung, 0) };
     work.row.set_version(version, origin);
     let id = work.row.external_id.clone();
+    let references = derive_columns(batch, profile);
 
     if was_deleted {
         let to = seen.status.map_or(Status::Open, Status::from);
         set_status(batch, origin, profile, to, seen.scheduled_for.map(Moment::from));
-        changed.push(status_attribute(Some(Status::Deleted), to));
         batch.change(profile, ChangeKind::Created, (RecordKind::Profile, &id), changed, origin);
-        derive(batch, origin, profile);
+        relationships::follow_fields(batch, origin, profile, references);
         return;
     }
     if !was_known {
@@ -209,26 +203,27 @@ fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: 
         if !told_before {
             set_status(batch, origin, profile, status, seen.scheduled_for.map(Moment::from));
         }
-        changed.push(status_attribute(None, status));
         if status == Status::Anonymized {
             lifecycles::anonymize(batch, origin, profile);
             return;
         }
         batch.change(profile, ChangeKind::Created, (RecordKind::Profile, &id), changed, origin);
-        derive(batch, origin, profile);
+        relationships::follow_fields(batch, origin, profile, references);
         announce_waiting(batch, origin, profile);
         return;
     }
-    if !changed.is_empty() {
+    if changed.is_empty() {
+        batch.tell_rest(profile, origin);
+    } else {
         batch.change(profile, ChangeKind::Updated, (RecordKind::Profile, &id), changed, origin);
     }
-    derive(batch, origin, profile);
+    relationships::follow_fields(batch, origin, profile, references);
 }
 
 /// Subprofiles that came before their profile are told now.
 fn announce_waiting(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
     for id in batch.subprofiles_of(profile) {
-        let fields = batch.subprofiles.get(&id).map(|work| differences(&Value::Null, object(&work.row.fields)));
+        let fields = batch.subprofiles.get(&id).map(|work| subprofiles::told(batch.catalog, None, Some(&work.row)));
         let fields = fields.unwrap_or_default();
         batch.change(profile, ChangeKind::SubprofileCreated, (RecordKind::Subprofile, &id), fields, origin);
     }
@@ -242,6 +237,12 @@ pub(super) fn object(value: &Value) -> &Map<String, Value> {
 
 /// Derives what only the field definitions tell: name, e-mail address, references to other profiles.
 pub(super) fn derive(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
+    let references = derive_columns(batch, profile);
+    batch.tell_rest(profile, origin);
+    relationships::follow_fields(batch, origin, profile, references);
+}
+
+fn derive_columns(batch: &mut Batch<'_>, profile: Handle) -> Vec<Reference> {
     let row = &batch.get(profile).row;
     let provider = batch.provider.clone();
     let derived = provider.derive(object(&row.fields), batch.catalog.fields(row.profile_type_id));
@@ -252,7 +253,7 @@ pub(super) fn derive(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
         row.display_name = display_name;
         row.email = derived.email;
     }
-    relationships::follow_fields(batch, origin, profile, derived.references);
+    derived.references
 }
 
 /// Takes the status that a state shows, where nothing newer has told another.
@@ -273,7 +274,6 @@ fn show_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &P
         }
         return;
     }
-    let mut changed = vec![status_attribute(Some(from), to)];
     set_status(batch, origin, profile, to, scheduled_for);
     if to == Status::Anonymized {
         lifecycles::anonymize(batch, origin, profile);
@@ -283,10 +283,9 @@ fn show_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &P
         // The provider's own word for the new status is part of the same change.
         let row = &mut batch.get_mut(profile).row;
         if seen.upstream_status.is_some() && seen.upstream_status != row.upstream_status {
-            changed.push(attribute("upstreamStatus", &row.upstream_status, &seen.upstream_status));
             row.upstream_status.clone_from(&seen.upstream_status);
         }
-        batch.change(profile, kind_of(to), (RecordKind::Profile, &id), changed, origin);
+        batch.change(profile, kind_of(to), (RecordKind::Profile, &id), Vec::new(), origin);
     }
 }
 
@@ -348,16 +347,16 @@ fn show_upstream_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle,
     if seen.upstream_status.is_none() || seen.upstream_status == row.upstream_status {
         return;
     }
-    let (before, id) = (row.upstream_status.clone(), row.external_id.clone());
+    let (is_first, id) = (row.upstream_status.is_none(), row.external_id.clone());
     match newer {
         Judgement::Observed(_) => {}
         Judgement::Stored(_) => return,
         Judgement::Fetch(rule) => return batch.wish_profile(&id, origin, rule),
     }
-    let is_first = before.is_none();
-    batch.get_mut(profile).row.upstream_status.clone_from(&seen.upstream_status);
-    if !is_first {
-        let changed = vec![attribute("upstreamStatus", before, &seen.upstream_status)];
-        batch.change(profile, ChangeKind::Updated, (RecordKind::Profile, &id), changed, origin);
+    let work = batch.get_mut(profile);
+    work.row.upstream_status.clone_from(&seen.upstream_status);
+    if is_first {
+        // It comes with the fetch that an event asked for, and the event's change has told what happened.
+        work.told.take_upstream_status(&work.row);
     }
 }

@@ -1,8 +1,10 @@
 //! Takes relationships: told by the provider from either end, or derived from a profile's fields.
 
 use super::batch::{Batch, Handle, Judged, Origin, RelationshipWork, attribute};
+use super::told::{Values, named_row};
 use entity::{ChangeKind, Decision, Moment, RecordKind, relationship};
 use provider::{DeliveryKind, Reference, RelationshipSeen, Scope};
+use serde_json::Value;
 use std::collections::HashSet;
 
 /// Takes the relationships that a profile's state shows. Those that a complete list leaves out are gone,
@@ -32,7 +34,7 @@ pub(super) fn observe(
         for missing in missing {
             let is_later = batch.relationships.get(&missing).is_some_and(|work| is_later(origin, &work.row));
             if is_later {
-                remove(batch, origin, &missing);
+                remove(batch, origin, &missing, Values::Told);
             } else {
                 has_doubt = true;
             }
@@ -82,6 +84,8 @@ fn observe_one(batch: &mut Batch<'_>, origin: &Origin, seen: RelationshipSeen) -
             batch.wish_profile(id, origin, "named by a relationship");
         }
     }
+    // Under its id stood another one: that is gone, and its ends are told.
+    remove(batch, origin, &seen.external_id, Values::Told);
     let row = relationship::Model {
         id: 0,
         source_id: batch.source_id,
@@ -94,7 +98,7 @@ fn observe_one(batch: &mut Batch<'_>, origin: &Origin, seen: RelationshipSeen) -
         removed_at: None,
         position: origin.position,
     };
-    create(batch, origin, RelationshipWork { row, from, to, is_dirty: true }, &seen.type_name);
+    create(batch, origin, RelationshipWork { row, from, to, is_dirty: true });
     true
 }
 
@@ -111,7 +115,7 @@ pub(super) fn follow_fields(batch: &mut Batch<'_>, origin: &Origin, profile: Han
         .map(|work| work.row.external_id.clone())
         .collect();
     for id in gone {
-        remove(batch, origin, &id);
+        remove(batch, origin, &id, Values::Told);
     }
     for (id, reference) in wanted {
         let to = batch.profile(&reference.to);
@@ -125,9 +129,7 @@ pub(super) fn follow_fields(batch: &mut Batch<'_>, origin: &Origin, profile: Han
         if is_there {
             continue;
         }
-        if batch.relationships.get(&id).is_some_and(|work| work.row.removed_at.is_none()) {
-            remove(batch, origin, &id);
-        }
+        remove(batch, origin, &id, Values::Told);
         if !batch.get(to).row.is_known && origin.kind != DeliveryKind::Page {
             batch.wish_profile(&reference.to, origin, "named by a reference field");
         }
@@ -143,21 +145,27 @@ pub(super) fn follow_fields(batch: &mut Batch<'_>, origin: &Origin, profile: Han
             removed_at: None,
             position: origin.position,
         };
-        create(batch, origin, RelationshipWork { row, from: profile, to, is_dirty: true }, &reference.field);
+        create(batch, origin, RelationshipWork { row, from: profile, to, is_dirty: true });
     }
 }
 
-fn create(batch: &mut Batch<'_>, origin: &Origin, work: RelationshipWork, type_name: &str) {
+fn create(batch: &mut Batch<'_>, origin: &Origin, work: RelationshipWork) {
     let id = work.row.external_id.clone();
     let (from, to) = (work.from, work.to);
+    let after = shown(batch, &work);
     let changed = vec![
-        attribute("type", serde_json::Value::Null, type_name),
-        attribute("from", serde_json::Value::Null, &batch.get(from).row.external_id),
-        attribute("to", serde_json::Value::Null, &batch.get(to).row.external_id),
+        named_row("type", (None, Some(work.row.relationship_type_id)), |id| batch.catalog.relationship_type_name(id)),
+        attribute("from", Value::Null, &after.0),
+        attribute("to", Value::Null, &after.1),
     ];
     batch.relationships.insert(id.clone(), work);
     let concerned = concerned(batch, from, to);
     batch.change(concerned, ChangeKind::RelationshipCreated, (RecordKind::Relationship, &id), changed, origin);
+}
+
+/// External ids of both ends.
+fn shown(batch: &Batch<'_>, work: &RelationshipWork) -> (String, String) {
+    (batch.get(work.from).row.external_id.clone(), batch.get(work.to).row.external_id.clone())
 }
 
 /// The profile that a change of a relationship is told of: the left end, or the right while the left
@@ -166,18 +174,29 @@ fn concerned(batch: &Batch<'_>, from: Handle, to: Handle) -> Handle {
     if batch.get(from).row.is_known { from } else { to }
 }
 
-fn remove(batch: &mut Batch<'_>, origin: &Origin, id: &str) {
+/// Removes a relationship, where it stands.
+fn remove(batch: &mut Batch<'_>, origin: &Origin, id: &str, values: Values) {
     let now = batch.now;
+    let Some(work) = batch.relationships.get(id).filter(|work| work.row.removed_at.is_none()) else { return };
+    let changed = match values {
+        Values::Told => {
+            let before = shown(batch, work);
+            let of_type = (Some(work.row.relationship_type_id), None);
+            vec![
+                named_row("type", of_type, |id| batch.catalog.relationship_type_name(id)),
+                attribute("from", before.0, Value::Null),
+                attribute("to", before.1, Value::Null),
+            ]
+        }
+        Values::Untold => Vec::new(),
+    };
     let Some(work) = batch.relationships.get_mut(id) else { return };
-    if work.row.removed_at.is_some() {
-        return;
-    }
     work.row.removed_at = Some(now);
     work.row.position = origin.position;
     work.is_dirty = true;
     let (from, to) = (work.from, work.to);
     let concerned = concerned(batch, from, to);
-    batch.change(concerned, ChangeKind::RelationshipRemoved, (RecordKind::Relationship, id), Vec::new(), origin);
+    batch.change(concerned, ChangeKind::RelationshipRemoved, (RecordKind::Relationship, id), changed, origin);
 }
 
 /// Takes the news that a relationship is gone, by its own id.
@@ -185,7 +204,7 @@ pub(super) fn observe_gone(batch: &mut Batch<'_>, origin: &Origin, id: &str) {
     let known = batch.relationships.get(id).map(|work| (work.row.removed_at.is_none(), work.from));
     let (decision, rule) = match known {
         Some((true, _)) => {
-            remove(batch, origin, id);
+            remove(batch, origin, id, Values::Told);
             (Decision::Applied, "removed upstream")
         }
         Some((false, _)) => (Decision::Unchanged, "already removed"),
@@ -205,7 +224,7 @@ pub(super) fn observe_gone(batch: &mut Batch<'_>, origin: &Origin, id: &str) {
 
 /// Removes what hangs on a profile that is gone. A reference field of another profile still names it.
 /// Returns how many.
-pub(super) fn remove_all(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) -> usize {
+pub(super) fn remove_all(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, values: Values) -> usize {
     let going: Vec<String> = batch
         .relationships
         .values()
@@ -214,7 +233,7 @@ pub(super) fn remove_all(batch: &mut Batch<'_>, origin: &Origin, profile: Handle
         .map(|work| work.row.external_id.clone())
         .collect();
     for id in &going {
-        remove(batch, origin, id);
+        remove(batch, origin, id, values);
     }
     going.len()
 }

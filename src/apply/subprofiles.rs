@@ -1,8 +1,12 @@
 //! Takes the whole state of a subprofile, and its going.
 
-use super::batch::{Batch, Judged, Origin, SubprofileWork, Versioned, content_hash, differences, is_same_object};
+use super::batch::{
+    Batch, Judged, Origin, SubprofileWork, Versioned, attribute, content_hash, differences, is_same_object,
+};
+use super::catalog::Catalog;
 use super::freshness::{self, Judgement, Observed, Stored};
 use super::profiles::object;
+use super::told::{Values, named_row, time};
 use entity::{CandidateState, ChangeKind, Decision, Moment, RecordKind, Status, VersionRung, subprofile};
 use provider::{DeliveryKind, Rung, SubprofileSeen, Target, Version};
 use serde_json::{Map, Value};
@@ -89,9 +93,13 @@ fn hash_of(seen: &SubprofileSeen) -> i64 {
 fn write(batch: &mut Batch<'_>, origin: &Origin, seen: &mut SubprofileSeen) {
     let profile = batch.profile(&seen.profile);
     let collection_id = batch.catalog.collection_id(&seen.collection);
-    let before = batch.subprofiles.get(&seen.external_id).filter(|work| work.row.deleted_at.is_none());
-    let is_new = before.is_none();
-    let changed = differences(before.map_or(&Value::Null, |work| &work.row.fields), &seen.fields);
+    let is_elsewhere = |work: &SubprofileWork| work.profile != profile && work.row.deleted_at.is_none();
+    if batch.subprofiles.get(&seen.external_id).is_some_and(is_elsewhere) {
+        // Each profile's own changes tell what it has: it goes from one and comes to the other.
+        remove(batch, origin, &seen.external_id, seen.version, Values::Told);
+    }
+    let before = batch.subprofiles.get(&seen.external_id).map(|work| &work.row);
+    let before = before.filter(|row| row.deleted_at.is_none()).cloned();
     let mut row = batch
         .subprofiles
         .remove(&seen.external_id)
@@ -104,6 +112,8 @@ fn write(batch: &mut Batch<'_>, origin: &Origin, seen: &mut SubprofileSeen) {
     row.mirrored_at = origin.received_at;
     row.deleted_at = None;
     row.set_version(seen.version, origin);
+    let changed = told(batch.catalog, before.as_ref(), Some(&row));
+    let is_new = before.is_none();
     batch.subprofiles.insert(seen.external_id.clone(), SubprofileWork { row, profile, is_dirty: true });
     let kind = if is_new { ChangeKind::SubprofileCreated } else { ChangeKind::SubprofileUpdated };
     if is_new || !changed.is_empty() {
@@ -134,7 +144,7 @@ pub(super) fn observe_gone(
             (Decision::Quarantined, "no page of the run named it, and it is removed", Some(profile))
         }
         Some((_, false, profile)) => {
-            remove(batch, origin, id, version);
+            remove(batch, origin, id, version, Values::Told);
             (Decision::Applied, "deleted upstream", Some(profile))
         }
         None => {
@@ -162,17 +172,40 @@ pub(super) fn observe_gone(
     );
 }
 
+/// What a change of a subprofile tells: its fields, its collection, when it was created.
+pub(super) fn told(
+    catalog: &Catalog,
+    before: Option<&subprofile::Model>,
+    after: Option<&subprofile::Model>,
+) -> Vec<Value> {
+    let fields = after.map_or(&Value::Null, |row| &row.fields);
+    let mut told = differences(before.map_or(&Value::Null, |row| &row.fields), object(fields));
+    let collection = |row: Option<&subprofile::Model>| row.and_then(|row| row.collection_id);
+    if collection(before) != collection(after) {
+        told.push(named_row("collection", (collection(before), collection(after)), |id| catalog.collection_name(id)));
+    }
+    let created_at = |row: Option<&subprofile::Model>| row.and_then(|row| row.created_at);
+    if created_at(before) != created_at(after) {
+        told.push(attribute("createdAt", time(created_at(before)), time(created_at(after))));
+    }
+    told
+}
+
 /// Leaves a tombstone where a subprofile was.
-pub(super) fn remove(batch: &mut Batch<'_>, origin: &Origin, id: &str, version: Version) {
+pub(super) fn remove(batch: &mut Batch<'_>, origin: &Origin, id: &str, version: Version, values: Values) {
     let now = batch.now;
     let Some(work) = batch.subprofiles.get_mut(id) else { return };
+    let changed = match values {
+        Values::Told => told(batch.catalog, Some(&work.row), None),
+        Values::Untold => Vec::new(),
+    };
     work.is_dirty = true;
     work.row.deleted_at = Some(now);
     work.row.fields = Value::Object(Map::new());
     work.row.row_hash = content_hash(&Value::Null);
     work.row.set_version(version, origin);
     let profile = work.profile;
-    batch.change(profile, ChangeKind::SubprofileDeleted, (RecordKind::Subprofile, id), Vec::new(), origin);
+    batch.change(profile, ChangeKind::SubprofileDeleted, (RecordKind::Subprofile, id), changed, origin);
 }
 
 fn blank(source_id: i32, external_id: &str, now: Moment) -> subprofile::Model {

@@ -265,11 +265,38 @@ pub fn bytes_contain(dialect: Dialect, column: &str, bytes: Vec<u8>) -> SimpleEx
     }
 }
 
-/// Whether a JSON column holds a list with something in it.
-pub fn json_list_is_filled(dialect: Dialect, column: &str) -> SimpleExpr {
+/// The part of a list of changed values that tells of one attribute; an empty list where none does.
+pub fn told_of_attribute(dialect: Dialect, column: &str, attribute: &str) -> SimpleExpr {
+    let is_of = is_of_attribute(dialect, attribute);
     match dialect {
-        Dialect::Sqlite => Expr::cust(format!("json_array_length(\"{column}\") > 0")),
-        Dialect::Postgres => Expr::cust(format!("jsonb_array_length(\"{column}\") > 0")),
+        Dialect::Sqlite => Expr::cust(format!(
+            "(SELECT json_group_array(json(part.value)) FROM json_each(\"{column}\") AS part WHERE {is_of})"
+        )),
+        Dialect::Postgres => Expr::cust(format!(
+            "(SELECT coalesce(jsonb_agg(part.value), '[]') FROM jsonb_array_elements(\"{column}\") AS part WHERE {is_of})"
+        )),
+    }
+}
+
+/// Whether a list of changed values tells of anything but one attribute.
+pub fn tells_more_than(dialect: Dialect, column: &str, attribute: &str) -> SimpleExpr {
+    let is_of = is_of_attribute(dialect, attribute);
+    let parts = match dialect {
+        Dialect::Sqlite => "json_each",
+        Dialect::Postgres => "jsonb_array_elements",
+    };
+    Expr::cust(format!("EXISTS (SELECT 1 FROM {parts}(\"{column}\") AS part WHERE NOT ({is_of}))"))
+}
+
+/// Whether `part` of a list of changed values tells of this attribute, and not of a field of its name.
+fn is_of_attribute(dialect: Dialect, attribute: &str) -> String {
+    match dialect {
+        Dialect::Sqlite => format!(
+            "json_extract(part.value, '$.name') = '{attribute}' AND coalesce(json_extract(part.value, '$.attribute'), 0)"
+        ),
+        Dialect::Postgres => {
+            format!("part.value ->> 'name' = '{attribute}' AND coalesce((part.value ->> 'attribute')::boolean, false)")
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A change together with what its subscribers want to see of it, read once for all of them.
 
+use super::before::{Before, befores};
 use crate::mirror::read::{ReadError, Reader};
 use ::entity::{ChangeKind, change, profile, profile_type};
 use std::collections::{BTreeSet, HashMap};
@@ -12,6 +13,8 @@ pub struct Event {
     pub change: Arc<change::Model>,
     /// The profile as it is now; none where it is no longer kept.
     pub profile: Option<Arc<profile::Model>>,
+    /// The profile as it was just before the change.
+    pub before: Before,
     /// The profile's type, where known.
     pub profile_type: Option<Arc<profile_type::Model>>,
 }
@@ -28,7 +31,7 @@ impl Event {
     }
 }
 
-/// Reads changes of one source in commit order, with their profiles: three statements at most.
+/// Reads changes of one source in commit order, with their profiles: four statements at most.
 pub(super) async fn read_log(
     reader: &Reader,
     source_id: i32,
@@ -42,11 +45,12 @@ pub(super) async fn read_log(
     let types = reader.profile_types_by_ids(&types.into_iter().collect::<Vec<_>>()).await?;
     let types: HashMap<i32, _> = types.into_iter().map(|row| (row.id, Arc::new(row))).collect();
     let profiles: HashMap<i64, _> = profiles.into_iter().map(|row| (row.id, Arc::new(row))).collect();
-    let event = |change: change::Model| {
+    let befores = befores(reader, source_id, &changes, &profiles).await?;
+    let event = |(change, before): (change::Model, Before)| {
         let profile = profiles.get(&change.profile_id).cloned();
         let of_type = profile.as_ref().and_then(|profile| profile.profile_type_id);
         let profile_type = of_type.and_then(|id| types.get(&id).cloned());
-        Arc::new(Event { change: Arc::new(change), profile, profile_type })
+        Arc::new(Event { change: Arc::new(change), profile, before, profile_type })
     };
-    Ok(changes.into_iter().map(event).collect())
+    Ok(changes.into_iter().zip(befores).map(event).collect())
 }

@@ -3,7 +3,9 @@
 use super::Cursor;
 use super::event::{Event, read_log};
 use super::hub::{Hub, Taken, Ticket};
-use crate::mirror::read::{ReadError, Reader};
+use super::snapshot::Snapshot;
+use crate::mirror::read::{LogPlace, Predicate, ReadError, Reader};
+use ::entity::Moment;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +38,11 @@ pub enum FeedItem {
     },
     /// The log could not be read, several times over. The last item.
     Failed(ReadError),
+    /// The service stops. The last item.
+    Stopped {
+        /// Where to go on, at another instance or later.
+        cursor: Cursor,
+    },
 }
 
 /// Why there is no feed.
@@ -69,6 +76,9 @@ pub struct Feed {
     /// Read from the log up to here before looking at the ring.
     goal: HashMap<i32, i64>,
     cursor: Cursor,
+    /// How far the snapshot had come that it was opened inside of.
+    snapshot_at: Option<i64>,
+    opened_at: Moment,
     waiting: VecDeque<Arc<Event>>,
     has_told_caught_up: bool,
     is_over: bool,
@@ -78,6 +88,7 @@ pub(super) async fn open(
     reader: Reader,
     hub: Arc<Hub>,
     stopped: CancellationToken,
+    now: Moment,
     after: Option<Cursor>,
 ) -> Result<Feed, SubscribeError> {
     // Counted before the place is taken, so that from that place on every event goes through the ring.
@@ -94,6 +105,7 @@ pub(super) async fn open(
     };
     let mut goal = joined.revisions.clone();
     let mut seen = joined.revisions;
+    let snapshot_at = after.as_ref().and_then(Cursor::snapshot_at);
     if let Some(after) = after {
         // The process may be a moment behind the log: only the log itself can tell what is ahead of it, and what
         // there is to catch up.
@@ -125,6 +137,8 @@ pub(super) async fn open(
         seen,
         goal,
         cursor,
+        snapshot_at,
+        opened_at: now,
         waiting: VecDeque::new(),
         has_told_caught_up: false,
         is_over: false,
@@ -137,12 +151,38 @@ impl Feed {
         &self.cursor
     }
 
-    /// The next item; waits for it. None once the service stops, or behind a last item.
+    /// What was there where the feed stands now, or the rest of it where the cursor that it was opened with is inside a
+    /// snapshot.
+    pub fn snapshot(&self, predicate: Option<Predicate>) -> Snapshot {
+        let place = |(source_id, revision): (&i32, &i64)| LogPlace {
+            source_id: *source_id,
+            revision: *revision,
+            at: self.opened_at,
+        };
+        let places = self.seen.iter().map(place).collect();
+        Snapshot::new(self.reader.clone(), places, self.cursor.clone(), self.snapshot_at, predicate)
+    }
+
+    /// Whether it was opened with a cursor inside a snapshot, which is to go on first.
+    pub fn is_inside_snapshot(&self) -> bool {
+        self.snapshot_at.is_some()
+    }
+
+    /// Completes once the service is stopping.
+    pub async fn stopping(&self) {
+        self.stopped.cancelled().await;
+    }
+
+    /// The next item; waits for it. None behind a last item.
     pub async fn next(&mut self) -> Option<FeedItem> {
         let mut failures = 0;
         loop {
-            if self.is_over || self.stopped.is_cancelled() {
+            if self.is_over {
                 return None;
+            }
+            if self.stopped.is_cancelled() {
+                self.is_over = true;
+                return Some(FeedItem::Stopped { cursor: self.cursor.clone() });
             }
             match self.step().await {
                 Ok(Some(item)) => return Some(item),
@@ -155,7 +195,7 @@ impl Feed {
                     failures += 1;
                     let pause = Duration::from_millis(100) * 2_u32.pow(failures);
                     tokio::select! {
-                        () = self.stopped.cancelled() => return None,
+                        () = self.stopped.cancelled() => {}
                         () = tokio::time::sleep(pause) => {}
                     }
                 }
@@ -180,7 +220,7 @@ impl Feed {
             Taken::Events(events, next) if events.is_empty() => {
                 self.next = next;
                 tokio::select! {
-                    () = self.stopped.cancelled() => self.is_over = true,
+                    () = self.stopped.cancelled() => {}
                     changed = self.watch.changed() => self.is_over = changed.is_err(),
                 }
             }

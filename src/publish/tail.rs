@@ -81,6 +81,11 @@ impl Publisher {
                 () = tokio::time::sleep(POLL) => {}
             }
         }
+        self.end_feeds();
+    }
+
+    /// Ends every feed, each with the place from which it can be gone on with. The log is still followed.
+    pub fn end_feeds(&self) {
         self.stopped.cancel();
     }
 
@@ -123,7 +128,7 @@ impl Publisher {
     /// # Errors
     /// [`SubscribeError`] where the cursor is not of this log, or the log cannot be read.
     pub async fn subscribe(&self, after: Option<Cursor>) -> Result<Feed, SubscribeError> {
-        feed::open(self.reader.clone(), Arc::clone(&self.hub), self.stopped.clone(), after).await
+        feed::open(self.reader.clone(), Arc::clone(&self.hub), self.stopped.clone(), self.clock.now(), after).await
     }
 
     /// Feeds that are open.

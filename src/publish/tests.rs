@@ -92,6 +92,8 @@ async fn a_feed_from_now_brings_what_is_committed_from_now_on() {
     running.commit(2).await;
     expect_changes(&mut feed, 4..=5).await;
     running.stop.cancel();
+    let FeedItem::Stopped { cursor } = next(&mut feed).await else { panic!("expected to be told where to go on") };
+    assert_eq!(cursor.revision("crm"), 5);
     assert!(feed.next().await.is_none(), "every feed ends with the service");
 }
 

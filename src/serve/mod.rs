@@ -14,6 +14,7 @@ mod estimate;
 mod graphiql;
 pub mod graphql;
 mod health;
+mod health_watch;
 mod operations;
 pub mod ops;
 mod router;

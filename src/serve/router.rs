@@ -1,6 +1,7 @@
 //! Every path that clients reach, and what the handlers behind them share.
 
 use super::edge::{self, Engine, Registered, Slots, sse};
+use super::health_watch::HealthWatch;
 use super::ops::{self, Metrics};
 use super::run_watch::RunWatch;
 use super::{Access, Operations, graphiql, graphql};
@@ -65,6 +66,13 @@ pub fn router(state: ServeState) -> Router {
         Arc::clone(&state.clock),
         Arc::clone(&state.operations),
         RunWatch::new(reader.clone(), state.stop.clone(), state.sockets.clone()),
+        HealthWatch::new(
+            reader.clone(),
+            Arc::clone(&state.clock),
+            Arc::clone(&state.operations),
+            state.stop.clone(),
+            state.sockets.clone(),
+        ),
     );
     let has_graphiql = state.server.has_graphiql();
     let shared = Arc::new(Inner {

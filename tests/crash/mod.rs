@@ -3,6 +3,7 @@
 
 mod failpoints;
 mod shutdown;
+mod streams;
 
 use crate::support::binary::Program;
 use crate::support::graphql::Client;

@@ -29,8 +29,8 @@ both!(a_value_leads_to_the_newest_change_that_touched_it, |database| {
     app.settle().await;
     let updated = provenance(&app, &person, "p_last_name").await;
     assert_eq!(updated["change"]["kind"], "UPDATED");
-    let fields = updated["change"]["fields"].as_array().unwrap();
-    assert!(fields.contains(&json!({ "name": "p_last_name", "after": "Zanzibar" })), "{updated}");
+    let told = updated["change"]["fields"].as_array().unwrap();
+    assert!(told.contains(&json!({ "name": "p_last_name", "after": "Zanzibar" })), "{told:?}");
     let other = provenance(&app, &person, "p_first_name").await;
     assert_eq!(other["change"]["kind"], "CREATED", "what did not change keeps where it came from");
 

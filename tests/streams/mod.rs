@@ -1,6 +1,9 @@
 //! Subscriptions: each change once, in order, with no gap. Acceptance 18 to 20.
 
 mod cursors;
+mod ends;
+mod past;
+mod views;
 mod writers;
 
 use crate::support::socket::Subscription;

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 both!(no_subscriber_misses_a_change_while_several_instances_write, |database| { several_instances(&database).await });
 
 /// Other instances on the database of an application, with sources registered under the same URL.
-async fn more_instances(app: &TestApp, count: usize) -> Vec<Running> {
+pub async fn more_instances(app: &TestApp, count: usize) -> Vec<Running> {
     let mut running = Vec::with_capacity(count);
     for number in 0..count {
         let mut config = app.config.clone();

@@ -9,6 +9,7 @@ pub mod binary;
 pub mod clock;
 pub mod graphql;
 pub mod socket;
+pub mod view;
 pub mod webhook;
 
 pub use convergence::{picture, place, rows, world};

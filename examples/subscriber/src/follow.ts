@@ -33,6 +33,8 @@ export async function follow(url: string, key: string, cursors: CursorFile, take
       for await (const event of subscribe(client, cursor)) {
         if (event.__typename === "CursorExpired") throw new GivenUp(event.message);
         if (event.__typename === "ProfileChange") take(event);
+        // What comes only with a filter or a snapshot is not asked for, and has none.
+        if (!("cursor" in event)) continue;
         cursor = event.cursor;
         cursors.keep(cursor);
         attempt = 0;

@@ -56,6 +56,10 @@ export function followChanges(client: ApolloClient, listener: Listener): () => v
         attempts = 0;
         listener.onConnection("live");
         break;
+      case "Interrupted":
+        // The service stops and the stream ends; the next one goes on from here.
+        cursor = event.cursor;
+        break;
       case "CursorExpired":
         // The stream ends; the next one begins from now, and its `CaughtUp` has everything read anew.
         cursor = undefined;

@@ -2,6 +2,7 @@
 
 use crate::apply::batch::{Handle, Origin};
 use crate::apply::step::Read;
+use crate::apply::told;
 use crate::mirror::write::{self, Awaited, Differing, PageDrift};
 use entity::{
     ChangeKind, Decision, DriftNature, Moment, RecordKind, SampleOutcome, Status, change, drift_difference, profile,
@@ -9,7 +10,6 @@ use entity::{
 };
 use provider::DeliveryKind;
 use sea_orm::{ConnectionTrait, DbErr};
-use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What a batch has to look at beside what it writes.
@@ -92,9 +92,7 @@ impl Found {
                     names.insert("status".to_owned());
                 }
                 _ if is_own => {
-                    let told = change.fields.as_array().into_iter().flatten();
-                    let name = |field: &Value| field.get("name").and_then(Value::as_str).map(str::to_owned);
-                    names.extend(told.filter_map(name));
+                    names.extend(told::names(&change.fields).map(str::to_owned));
                 }
                 _ => {}
             }

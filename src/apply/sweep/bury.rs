@@ -3,6 +3,7 @@
 use super::{Stepped, Terms};
 use crate::apply::batch::{Batch, Judged, Origin, Versioned, Wanted};
 use crate::apply::catalog::Catalog;
+use crate::apply::told::Values;
 use crate::apply::worker::ApplyError;
 use crate::apply::{freshness, lifecycles, subprofiles};
 use crate::mirror::write::{self, Differing, Place};
@@ -130,7 +131,7 @@ fn bury_subprofile(batch: &mut Batch<'_>, run: &sync_run::Model, row: &deletion_
     }
     let (profile, stored) = (work.profile, work.row.version());
     let version = freshness::request_version(origin.position, origin.position);
-    subprofiles::remove(batch, &origin, &row.external_id, version);
+    subprofiles::remove(batch, &origin, &row.external_id, version, Values::Told);
     tracing::debug!(run = run.id, "a subprofile is gone");
     batch.judge(
         &origin,

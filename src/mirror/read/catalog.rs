@@ -3,7 +3,7 @@
 use super::keyset::{Limit, Slice};
 use super::reader::{Reading, padded};
 use super::{ReadError, Reader};
-use ::entity::{collection, field_definition, interest, profile_type};
+use ::entity::{collection, field_definition, interest, profile_type, relationship_type};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 /// Rows of one kind that one profile type or collection may have; more are not read.
@@ -49,6 +49,36 @@ impl Reader {
             .all(self.connection())
             .await
             .reading("profile types by id")
+    }
+
+    /// The collections with these ids.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn collections_by_ids(&self, ids: &[i32]) -> Result<Vec<collection::Model>, ReadError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        collection::Entity::find()
+            .filter(collection::Column::Id.is_in(padded(ids)))
+            .all(self.connection())
+            .await
+            .reading("collections by id")
+    }
+
+    /// The relationship types with these ids.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn relationship_types_by_ids(&self, ids: &[i32]) -> Result<Vec<relationship_type::Model>, ReadError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        relationship_type::Entity::find()
+            .filter(relationship_type::Column::Id.is_in(padded(ids)))
+            .all(self.connection())
+            .await
+            .reading("relationship types by id")
     }
 
     /// The profile type of a source with this upstream id.

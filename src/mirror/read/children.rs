@@ -90,6 +90,17 @@ impl ChildPage {
         Expr::col("place").lte(self.limit.rows() + 1)
     }
 
+    /// A page of all rows of one parent, given in the order of their keys.
+    pub fn cut_all<T>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> i64) -> super::Slice<T> {
+        rows.retain(|row| {
+            self.after.is_none_or(|after| key(row) > after) && self.before.is_none_or(|before| key(row) < before)
+        });
+        if !self.limit.is_forward() {
+            rows.reverse();
+        }
+        self.cut(rows)
+    }
+
     /// The rows of each parent as a page, given as the statement returned them.
     pub fn cut<T>(&self, rows: Vec<T>) -> super::Slice<T> {
         super::Slice::cut(rows, self.limit, self.after.is_some(), self.before.is_some())
@@ -318,18 +329,26 @@ impl Reader {
         rows.iter().map(|row| InterestRow::from_query_result(row, "")).collect::<Result<_, _>>().reading("interests")
     }
 
-    /// The changes of these profiles, by revision.
+    /// The changes of these profiles, by revision; `until` is the last that is looked at.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn history(&self, profile_ids: &[i64], page: &ChildPage) -> Result<Vec<change::Model>, ReadError> {
-        let numbered = Query::select()
+    pub async fn history(
+        &self,
+        profile_ids: &[i64],
+        until: Option<i64>,
+        page: &ChildPage,
+    ) -> Result<Vec<change::Model>, ReadError> {
+        let mut numbered = Query::select()
             .columns([change::Column::SourceId, change::Column::Revision])
             .expr_as(page.window("profile_id", "revision"), "place")
             .from(change::Entity)
             .and_where(change::Column::ProfileId.is_in(padded(profile_ids)))
             .cond_where(page.bounds(Expr::col((change::Entity, change::Column::Revision))))
             .take();
+        if let Some(until) = until {
+            numbered.and_where(change::Column::Revision.lte(until));
+        }
         let order = if page.limit.is_forward() { sea_orm::Order::Asc } else { sea_orm::Order::Desc };
         let mut query = Query::select();
         select_prefixed::<change::Entity>(&mut query, "");

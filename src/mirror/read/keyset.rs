@@ -103,6 +103,12 @@ pub struct Slice<T> {
     pub has_next: bool,
 }
 
+impl<T> Default for Slice<T> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), has_previous: false, has_next: false }
+    }
+}
+
 impl<T> Slice<T> {
     /// Makes a page of rows that were read with one to spare, from the end that `limit` says.
     pub(super) fn cut(mut rows: Vec<T>, limit: Limit, has_after: bool, has_before: bool) -> Self {

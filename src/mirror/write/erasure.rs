@@ -11,7 +11,6 @@ use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait,
     IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
 };
-use serde_json::json;
 use std::collections::BTreeSet;
 
 /// What a verdict says instead of a problem that somebody's body had.
@@ -68,7 +67,7 @@ pub(crate) async fn subprofile_ids(connection: &impl ConnectionTrait, profile_id
 }
 
 /// Empties the values of the changes that concern a profile, and of those that tell its counterparts of their
-/// relationships with it. The changes stay. Returns how many held values.
+/// relationships with it. The changes stay, and what they tell of its status. Returns how many held other values.
 pub(crate) async fn empty_changes(
     transaction: &impl ConnectionTrait,
     dialect: Dialect,
@@ -77,9 +76,9 @@ pub(crate) async fn empty_changes(
     use change::Column;
     let emptied = || {
         change::Entity::update_many()
-            .col_expr(Column::Fields, Expr::value(json!([])))
+            .col_expr(Column::Fields, dialect::told_of_attribute(dialect, "fields", "status"))
             .col_expr(Column::IsErased, Expr::value(true))
-            .filter(dialect::json_list_is_filled(dialect, "fields"))
+            .filter(dialect::tells_more_than(dialect, "fields", "status"))
     };
     let mut count = emptied().filter(Column::ProfileId.eq(profile_id)).exec(transaction).await?.rows_affected;
     let ends = relationship::Entity::find()

@@ -117,7 +117,7 @@ mod tests {
     use crate::config::Role;
 
     fn viewer(name: &str) -> Viewer {
-        Viewer { name: name.into(), role: Role::Reader }
+        Viewer::named(name, Role::Reader)
     }
 
     #[test]

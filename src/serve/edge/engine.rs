@@ -6,14 +6,16 @@ use super::documents::Documents;
 use super::order::Order;
 use super::registered::Registered;
 use super::shape::check_shape;
+use super::shared::{Executions, Key, Subscription};
 use super::wire::{Body, Parameters, is_request_error};
 use crate::clock::SharedClock;
 use crate::config;
+use crate::publish::Cursor;
 use crate::serve::Viewer;
 use crate::serve::graphql::{Api, Code, Fault};
-use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType};
-use async_graphql::{Request, Response, Value, Variables};
-use futures::{FutureExt, Stream, StreamExt};
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection};
+use async_graphql::{Name, Request, Response, Value, Variables};
+use futures::{FutureExt, Stream};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct Engine {
     api: Api,
+    executions: Arc<Executions>,
     terms: Arc<Terms>,
 }
 
@@ -40,12 +43,16 @@ pub(crate) struct Prepared {
     request: Request,
     /// What it does.
     pub kind: OperationType,
-    order: Order,
+    order: Arc<Order>,
     viewer: Viewer,
     estimated_cost: u64,
+    /// What it shares with whoever asks for the same.
+    key: Key,
+    variables: serde_json::Value,
 }
 
 /// An answer as JSON, and what it means for the transport.
+#[derive(Clone, Debug)]
 pub(crate) struct Answered {
     /// The JSON text.
     pub json: String,
@@ -59,6 +66,8 @@ pub(crate) struct Answered {
     pub code: Option<&'static str>,
     /// When it is worth trying again, in seconds.
     pub retry_after_seconds: Option<u64>,
+    /// Where a client goes on that has got this far, where the answer is one of a stream that can be gone on with.
+    pub cursor: Option<Cursor>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +79,7 @@ impl Engine {
     pub fn new(api: Api, registered: Registered, server: config::Server, clock: SharedClock) -> Self {
         let documents = Documents::new(registered, &server);
         let budget = Budget::new(server.cost_per_minute, clock);
-        Self { api, terms: Arc::new(Terms { documents, budget, server }) }
+        Self { api, executions: Arc::default(), terms: Arc::new(Terms { documents, budget, server }) }
     }
 
     /// Parses and measures, and takes what it may cost from the viewer's budget.
@@ -80,7 +89,8 @@ impl Engine {
         check_shape(&found.text)?;
         let document = async_graphql::parser::parse_query(&found.text)
             .map_err(|error| Fault::new(Code::ParseFailed, error.to_string()))?;
-        let variables = Variables::from_json(serde_json::Value::Object(parameters.variables));
+        let given = serde_json::Value::Object(parameters.variables);
+        let variables = Variables::from_json(given.clone());
         let demand = check_cost(&document, &variables)?;
         if demand.asks_schema && !server.may_introspect(viewer.role) {
             let text = "the schema is not told to this key (server.introspection): take schema.graphql of the release";
@@ -88,19 +98,26 @@ impl Engine {
         }
         let operation = choose(&document, parameters.operation_name.as_deref())?;
         check_variables(operation, &variables)?;
-        let (kind, order) = (operation.ty, Order::of(&operation.selection_set.node, &document.fragments));
+        let kind = operation.ty;
+        let order = Arc::new(Order::of(&operation.selection_set.node, &document.fragments));
+        let key = Key {
+            query: found.text.clone(),
+            operation_name: parameters.operation_name.clone(),
+            variables: without_places(operation, &found.text, &given).to_string(),
+            role: viewer.role,
+        };
         documents.keep(&found);
         budget.take(&viewer, demand.values)?;
         let mut request = Request::new(found.text).variables(variables).data(viewer.clone());
         request.operation_name = parameters.operation_name;
         request.set_parsed_query(document);
-        Ok(Prepared { request, kind, order, viewer, estimated_cost: demand.values })
+        Ok(Prepared { request, kind, order, viewer, estimated_cost: demand.values, key, variables: given })
     }
 
     /// Answers a query or a mutation.
     pub async fn execute(&self, prepared: Prepared) -> Answered {
         let begun = Instant::now();
-        let Prepared { request, kind, order, viewer, estimated_cost } = prepared;
+        let Prepared { request, kind, order, viewer, estimated_cost, .. } = prepared;
         let execution = AssertUnwindSafe(self.api.execute(request)).catch_unwind();
         let answered = match tokio::time::timeout(TIMEOUT, execution).await {
             Ok(Ok(mut response)) => {
@@ -122,11 +139,8 @@ impl Engine {
 
     /// Starts a subscription; ends when the client leaves or the service stops.
     pub fn subscribe(&self, prepared: Prepared) -> impl Stream<Item = Answered> + Send + use<> {
-        let order = prepared.order;
-        self.api.subscribe(prepared.request).map(move |mut response| {
-            order.arrange(&mut response.data);
-            Answered::of(response, None)
-        })
+        let Prepared { request, order, viewer, key, variables, .. } = prepared;
+        self.executions.subscribe(&self.api, Subscription { key, variables, viewer, order }, request)
     }
 }
 
@@ -141,7 +155,14 @@ impl Answered {
             is_without_data: true,
             code: Some(fault.code.as_str()),
             retry_after_seconds: fault.retry_after_seconds,
+            cursor: None,
         }
+    }
+
+    /// An answer of a stream.
+    pub(super) fn streamed(mut response: Response, order: &Order) -> Self {
+        order.arrange(&mut response.data);
+        Self::of(response, None)
     }
 
     /// The answer of the schema, with what it cost where that is told.
@@ -151,12 +172,12 @@ impl Answered {
         let body = Body::of(response, cost);
         let (json, content_bytes) = body.to_json();
         let code = body.first_code();
-        Self { json, content_bytes, is_refused, is_without_data, code, retry_after_seconds: None }
+        Self { json, content_bytes, is_refused, is_without_data, code, retry_after_seconds: None, cursor: None }
     }
 }
 
 /// The operation of the document that a request means.
-fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'a OperationDefinition, Fault> {
+fn choose<'d>(document: &'d ExecutableDocument, name: Option<&str>) -> Result<&'d OperationDefinition, Fault> {
     let mut operations = document.operations.iter();
     let found = match name {
         Some(name) => operations.find(|(one, _)| one.is_some_and(|one| one.as_str() == name)),
@@ -172,6 +193,38 @@ fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'
     };
     let unknown = || Fault::new(Code::ValidationFailed, "operationName names no operation of the document");
     found.map(|(_, operation)| &operation.node).ok_or_else(unknown)
+}
+
+/// The variables of a subscription but those that only say where in the change log it begins.
+fn without_places(operation: &OperationDefinition, query: &str, variables: &serde_json::Value) -> serde_json::Value {
+    let mut rest = variables.clone();
+    let Some(object) = rest.as_object_mut() else { return rest };
+    let fields = operation.selection_set.node.items.iter().filter_map(|item| match &item.node {
+        Selection::Field(field) => Some(&field.node),
+        _ => None,
+    });
+    for field in fields {
+        for place in ["after", "snapshot"].into_iter().filter_map(|name| field.get_argument(name)) {
+            let mut named = Vec::new();
+            let note = |variable: Name| {
+                named.push(variable);
+                Ok::<_, std::convert::Infallible>(Value::Null)
+            };
+            // What is named is all that matters here: the value itself is read by the field.
+            drop(place.node.clone().into_const_with(note));
+            for variable in named.iter().filter(|variable| is_used_once(query, variable)) {
+                object.remove(variable.as_str());
+            }
+        }
+    }
+    rest
+}
+
+/// Whether a variable stands in a document but for its definition and one use.
+fn is_used_once(query: &str, variable: &str) -> bool {
+    let is_whole = |after: &str| !after.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_');
+    let uses = query.split('$').skip(1).map(str::trim_start).filter_map(|rest| rest.strip_prefix(variable));
+    uses.filter(|after| is_whole(after)).count() == 2
 }
 
 /// The executor would find a missing variable only where it is used, in the middle of its work.

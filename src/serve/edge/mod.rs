@@ -19,6 +19,7 @@ mod registered;
 mod reply;
 mod request;
 mod shape;
+mod shared;
 mod slots;
 mod socket;
 pub(super) mod sse;

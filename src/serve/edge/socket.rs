@@ -7,6 +7,7 @@
 use super::engine::{Answered, Engine};
 use super::slots::Slot;
 use super::wire::Parameters;
+use crate::publish::Cursor;
 use crate::serve::Viewer;
 use crate::serve::graphql::{Code, Fault};
 use crate::serve::router::Shared;
@@ -14,6 +15,7 @@ use async_graphql::parser::types::OperationType;
 use axum::extract::WebSocketUpgrade;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use axum::response::{IntoResponse, Response};
+use futures::channel::mpsc;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use http::header::{HOST, ORIGIN};
@@ -21,7 +23,6 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -31,11 +32,15 @@ const MAX_MESSAGE_BYTES: usize = 128 * 1024;
 /// Beyond it the connection is cut while the message still comes in.
 const CUT_MESSAGE_BYTES: usize = 2 * MAX_MESSAGE_BYTES;
 /// The library's own buffer is 128 KiB for each socket, most of it never used.
-const READ_BUFFER_BYTES: usize = 4096;
+const READ_BUFFER_BYTES: usize = 1024;
 const MAX_OPERATIONS: usize = 100;
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_MISSED_PINGS: u32 = 2;
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long operations may take to end once the service stops.
+const ENDING_TIMEOUT: Duration = Duration::from_secs(2);
+/// What a close frame holds of a reason.
+const MAX_REASON_BYTES: usize = 123;
 /// Messages that wait for the socket.
 const QUEUE: usize = 8;
 
@@ -92,6 +97,7 @@ struct Outgoing {
     /// Which operation of this id it was.
     number: u64,
     text: String,
+    cursor: Option<Cursor>,
     is_last: bool,
 }
 
@@ -108,6 +114,8 @@ struct Connection {
     started: u64,
     queue: mpsc::Sender<Outgoing>,
     waiting: mpsc::Receiver<Outgoing>,
+    /// The place of the last answer that the client took, while one operation runs.
+    taken: Option<Cursor>,
 }
 
 impl Connection {
@@ -128,6 +136,7 @@ impl Connection {
             started: 0,
             queue,
             waiting,
+            taken: None,
         }
     }
 
@@ -159,28 +168,30 @@ impl Connection {
         let mut ping = tokio::time::interval_at(Instant::now() + ping_every, ping_every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut missed = 0;
+        let mut key_changes = self.shared.access.changes();
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => return self.say_goodbye().await,
+                () = shutdown.cancelled() => return Box::pin(self.say_goodbye()).await,
                 message = stream.next() => {
                     missed = 0;
                     match message {
                         None | Some(Err(_) | Ok(Message::Close(_))) => return Ok(()),
-                        Some(Ok(Message::Text(text))) => self.receive(text.as_str()).await?,
+                        // Boxed, so that a socket on which nothing happens does not keep room for what a message may start.
+                        Some(Ok(Message::Text(text))) => Box::pin(self.receive(text.as_str())).await?,
                         Some(Ok(Message::Binary(_))) => return Err(bad("messages are texts")),
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                     }
                 }
-                Some(outgoing) = self.waiting.recv() => self.hand_over(outgoing).await?,
+                Some(outgoing) = self.waiting.next() => self.hand_over(outgoing).await?,
                 () = &mut init_deadline, if self.viewer.is_none() => {
                     return Err(Close(INIT_TIMED_OUT, "Connection initialisation timeout".to_owned()));
                 }
+                () = key_changes.next() => self.recheck()?,
                 _ = ping.tick() => {
                     if missed >= MAX_MISSED_PINGS {
                         return Err(Close(SILENT, "two pings were not answered".to_owned()));
                     }
                     missed += 1;
-                    self.recheck()?;
                     self.send(Message::Ping(Default::default())).await?;
                 }
             }
@@ -199,6 +210,18 @@ impl Connection {
     }
 
     async fn say_goodbye(&mut self) -> Flow {
+        // Each stream ends by itself, with the cursor to go on from.
+        let ending = async {
+            while !self.operations.is_empty()
+                && let Some(outgoing) = self.waiting.next().await
+            {
+                self.hand_over(outgoing).await?;
+            }
+            Ok(())
+        };
+        if let Ok(Err(close)) = tokio::time::timeout(ENDING_TIMEOUT, ending).await {
+            return Err(close);
+        }
         let ids: Vec<String> = self.operations.drain().map(|(id, _)| id).collect();
         for id in ids {
             self.send(text(&id, "complete", None)).await?;
@@ -244,7 +267,11 @@ impl Connection {
         let given = payload.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         let viewer = match given.map(|(_, value)| value.as_str().unwrap_or_default()) {
             Some(key) => self.shared.access.identify_header(key).ok_or("the access key is not known"),
-            None => self.header_viewer.take().ok_or("send {\"Authorization\": \"Bearer KEY\"} in connection_init"),
+            None => self
+                .header_viewer
+                .take()
+                .filter(|viewer| self.shared.access.still_allows(viewer))
+                .ok_or("send {\"Authorization\": \"Bearer KEY\"} in connection_init"),
         };
         match viewer {
             Ok(viewer) if !self.slot.claim(&viewer.name) => {
@@ -297,7 +324,9 @@ impl Connection {
         if outgoing.is_last {
             self.operations.remove(&outgoing.id);
         }
-        self.send(Message::text(outgoing.text)).await
+        self.send(Message::text(outgoing.text)).await?;
+        self.taken = outgoing.cursor.filter(|_| self.operations.len() == 1);
+        Ok(())
     }
 
     async fn send(&mut self, message: Message) -> Flow {
@@ -310,7 +339,11 @@ impl Connection {
         };
         tokio::select! {
             sent = self.sink.send(message) => sent.map_err(|_| Close(GOING_AWAY, String::new())),
-            () = given_up => Err(Close(SILENT, "the client does not read".to_owned())),
+            () = given_up => {
+                let reason = self.taken.as_ref().map(|cursor| format!("the client does not read; go on after {}", cursor.encode()));
+                let fits = reason.filter(|reason| reason.len() <= MAX_REASON_BYTES);
+                Err(Close(SILENT, fits.unwrap_or_else(|| "the client does not read".to_owned())))
+            }
         }
     }
 }
@@ -323,39 +356,45 @@ struct Sender {
 }
 
 impl Sender {
-    async fn run(self, engine: &Engine, prepared: super::engine::Prepared) {
+    async fn run(mut self, engine: &Engine, prepared: super::engine::Prepared) {
         if prepared.kind != OperationType::Subscription {
-            let answered = engine.execute(prepared).await;
+            let answered = Box::pin(engine.execute(prepared)).await;
             if answered.is_refused {
                 return self.last("error", Some(&errors_of(&answered.json))).await;
             }
-            if self.hand_over("next", Some(&answered.json), false).await {
+            if self.next(&answered).await {
                 self.last("complete", None).await;
             }
             return;
         }
         metrics::gauge!("profile_mirror_subscriptions").increment(1.0);
         let _gauge = Subscribed;
-        let mut answers = std::pin::pin!(engine.subscribe(prepared));
+        let mut answers = Box::pin(engine.subscribe(prepared));
         while let Some(answered) = answers.next().await {
             // Without data the stream is over: what it would go on with is not known.
             if answered.is_without_data {
                 return self.last("error", Some(&errors_of(&answered.json))).await;
             }
-            if !self.hand_over("next", Some(&answered.json), false).await {
+            if !self.next(&answered).await {
                 return;
             }
         }
         self.last("complete", None).await;
     }
 
-    async fn last(&self, kind: &str, payload: Option<&str>) {
-        self.hand_over(kind, payload, true).await;
+    /// Hands an answer over; false where the socket is gone.
+    async fn next(&mut self, answered: &Answered) -> bool {
+        let text = message(&self.id, "next", Some(&answered.json));
+        self.hand_over(text, answered.cursor.clone(), false).await
     }
 
-    async fn hand_over(&self, kind: &str, payload: Option<&str>, is_last: bool) -> bool {
+    async fn last(&mut self, kind: &str, payload: Option<&str>) {
         let text = message(&self.id, kind, payload);
-        let outgoing = Outgoing { id: self.id.clone(), number: self.number, text, is_last };
+        self.hand_over(text, None, true).await;
+    }
+
+    async fn hand_over(&mut self, text: String, cursor: Option<Cursor>, is_last: bool) -> bool {
+        let outgoing = Outgoing { id: self.id.clone(), number: self.number, text, cursor, is_last };
         self.queue.send(outgoing).await.is_ok()
     }
 }
@@ -388,9 +427,8 @@ fn errors_of(json: &str) -> String {
 }
 
 fn bad(what: &str) -> Close {
-    // A close frame holds 123 bytes of reason.
     let mut reason = format!("Invalid message: {what}");
-    reason.truncate(reason.floor_char_boundary(120));
+    reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
     Close(BAD_MESSAGE, reason)
 }
 

@@ -1,7 +1,7 @@
 //! GraphQL over server-sent events, one operation a connection: for those behind proxies that let no WebSocket through.
 //!
 //! A client that does not read stands still, and its subscription with it: what it missed is in the change log, behind its
-//! last cursor. The stream ends when the key is taken back, and when the service stops.
+//! last cursor. The stream ends when the key is taken back, and when the service stops, which it tells with its last cursor.
 
 use super::engine::{Answered, Engine, Prepared};
 use super::media::takes_events;
@@ -10,6 +10,7 @@ use super::request::{Refusal, admit, read_body, read_url};
 use super::slots::Slot;
 use super::wire::Parameters;
 use crate::serve::Viewer;
+use crate::serve::auth::KeyChanges;
 use crate::serve::graphql::{Code, Fault};
 use crate::serve::router::Shared;
 use async_graphql::parser::types::OperationType;
@@ -24,8 +25,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-/// How long a key that was taken back may still be sent to.
-const RECHECK_EVERY: Duration = Duration::from_secs(2);
+/// How long an operation may take to end once the service stops.
+const ENDING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Streams the answers to an operation in the body.
 pub(in crate::serve) async fn post(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> Response {
@@ -110,8 +111,10 @@ struct Streaming {
     shared: Shared,
     viewer: Viewer,
     answers: BoxStream<'static, Answered>,
-    recheck: Interval,
+    key_changes: KeyChanges,
     keep_alive: Interval,
+    /// When the stream is completed at the latest, once the service stops.
+    ends_at: Option<Instant>,
     next: Next,
     _slot: Slot,
 }
@@ -131,8 +134,9 @@ impl Streaming {
             shared: shared.clone(),
             viewer,
             answers,
-            recheck: every(RECHECK_EVERY),
+            key_changes: shared.access.changes(),
             keep_alive: every(keep_alive),
+            ends_at: None,
             next: Next::Answer,
             _slot: slot,
         }
@@ -152,8 +156,12 @@ impl Streaming {
         loop {
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => break,
-                _ = self.recheck.tick() => {
+                () = shutdown.cancelled(), if self.ends_at.is_none() => {
+                    // The operation ends by itself, with the cursor to go on from.
+                    self.ends_at = Some(Instant::now() + ENDING_TIMEOUT);
+                }
+                () = ended(self.ends_at) => break,
+                () = self.key_changes.next() => {
                     if !self.shared.access.still_allows(&self.viewer) {
                         self.next = Next::Complete;
                         let fault = Fault::new(Code::Forbidden, "the access key was revoked");
@@ -184,6 +192,14 @@ impl Streaming {
 fn next(answered: &Answered) -> String {
     // JSON of ours has no line breaks.
     format!("event: next\ndata: {}\n\n", answered.json)
+}
+
+/// Completes at this moment; never where there is none.
+async fn ended(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Ticks for the first time after one interval; a late tick puts the later ones off.

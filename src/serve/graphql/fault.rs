@@ -1,6 +1,6 @@
 //! What clients are told when something goes wrong: a code, and a short text that holds nothing internal.
 
-use crate::mirror::read::ReadError;
+use crate::mirror::read::{PastError, ReadError};
 use crate::publish::SubscribeError;
 use crate::serve::run_watch::WatchError;
 use async_graphql::{Error, ErrorExtensions};
@@ -133,6 +133,26 @@ impl From<ReadError> for Fault {
             return Self::new(Code::Unavailable, "the database does not answer; try again in a moment");
         }
         fault
+    }
+}
+
+impl From<PastError> for Fault {
+    fn from(error: PastError) -> Self {
+        match error {
+            PastError::Expired => Self::new(
+                Code::CursorExpired,
+                "asOf: the change log does not go back so far any more; ask for a later moment",
+            ),
+            PastError::Ahead => Self::new(
+                Code::CursorInvalid,
+                "asOf: the cursor is ahead of the change log; it was made by another mirror",
+            ),
+            PastError::TooFar => Self::new(
+                Code::QueryTooComplex,
+                "asOf: more has changed since than is followed back at once; ask for fewer profiles or a later moment",
+            ),
+            PastError::Unreadable(error) => error.into(),
+        }
     }
 }
 

@@ -82,7 +82,8 @@ impl Field {
         self.definition.clone().map(FieldDefinition)
     }
 
-    /// Where the value comes from; null where the change log no longer tells.
+    /// Where the value comes from; null where the change log no longer tells, and of a profile of the past where the field has
+    /// changed since.
     async fn provenance(&self, ctx: &Context<'_>) -> Answer<Option<Provenance>> {
         Provenance::find(ctx, &self.owner, &self.name).await
     }

@@ -4,8 +4,8 @@
 
 use super::wave::Wave;
 use crate::mirror::read::{
-    ChildPage, DeliveryRow, Direction, InterestRow, ProfileKey, ProvenanceRow, ReadError, Reader, RelationshipRow,
-    Slice, SubprofileRow, Waiting,
+    ChildPage, DeliveryRow, Direction, InterestRow, LogPlace, PastError, PastProfile, ProfileKey, ProvenanceRow,
+    ReadError, Reader, RelationshipRow, Slice, SubprofileRow, Waiting,
 };
 use ::entity::{
     CandidateState, change, collection, deletion_candidate, erasure, field_definition, interest, lifecycle_transition,
@@ -126,9 +126,25 @@ pub(super) struct CandidateArguments {
     pub state: Option<CandidateState>,
 }
 
-/// Arguments of a history: none yet.
+/// Arguments of a history.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct HistoryArguments;
+pub(super) struct HistoryArguments {
+    /// The last revision that is looked at.
+    pub until: Option<i64>,
+}
+
+/// A profile as it was.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct PastOf {
+    pub profile_id: i64,
+    pub place: LogPlace,
+}
+/// The subprofiles that a profile had.
+#[derive(Clone)]
+pub(super) struct PastSubprofilesOf(pub Arc<PastProfile>);
+/// The relationships that a profile had.
+#[derive(Clone)]
+pub(super) struct PastRelationshipsOf(pub Arc<PastProfile>);
 
 type Loaded<K, V> = Result<HashMap<K, V>, ReadError>;
 
@@ -320,8 +336,102 @@ impl async_graphql::dataloader::Loader<ChildrenOf<HistoryArguments>> for Batch {
     type Error = ReadError;
 
     async fn load(&self, keys: &[ChildrenOf<HistoryArguments>]) -> Loaded<ChildrenOf<HistoryArguments>, Self::Value> {
-        let read =
-            |ids: Vec<i64>, _: HistoryArguments, page: ChildPage| async move { self.0.history(&ids, &page).await };
+        let read = |ids: Vec<i64>, arguments: HistoryArguments, page: ChildPage| async move {
+            self.0.history(&ids, arguments.until, &page).await
+        };
         children(keys, read, |row: &change::Model| row.profile_id).await
     }
+}
+
+/// Profiles of the past are one key by their row and the place that they are seen from.
+macro_rules! past_key {
+    ($key:ident) => {
+        impl $key {
+            fn parts(&self) -> (LogPlace, i64) {
+                (self.0.place, self.0.row.id)
+            }
+        }
+
+        impl PartialEq for $key {
+            fn eq(&self, other: &Self) -> bool {
+                self.parts() == other.parts()
+            }
+        }
+
+        impl Eq for $key {}
+
+        impl Hash for $key {
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+                self.parts().hash(state);
+            }
+        }
+    };
+}
+
+past_key!(PastSubprofilesOf);
+past_key!(PastRelationshipsOf);
+
+impl async_graphql::dataloader::Loader<PastOf> for Batch {
+    type Value = Arc<PastProfile>;
+    type Error = PastError;
+
+    async fn load(&self, keys: &[PastOf]) -> Result<HashMap<PastOf, Self::Value>, PastError> {
+        let mut groups: HashMap<LogPlace, Vec<i64>> = HashMap::new();
+        for key in keys {
+            groups.entry(key.place).or_default().push(key.profile_id);
+        }
+        let mut loaded = HashMap::with_capacity(keys.len());
+        for (place, ids) in groups {
+            for past in self.0.past_profiles(place, &ids).await? {
+                loaded.insert(PastOf { profile_id: past.row.id, place }, Arc::new(past));
+            }
+        }
+        Ok(loaded)
+    }
+}
+
+impl async_graphql::dataloader::Loader<PastSubprofilesOf> for Batch {
+    type Value = Arc<Vec<SubprofileRow>>;
+    type Error = PastError;
+
+    async fn load(&self, keys: &[PastSubprofilesOf]) -> Result<HashMap<PastSubprofilesOf, Self::Value>, PastError> {
+        let mut loaded = HashMap::with_capacity(keys.len());
+        for (place, profiles) in by_place(keys.iter().map(|key| &key.0)) {
+            let rows = self.0.past_subprofiles(place, &profiles).await?;
+            let ids: Vec<i64> = profiles.iter().map(|past| past.row.id).collect();
+            let mut of = grouped(&ids, rows, |row| row.subprofile.profile_id);
+            for past in profiles {
+                let rows = of.remove(&past.row.id).unwrap_or_default();
+                loaded.insert(PastSubprofilesOf(past), rows);
+            }
+        }
+        Ok(loaded)
+    }
+}
+
+impl async_graphql::dataloader::Loader<PastRelationshipsOf> for Batch {
+    type Value = Arc<Vec<RelationshipRow>>;
+    type Error = PastError;
+
+    async fn load(&self, keys: &[PastRelationshipsOf]) -> Result<HashMap<PastRelationshipsOf, Self::Value>, PastError> {
+        let mut loaded = HashMap::with_capacity(keys.len());
+        for (place, profiles) in by_place(keys.iter().map(|key| &key.0)) {
+            let rows = self.0.past_relationships(place, &profiles).await?;
+            let ids: Vec<i64> = profiles.iter().map(|past| past.row.id).collect();
+            let mut of = grouped(&ids, rows, |row| row.owner_id);
+            for past in profiles {
+                let rows = of.remove(&past.row.id).unwrap_or_default();
+                loaded.insert(PastRelationshipsOf(past), rows);
+            }
+        }
+        Ok(loaded)
+    }
+}
+
+fn by_place<'a>(profiles: impl Iterator<Item = &'a Arc<PastProfile>>) -> HashMap<LogPlace, Vec<Arc<PastProfile>>> {
+    let mut groups: HashMap<LogPlace, Vec<Arc<PastProfile>>> = HashMap::new();
+    for past in profiles {
+        groups.entry(past.place).or_default().push(Arc::clone(past));
+    }
+    groups
 }

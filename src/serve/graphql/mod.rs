@@ -18,7 +18,9 @@ mod loader;
 mod node;
 mod operations;
 mod paging;
+mod past;
 mod plan;
+mod position;
 mod profile;
 mod profile_type;
 mod provenance;
@@ -37,12 +39,14 @@ mod word;
 
 pub use fault::{Code, Fault};
 pub use operations::ProblemCode;
+pub(crate) use position::{Position, Told};
 pub(crate) use validator::Validator;
 
 use crate::clock::SharedClock;
 use crate::mirror::read::Reader;
 use crate::publish::Publisher;
 use crate::serve::Operations;
+use crate::serve::health_watch::HealthWatch;
 use crate::serve::run_watch::RunWatch;
 use async_graphql::{Request, Response, SDLExportOptions, SchemaBuilder};
 use futures::Stream;
@@ -67,8 +71,10 @@ impl Api {
         clock: SharedClock,
         operations: Arc<dyn Operations>,
         run_watch: Arc<RunWatch>,
+        health_watch: Arc<HealthWatch>,
     ) -> Self {
-        let schema = builder().data(reader.clone()).data(publisher).data(clock).data(operations).data(run_watch);
+        let schema = builder().data(reader.clone()).data(publisher).data(clock).data(operations);
+        let schema = schema.data(run_watch).data(health_watch);
         let schema = schema.finish();
         Self { schema, reader }
     }

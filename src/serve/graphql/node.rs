@@ -68,7 +68,7 @@ pub(super) async fn find(ctx: &Context<'_>, ids: &[ID]) -> Answer<Vec<Option<Nod
         };
         nodes.push(if id.kind == Kind::Profile {
             let row = profiles.get(&(source.id, id.external_id)).cloned();
-            row.map(|row| Node::Profile(Profile { row, source }))
+            row.map(|row| Node::Profile(Profile::now(row, source)))
         } else {
             find_other(ctx, id, source).await?
         });
@@ -82,11 +82,11 @@ async fn find_other(ctx: &Context<'_>, id: GlobalId, source: Arc<source::Model>)
         Kind::Profile => None,
         Kind::Subprofile => {
             let rows = reader.subprofiles_by_keys(source.id, &[id.external_id]).await?;
-            rows.into_iter().next().map(|row| Node::Subprofile(Subprofile { row, source }))
+            rows.into_iter().next().map(|row| Node::Subprofile(Subprofile { row, source, place: None }))
         }
         Kind::Relationship => {
             let row = reader.relationship_by_key(source.id, &id.external_id).await?;
-            row.map(|(row, kind)| Node::Relationship(Relationship { row, kind, source }))
+            row.map(|(row, kind)| Node::Relationship(Relationship { row, kind, source, place: None }))
         }
         Kind::Type => {
             let row = reader.profile_type_by_key(source.id, &id.external_id).await?;

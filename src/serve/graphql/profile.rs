@@ -1,14 +1,16 @@
 //! Profiles and what hangs on them.
 
+use super::Fault;
 use super::change::{Change, ChangeConnection};
 use super::fault::Answer;
 use super::field::{self, Field};
 use super::global_id::{self, Kind};
 use super::loader::{
-    ChildrenOf, ErasureOf, FieldsOfType, HistoryArguments, InterestsOf, Loader, RelationshipArguments,
+    ChildrenOf, ErasureOf, FieldsOfType, HistoryArguments, InterestsOf, Loader, PastOf, RelationshipArguments,
     SubprofileArguments, TransitionsOf, TypeById,
 };
 use super::paging;
+use super::past;
 use super::profile_type::{Interest, ProfileType, Unsubscribing};
 use super::provenance::Owner;
 use super::relationship::{Relationship, RelationshipConnection};
@@ -17,8 +19,8 @@ use super::source::{Source, source_of};
 use super::subprofile::{Subprofile, SubprofileConnection};
 use super::word::{LifecycleStatus, ProfileKind, RelationshipDirection};
 use crate::clock::SharedClock;
-use crate::mirror::read::{Order, Place, Predicate, Reader, overdue_before};
-use ::entity::{RecordKind, Status, erasure, field_definition, lifecycle_transition, profile, source};
+use crate::mirror::read::{Key, LogPlace, Order, PastPage, PastProfile, Place, Predicate, Reader, overdue_before};
+use ::entity::{Moment, RecordKind, Status, erasure, field_definition, lifecycle_transition, profile, source};
 use async_graphql::connection::PageInfo;
 use async_graphql::{ComplexObject, Context, ID, Object, SimpleObject};
 use std::sync::Arc;
@@ -28,16 +30,41 @@ use std::sync::Arc;
 pub struct Profile {
     pub(super) row: Arc<profile::Model>,
     pub(super) source: Arc<source::Model>,
+    /// What is known of it where it is seen as it was.
+    past: Option<Arc<PastProfile>>,
 }
 
 impl Profile {
+    /// A profile as it is now, that readers may see.
+    pub(super) fn now(row: Arc<profile::Model>, source: Arc<source::Model>) -> Self {
+        Self { row, source, past: None }
+    }
+
+    /// A profile as it was; as it is now where nothing has changed since.
+    pub(super) fn in_past(past: PastProfile, source: Arc<source::Model>) -> Self {
+        Self { row: Arc::clone(&past.row), source, past: Some(Arc::new(past)) }
+    }
+
+    /// The profile with this row as it was at a place; none where it was not there.
+    pub(super) async fn at(ctx: &Context<'_>, place: LogPlace, profile_id: i64) -> Answer<Option<Self>> {
+        let Some(past) = ctx.data_unchecked::<Loader>().load_one(PastOf { profile_id, place }).await? else {
+            return Ok(None);
+        };
+        let source = source_of(ctx, past.row.source_id).await?;
+        Ok(Some(Self { row: Arc::clone(&past.row), source, past: Some(past) }))
+    }
+
+    fn place(&self) -> Option<LogPlace> {
+        self.past.as_ref().map(|past| past.place)
+    }
+
     /// A profile with its source; none for a placeholder, which readers never see.
     pub(super) async fn new(ctx: &Context<'_>, row: Arc<profile::Model>) -> Answer<Option<Self>> {
         if !row.is_known {
             return Ok(None);
         }
         let source = source_of(ctx, row.source_id).await?;
-        Ok(Some(Self { row, source }))
+        Ok(Some(Self::now(row, source)))
     }
 
     pub(super) fn global_id(&self) -> ID {
@@ -51,6 +78,7 @@ impl Profile {
             kind: RecordKind::Profile,
             external_id: self.row.external_id.clone(),
             source: Arc::clone(&self.source),
+            until: self.place().map(|place| place.revision),
         }
     }
 
@@ -108,7 +136,7 @@ impl Profile {
 
     /// When it came to its status, and how.
     async fn lifecycle(&self) -> Lifecycle {
-        Lifecycle { row: Arc::clone(&self.row) }
+        Lifecycle { row: Arc::clone(&self.row), until: self.place().map(|place| place.at) }
     }
 
     /// The receipt of its erasure: what was emptied, when and why; null for all that were not erased.
@@ -155,6 +183,11 @@ impl Profile {
 
     /// The interests that are on, by group and name.
     async fn interests(&self, ctx: &Context<'_>) -> Answer<Vec<Interest>> {
+        if let Some(past) = &self.past
+            && let Some(interests) = past::interests(ctx, past).await?
+        {
+            return Ok(interests);
+        }
         let rows = ctx.data_unchecked::<Loader>().load_one(InterestsOf(self.row.id)).await?.unwrap_or_default();
         Ok(rows.iter().map(|row| Interest::new(&row.group_name, &row.name)).collect())
     }
@@ -171,13 +204,17 @@ impl Profile {
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Answer<SubprofileConnection> {
         let page = paging::child_page("subprofile", (first, last), (after.as_deref(), before.as_deref()))?;
-        let key = ChildrenOf { parent_id: self.row.id, arguments: SubprofileArguments { collection }, page };
-        let Some(slice) = ctx.data_unchecked::<Loader>().load_one(key).await? else {
-            return Ok(SubprofileConnection::new(Vec::new(), false, false));
+        let slice = match &self.past {
+            Some(past) => past::subprofiles(ctx, past, collection.as_deref(), &page).await?.into(),
+            None => {
+                let key = ChildrenOf { parent_id: self.row.id, arguments: SubprofileArguments { collection }, page };
+                ctx.data_unchecked::<Loader>().load_one(key).await?.unwrap_or_default()
+            }
         };
+        let place = self.place();
         let node = |row: &crate::mirror::read::SubprofileRow| {
             let cursor = paging::encode("subprofile", &row.subprofile.id);
-            (cursor, Subprofile { row: row.clone(), source: Arc::clone(&self.source) })
+            (cursor, Subprofile { row: row.clone(), source: Arc::clone(&self.source), place })
         };
         Ok(SubprofileConnection::new(slice.rows.iter().map(node).collect(), slice.has_previous, slice.has_next))
     }
@@ -199,15 +236,24 @@ impl Profile {
     ) -> Answer<RelationshipConnection> {
         let page = paging::child_page("relationship", (first, last), (after.as_deref(), before.as_deref()))?;
         let direction = direction.map(Into::into);
-        let arguments = RelationshipArguments { kind: of_type, direction, with_removed: include_removed };
-        let key = ChildrenOf { parent_id: self.row.id, arguments, page };
-        let Some(slice) = ctx.data_unchecked::<Loader>().load_one(key).await? else {
-            return Ok(RelationshipConnection::new(Vec::new(), false, false));
+        let slice = match &self.past {
+            Some(_) if include_removed => {
+                return Err(Fault::bad_input(
+                    "includeRemoved: not of a profile of the past; leave it out together with asOf",
+                ));
+            }
+            Some(past) => past::relationships(ctx, past, of_type.as_deref(), direction, &page).await?.into(),
+            None => {
+                let arguments = RelationshipArguments { kind: of_type, direction, with_removed: include_removed };
+                let key = ChildrenOf { parent_id: self.row.id, arguments, page };
+                ctx.data_unchecked::<Loader>().load_one(key).await?.unwrap_or_default()
+            }
         };
+        let place = self.place();
         let node = |row: &crate::mirror::read::RelationshipRow| {
             let cursor = paging::encode("relationship", &row.relationship.id);
             let (row, kind) = (row.relationship.clone(), row.kind.clone());
-            (cursor, Relationship { row, kind, source: Arc::clone(&self.source) })
+            (cursor, Relationship { row, kind, source: Arc::clone(&self.source), place })
         };
         Ok(RelationshipConnection::new(slice.rows.iter().map(node).collect(), slice.has_previous, slice.has_next))
     }
@@ -222,7 +268,8 @@ impl Profile {
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Answer<ChangeConnection> {
         let page = paging::child_page("history", (first, last), (after.as_deref(), before.as_deref()))?;
-        let key = ChildrenOf { parent_id: self.row.id, arguments: HistoryArguments, page };
+        let until = self.place().map(|place| place.revision);
+        let key = ChildrenOf { parent_id: self.row.id, arguments: HistoryArguments { until }, page };
         let Some(slice) = ctx.data_unchecked::<Loader>().load_one(key).await? else {
             return Ok(ChangeConnection::new(Vec::new(), false, false));
         };
@@ -238,7 +285,7 @@ impl Profile {
         self.row.created_at.map(DateTime)
     }
 
-    /// When it was last modified upstream, where told.
+    /// When it was last modified upstream, where told. Null of a profile of the past that has changed since.
     async fn modified_at(&self) -> Option<DateTime> {
         self.row.modified_at.map(DateTime)
     }
@@ -252,6 +299,8 @@ impl Profile {
 /// When a profile came to its status, and how.
 pub struct Lifecycle {
     row: Arc<profile::Model>,
+    /// What was recorded later is not seen.
+    until: Option<Moment>,
 }
 
 /// When a profile came to its status, and how.
@@ -270,14 +319,16 @@ impl Lifecycle {
     /// Whether the date of the scheduled deletion is more than a day ago and there is no news that upstream has
     /// carried it out or called it off.
     async fn is_overdue(&self, ctx: &Context<'_>) -> bool {
-        let before = overdue_before(ctx.data_unchecked::<SharedClock>().now());
+        let now = self.until.unwrap_or_else(|| ctx.data_unchecked::<SharedClock>().now());
+        let before = overdue_before(now);
         self.row.status == Status::ScheduledForDeletion && self.row.scheduled_for.is_some_and(|due| due < before)
     }
 
     /// Its transitions, oldest first; the latest 100 at most.
     async fn history(&self, ctx: &Context<'_>) -> Answer<Vec<LifecycleTransition>> {
         let rows = ctx.data_unchecked::<Loader>().load_one(TransitionsOf(self.row.id)).await?.unwrap_or_default();
-        Ok(rows.iter().map(LifecycleTransition::read).collect())
+        let seen = rows.iter().filter(|row| self.until.is_none_or(|until| row.recorded_at <= until));
+        Ok(seen.map(LifecycleTransition::read).collect())
     }
 }
 
@@ -366,6 +417,8 @@ pub struct ProfileConnection {
     page_info: PageInfo,
     #[graphql(skip)]
     predicate: Option<Predicate>,
+    #[graphql(skip)]
+    is_past: bool,
 }
 
 /// A profile with its cursor.
@@ -384,8 +437,11 @@ impl ProfileConnection {
         self.edges.iter().map(|edge| &edge.node).collect()
     }
 
-    /// How many profiles pass the filter in all. Counted only where it is asked for.
+    /// How many profiles pass the filter in all. Counted only where it is asked for; profiles of the past are not counted.
     async fn total_count(&self, ctx: &Context<'_>) -> Answer<i64> {
+        if self.is_past {
+            return Err(past::uncounted());
+        }
         let count = ctx.data_unchecked::<Reader>().count_profiles(self.predicate.as_ref()).await?;
         Ok(i64::try_from(count).unwrap_or(i64::MAX))
     }
@@ -414,6 +470,22 @@ impl ProfileConnection {
             start_cursor: edges.first().map(|edge| edge.cursor.clone()),
             end_cursor: edges.last().map(|edge| edge.cursor.clone()),
         };
-        Ok(Self { edges, page_info, predicate })
+        Ok(Self { edges, page_info, predicate, is_past: false })
+    }
+
+    pub(super) async fn in_past(ctx: &Context<'_>, page: PastPage, has_previous: bool) -> Answer<Self> {
+        let cursor = |id: i64| paging::encode("profile", &([] as [Order; 0], Place(vec![Key::Number(id)])));
+        let mut edges = Vec::with_capacity(page.rows.len());
+        for past in page.rows {
+            let source = source_of(ctx, past.row.source_id).await?;
+            edges.push(ProfileEdge { cursor: cursor(past.row.id), node: Profile::in_past(past, source) });
+        }
+        let page_info = PageInfo {
+            has_previous_page: has_previous,
+            has_next_page: page.has_next,
+            start_cursor: edges.first().map(|edge| edge.cursor.clone()),
+            end_cursor: page.looked_at.map(cursor),
+        };
+        Ok(Self { edges, page_info, predicate: None, is_past: true })
     }
 }

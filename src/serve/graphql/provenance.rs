@@ -23,6 +23,8 @@ pub(super) struct Owner {
     pub external_id: String,
     /// Its source.
     pub source: Arc<source::Model>,
+    /// The newest revision that is seen, where it is seen as it was.
+    pub until: Option<i64>,
 }
 
 /// Where the value of a field comes from.
@@ -38,7 +40,8 @@ impl Provenance {
         let is_of_field = |row: &&ProvenanceRow| {
             row.record_kind == owner.kind && row.record_id == owner.external_id && row.name == name
         };
-        let row = rows.iter().find(is_of_field).cloned();
+        let is_seen = |row: &&ProvenanceRow| owner.until.is_none_or(|until| row.revision <= until);
+        let row = rows.iter().find(is_of_field).filter(is_seen).cloned();
         Ok(row.map(|row| Self { row, source: Arc::clone(&owner.source) }))
     }
 }

@@ -8,6 +8,7 @@ use super::global_id::{self, Kind};
 use super::guard::{Needs, require};
 use super::node::{self, Node};
 use super::paging;
+use super::past::{self, AsOf};
 use super::profile::{Profile, ProfileConnection, ProfilePlace};
 use super::profile_type::{ProfileType, ProfileTypeConnection};
 use super::remarks::Remarks;
@@ -100,9 +101,16 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which profile.")] by: ProfileRef,
+        #[graphql(
+            desc = "As it was then, with what hung on it; null where it was not there. What was erased since stays erased. As it is now where it is left out."
+        )]
+        as_of: Option<AsOf>,
     ) -> Answer<Option<Profile>> {
-        match find_profile(ctx, by).await? {
-            Some(row) => Profile::new(ctx, Arc::new(row)).await,
+        let Some(row) = find_profile(ctx, by).await? else { return Ok(None) };
+        let Some(as_of) = as_of else { return Profile::new(ctx, Arc::new(row)).await };
+        let places = as_of.places(ctx.data_unchecked::<Reader>()).await?;
+        match places.into_iter().find(|place| place.source_id == row.source_id) {
+            Some(place) => Profile::at(ctx, place, row.id).await,
             None => Ok(None),
         }
     }
@@ -122,10 +130,29 @@ impl Query {
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
         #[graphql(desc = "That many from the end; at most 100.")] last: Option<i32>,
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
+        #[graphql(
+            desc = "As they were then. Such a page is read forward only, in the order in which the mirror met the profiles, with `first` and `after`, and filtered by the profiles alone, not by interests, subprofiles or relationships; it is looked for among 1,000 profiles at once, so that it may hold fewer than asked for while hasNextPage is true."
+        )]
+        as_of: Option<AsOf>,
     ) -> Answer<ProfileConnection> {
+        let now = ctx.data_unchecked::<SharedClock>().now();
+        if let Some(as_of) = as_of {
+            past::check_page(order_by.is_some(), last, before.as_ref())?;
+            let reader = ctx.data_unchecked::<Reader>();
+            let places = as_of.places(reader).await?;
+            let then = places.iter().map(|place| place.at).max().unwrap_or(now);
+            let predicate = filter.map(|filter| filter.read(then)).transpose()?;
+            past::check_filter(predicate.as_ref())?;
+            let wanted = usize::try_from(paging::first(first)?.rows()).unwrap_or(usize::MAX);
+            let after = match read_place("after", after.as_deref(), &[])?.map(|place| place.0).as_deref() {
+                Some([read::Key::Number(id)]) => Some(*id),
+                _ => None,
+            };
+            let page = reader.past_page(&places, predicate.as_ref(), after, wanted).await?;
+            return ProfileConnection::in_past(ctx, page, after.is_some()).await;
+        }
         let sought = filter.as_ref().map(ProfileFilter::sought).transpose()?.flatten();
         let order = read_order(order_by, sought.as_ref())?;
-        let now = ctx.data_unchecked::<SharedClock>().now();
         let predicate = filter.map(|filter| filter.read(now)).transpose()?;
         let page = Page {
             limit: paging::limit(first, last)?,
@@ -324,7 +351,7 @@ async fn find_profile(ctx: &Context<'_>, by: ProfileRef) -> Answer<Option<profil
 }
 
 /// Source and upstream id that a reference names; none where it names no profile of a source that is known.
-async fn name_profile(ctx: &Context<'_>, by: ProfileRef) -> Answer<Option<(Arc<source::Model>, String)>> {
+pub(super) async fn name_profile(ctx: &Context<'_>, by: ProfileRef) -> Answer<Option<(Arc<source::Model>, String)>> {
     let Some((source, external_id)) = by.names() else { return Ok(None) };
     let source = ctx.data_unchecked::<Reader>().source_by_name(&source).await?;
     Ok(source.map(|source| (source, external_id)))

@@ -6,6 +6,7 @@ use super::loader::{Loader, ProfileById};
 use super::paging::connection;
 use super::profile::Profile;
 use super::scalar::DateTime;
+use crate::mirror::read::LogPlace;
 use ::entity::{profile, relationship, relationship_type, source};
 use async_graphql::{Context, ID, Object, SimpleObject};
 use std::sync::Arc;
@@ -15,12 +16,14 @@ pub struct Relationship {
     pub(super) row: relationship::Model,
     pub(super) kind: relationship_type::Model,
     pub(super) source: Arc<source::Model>,
+    /// Where in the past it is seen from.
+    pub(super) place: Option<LogPlace>,
 }
 
 impl Relationship {
     async fn end(&self, ctx: &Context<'_>, profile_id: i64) -> Answer<ProfileEnd> {
         let row = ctx.data_unchecked::<Loader>().load_one(ProfileById(profile_id)).await?;
-        Ok(ProfileEnd { row, source: Arc::clone(&self.source) })
+        Ok(ProfileEnd { row, source: Arc::clone(&self.source), place: self.place })
     }
 }
 
@@ -83,6 +86,7 @@ pub struct RelationshipType {
 pub struct ProfileEnd {
     row: Option<Arc<profile::Model>>,
     source: Arc<source::Model>,
+    place: Option<LogPlace>,
 }
 
 /// One end of a relationship.
@@ -94,9 +98,12 @@ impl ProfileEnd {
     }
 
     /// The profile; null while the mirror has only heard of it.
-    async fn profile(&self) -> Option<Profile> {
-        let row = self.row.as_ref().filter(|row| row.is_known)?;
-        Some(Profile { row: Arc::clone(row), source: Arc::clone(&self.source) })
+    async fn profile(&self, ctx: &Context<'_>) -> Answer<Option<Profile>> {
+        let Some(row) = self.row.as_ref().filter(|row| row.is_known) else { return Ok(None) };
+        match self.place {
+            Some(place) => Profile::at(ctx, place, row.id).await,
+            None => Ok(Some(Profile::now(Arc::clone(row), Arc::clone(&self.source)))),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::profile::Profile;
 use super::profile_type::Collection;
 use super::provenance::Owner;
 use super::scalar::DateTime;
-use crate::mirror::read::SubprofileRow;
+use crate::mirror::read::{LogPlace, SubprofileRow};
 use ::entity::{RecordKind, field_definition, source};
 use async_graphql::{Context, ID, Object};
 use std::sync::Arc;
@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub struct Subprofile {
     pub(super) row: SubprofileRow,
     pub(super) source: Arc<source::Model>,
+    /// Where in the past it is seen from.
+    pub(super) place: Option<LogPlace>,
 }
 
 impl Subprofile {
@@ -28,6 +30,7 @@ impl Subprofile {
             kind: RecordKind::Subprofile,
             external_id: self.row.subprofile.external_id.clone(),
             source: Arc::clone(&self.source),
+            until: self.place.map(|place| place.revision),
         }
     }
 
@@ -58,8 +61,11 @@ impl Subprofile {
 
     /// The profile it belongs to.
     async fn profile(&self, ctx: &Context<'_>) -> Answer<Option<Profile>> {
-        let row = ctx.data_unchecked::<Loader>().load_one(ProfileById(self.row.subprofile.profile_id)).await?;
-        match row {
+        let profile_id = self.row.subprofile.profile_id;
+        if let Some(place) = self.place {
+            return Profile::at(ctx, place, profile_id).await;
+        }
+        match ctx.data_unchecked::<Loader>().load_one(ProfileById(profile_id)).await? {
             Some(row) => Profile::new(ctx, row).await,
             None => Ok(None),
         }

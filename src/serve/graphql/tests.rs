@@ -157,12 +157,21 @@ mod over_a_mirror {
                 async move { publisher.run(stop).await }
             });
             let watch = RunWatch::new(reader.clone(), CancellationToken::new(), TaskTracker::new());
-            let api = Api::new(reader.clone(), publisher.clone(), fixture.clock.clone(), Arc::new(NoStages), watch);
+            let operations = Arc::new(NoStages);
+            let health_watch = HealthWatch::new(
+                reader.clone(),
+                fixture.clock.clone(),
+                operations.clone(),
+                CancellationToken::new(),
+                TaskTracker::new(),
+            );
+            let clock = fixture.clock.clone();
+            let api = Api::new(reader.clone(), publisher.clone(), clock, operations, watch, health_watch);
             Self { fixture, api, reader, publisher, _stop: stop.drop_guard() }
         }
 
         fn request(query: &str, role: Role) -> Request {
-            Request::new(query).data(Viewer { name: "test".into(), role })
+            Request::new(query).data(Viewer::named("test", role))
         }
 
         async fn ask(&self, query: &str) -> Json {

@@ -125,6 +125,15 @@ impl Predicate {
         }
     }
 
+    /// Whether a profile may pass, as far as its row tells: every test on what hangs on it may have held.
+    pub fn may_accept(&self, row: &profile::Model, kind: Option<&profile_type::Model>, sources: &Sources) -> bool {
+        match self {
+            Self::All(all) => all.iter().all(|one| one.may_accept(row, kind, sources)),
+            Self::Any(any) => any.iter().any(|one| one.may_accept(row, kind, sources)),
+            other => other.needs_database() || other.accepts(row, kind, sources),
+        }
+    }
+
     /// Whether a profile passes. To be asked only where the tree does not need the database: what hangs on the
     /// profile is not at hand, and tests on it fail here.
     pub fn accepts(&self, row: &profile::Model, kind: Option<&profile_type::Model>, sources: &Sources) -> bool {

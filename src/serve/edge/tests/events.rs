@@ -90,6 +90,8 @@ async fn a_subscription_streams_its_events_until_the_service_stops() {
         assert_eq!(events.hear("next").await, json!({ "data": { "profileChanges": change } }));
         if is_get {
             edge.stop.cancel();
+            let last = json!({ "data": { "profileChanges": { "__typename": "Interrupted" } } });
+            assert_eq!(events.hear("next").await, last);
             events.hear_the_end().await;
         }
     }

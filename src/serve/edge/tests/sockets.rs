@@ -86,6 +86,8 @@ async fn the_end_of_the_service_completes_streams_and_closes_sockets() {
     say(&mut socket, subscribe("a", CHANGES)).await;
     hear(&mut socket).await.unwrap();
     edge.stop.cancel();
+    let last = hear(&mut socket).await.unwrap();
+    assert_eq!(last["payload"]["data"]["profileChanges"]["__typename"], "Interrupted", "{last}");
     assert_eq!(hear(&mut socket).await, Ok(json!({ "id": "a", "type": "complete" })));
     assert_eq!(hear(&mut socket).await, Err(1001));
     drop(socket);

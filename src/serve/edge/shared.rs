@@ -1,0 +1,411 @@
+//! One execution for all subscribers that ask for the same: what it costs to answer a change does not grow with them.
+//!
+//! Every subscription begins with an execution of its own, which brings it from where it was to now. Once it has a place
+//! in the log, and somebody else asks for the same, it leaves that for the shared one, whose answers are made once and
+//! copied. Who falls behind the shared one, or stands where it cannot be joined without a gap or a double, goes on with
+//! an execution of its own from its place.
+
+use super::engine::Answered;
+use super::order::Order;
+use crate::config::Role;
+use crate::publish::Cursor;
+use crate::serve::Viewer;
+use crate::serve::graphql::{Api, Position, Told};
+use async_graphql::{Request, Variables};
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::task::AbortHandle;
+
+/// Answers that a subscriber may be behind the shared execution.
+const BEHIND: usize = 64;
+
+/// What makes subscriptions one: all but the place where they begin.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub query: String,
+    pub operation_name: Option<String>,
+    /// Canonical JSON of the variables, without those that name a place.
+    pub variables: String,
+    pub role: Role,
+}
+
+/// What somebody subscribes to.
+pub(super) struct Subscription {
+    pub key: Key,
+    /// As they were given.
+    pub variables: serde_json::Value,
+    pub viewer: Viewer,
+    pub order: Arc<Order>,
+}
+
+/// The executions that are open.
+#[derive(Default)]
+pub(super) struct Executions(Mutex<HashMap<Arc<Key>, Weak<Execution>>>);
+
+/// What all subscribers of one key share.
+struct Execution {
+    api: Api,
+    key: Arc<Key>,
+    /// Those of the first subscriber; where they name a place, nobody looks at it any more.
+    variables: serde_json::Value,
+    viewer: Viewer,
+    order: Arc<Order>,
+    live: Mutex<Option<Live>>,
+    executions: Weak<Executions>,
+}
+
+/// The shared execution while it runs.
+struct Live {
+    answers: broadcast::Sender<(Answered, Told)>,
+    /// The place of the last answer that it gave.
+    at: Cursor,
+    task: AbortHandle,
+}
+
+impl Executions {
+    /// Subscribes; `request` is the request as the subscriber sent it.
+    pub fn subscribe(
+        self: &Arc<Self>,
+        api: &Api,
+        subscription: Subscription,
+        request: Request,
+    ) -> impl Stream<Item = Answered> + Send + use<> {
+        let execution = self.enter(api, subscription);
+        let position = Arc::new(Position::default());
+        let phase = Phase::own(&execution, request, position);
+        let subscriber = Subscriber { execution, phase, at: Cursor::default() };
+        futures::stream::unfold(subscriber, |mut subscriber| async move {
+            let answered = subscriber.next().await?;
+            Some((answered, subscriber))
+        })
+    }
+
+    fn enter(self: &Arc<Self>, api: &Api, subscription: Subscription) -> Arc<Execution> {
+        let Subscription { key, variables, viewer, order } = subscription;
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(execution) = open.get(&key).and_then(Weak::upgrade) {
+            return execution;
+        }
+        let key = Arc::new(key);
+        let execution = Arc::new(Execution {
+            api: api.clone(),
+            key: Arc::clone(&key),
+            variables,
+            viewer,
+            order,
+            live: Mutex::default(),
+            executions: Arc::downgrade(self),
+        });
+        open.insert(key, Arc::downgrade(&execution));
+        execution
+    }
+}
+
+impl Execution {
+    fn lock(&self) -> MutexGuard<'_, Option<Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The request again, from another place.
+    fn request(&self) -> Request {
+        let mut request = Request::new(self.key.query.clone())
+            .variables(Variables::from_json(self.variables.clone()))
+            .data(self.viewer.clone());
+        request.operation_name.clone_from(&self.key.operation_name);
+        request
+    }
+
+    /// The answers to one request.
+    fn answers(&self, request: Request, position: &Arc<Position>) -> BoxStream<'static, Answered> {
+        let order = Arc::clone(&self.order);
+        let responses = self.api.subscribe(request.data(Arc::clone(position)));
+        responses.map(move |response| Answered::streamed(response, &order)).boxed()
+    }
+
+    /// The answers of the shared execution from this place on; none where it has gone beyond, or nobody else would share.
+    fn join(self: &Arc<Self>, at: &Cursor) -> Option<broadcast::Receiver<(Answered, Told)>> {
+        let mut live = self.lock();
+        if let Some(live) = &*live {
+            return at.covers(&live.at).then(|| live.answers.subscribe());
+        }
+        if Arc::strong_count(self) < 2 {
+            return None;
+        }
+        let (answers, receiver) = broadcast::channel(BEHIND);
+        let position = Arc::new(Position::resumed(at.clone()));
+        let stream = self.answers(self.request(), &position);
+        let task = tokio::spawn(share(Arc::downgrade(self), stream, position)).abort_handle();
+        *live = Some(Live { answers, at: at.clone(), task });
+        Some(receiver)
+    }
+
+    /// Hands an answer to everybody who joined; false where nobody is left.
+    fn hand_out(&self, answered: Answered, told: Told) -> bool {
+        let mut live = self.lock();
+        let Some(shared) = live.as_mut() else { return false };
+        shared.at.clone_from(&told.cursor);
+        let has_takers = shared.answers.send((answered, told)).is_ok();
+        if !has_takers {
+            *live = None;
+        }
+        has_takers
+    }
+
+    fn end(&self) {
+        *self.lock() = None;
+    }
+}
+
+impl Drop for Execution {
+    fn drop(&mut self) {
+        if let Some(live) = self.lock().take() {
+            live.task.abort();
+        }
+        let Some(executions) = self.executions.upgrade() else { return };
+        let mut open = executions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have entered anew meanwhile.
+        if open.get(&self.key).is_some_and(|execution| execution.strong_count() == 0) {
+            open.remove(&self.key);
+        }
+    }
+}
+
+/// Runs the shared execution. An answer without a place is a fault: everybody meets it from a place of their own.
+async fn share(execution: Weak<Execution>, mut answers: BoxStream<'static, Answered>, position: Arc<Position>) {
+    while let Some(answered) = answers.next().await {
+        let Some(execution) = execution.upgrade() else { return };
+        match position.take() {
+            Some(told) if !answered.is_without_data => {
+                if !execution.hand_out(answered, told) {
+                    return;
+                }
+            }
+            _ => return execution.end(),
+        }
+    }
+    if let Some(execution) = execution.upgrade() {
+        execution.end();
+    }
+}
+
+/// Where the answers of a subscriber come from.
+enum Phase {
+    /// An execution of its own.
+    Own(BoxStream<'static, Answered>, Arc<Position>),
+    /// The shared one.
+    Shared(broadcast::Receiver<(Answered, Told)>),
+    /// Nothing comes any more.
+    Over,
+}
+
+impl Phase {
+    fn own(execution: &Execution, request: Request, position: Arc<Position>) -> Self {
+        Self::Own(execution.answers(request, &position), position)
+    }
+}
+
+struct Subscriber {
+    execution: Arc<Execution>,
+    phase: Phase,
+    /// The place of the last answer.
+    at: Cursor,
+}
+
+impl Subscriber {
+    async fn next(&mut self) -> Option<Answered> {
+        loop {
+            match &mut self.phase {
+                Phase::Over => return None,
+                Phase::Own(answers, position) => {
+                    let mut answered = answers.next().await?;
+                    if let Some(told) = position.take() {
+                        answered.cursor = Some(told.cursor.clone());
+                        self.at = told.cursor;
+                        if !told.is_last
+                            && let Some(shared) = self.execution.join(&self.at)
+                        {
+                            self.phase = Phase::Shared(shared);
+                        }
+                    }
+                    return Some(answered);
+                }
+                Phase::Shared(answers) => match answers.recv().await {
+                    Ok((answered, told)) => match self.take(told) {
+                        Taken::Seen => {}
+                        Taken::New => return Some(Answered { cursor: Some(self.at.clone()), ..answered }),
+                        Taken::Apart => self.go_alone(),
+                    },
+                    Err(RecvError::Lagged(_) | RecvError::Closed) => self.go_alone(),
+                },
+            }
+        }
+    }
+
+    fn go_alone(&mut self) {
+        let position = Arc::new(Position::resumed(self.at.clone()));
+        self.phase = Phase::own(&self.execution, self.execution.request(), position);
+    }
+
+    /// Whether an answer of the shared execution is the next of this subscriber, and where it stands then.
+    fn take(&mut self, told: Told) -> Taken {
+        let is_seen = told.change.as_ref().is_some_and(|(source, revision)| self.at.revision(source) >= *revision);
+        if is_seen {
+            return Taken::Seen;
+        }
+        // Sources may have come in another order to this one: the answer's cursor would bring something twice.
+        if !told.cursor.covers(&self.at) {
+            return Taken::Apart;
+        }
+        self.at = told.cursor;
+        if told.is_last {
+            self.phase = Phase::Over;
+        }
+        Taken::New
+    }
+}
+
+/// What an answer of the shared execution is to one subscriber.
+enum Taken {
+    Seen,
+    New,
+    Apart,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::mirror::read::Reader;
+    use crate::mirror::read::fixture::Fixture;
+    use crate::publish::Publisher;
+    use crate::serve::edge::engine::Engine;
+    use crate::serve::edge::registered::Registered;
+    use crate::serve::edge::wire::Parameters;
+    use crate::serve::health_watch::HealthWatch;
+    use crate::serve::operations::fixture::NoStages;
+    use crate::serve::run_watch::RunWatch;
+    use ::entity::ChangeKind;
+    use sea_orm::ActiveValue::Set;
+    use serde_json::{Map, Value, json};
+    use std::time::Duration;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    struct Served {
+        fixture: Fixture,
+        publisher: Arc<Publisher>,
+        reader: Reader,
+        engine: Engine,
+        crm: i32,
+        profile: i64,
+        _stop: tokio_util::sync::DropGuard,
+    }
+
+    type Answers = BoxStream<'static, Answered>;
+
+    impl Served {
+        async fn start() -> Self {
+            let fixture = Fixture::new().await;
+            let crm = fixture.source("crm").await;
+            let person = fixture.profile_type(crm, "person", "Person").await;
+            fixture.fields(Some(person), None, &[("city", "text")]).await;
+            let profile = fixture.profile(crm, "p", |row| row.profile_type_id = Set(Some(person))).await;
+            let publisher = Publisher::new(fixture.db.clone(), fixture.clock.clone());
+            let stop = CancellationToken::new();
+            tokio::spawn({
+                let (publisher, stop) = (Arc::clone(&publisher), stop.clone());
+                async move { publisher.run(stop).await }
+            });
+            let (reader, operations) = (Reader::new(fixture.db.clone()), Arc::new(NoStages));
+            let (never, tasks) = (CancellationToken::new(), TaskTracker::new());
+            let runs = RunWatch::new(reader.clone(), never.clone(), tasks.clone());
+            let clock = fixture.clock.clone();
+            let health = HealthWatch::new(reader.clone(), clock.clone(), operations.clone(), never, tasks);
+            let api = Api::new(reader.clone(), Arc::clone(&publisher), clock.clone(), operations, runs, health);
+            let engine = Engine::new(api, Registered::default(), config::Server::default(), clock);
+            Self { fixture, publisher, reader, engine, crm, profile, _stop: stop.drop_guard() }
+        }
+
+        fn subscribe(&self, after: Value) -> Answers {
+            let query = "subscription ($after: Cursor) { profileChanges(after: $after) { __typename
+                ... on ProfileChange { cursor change { id } profile { fields { name } } }
+                ... on CaughtUp { cursor } ... on Interrupted { cursor } } }";
+            let variables = Map::from_iter([("after".to_owned(), after)]);
+            let parameters = Parameters { query: Some(query.to_owned()), variables, ..Parameters::default() };
+            let prepared = self.engine.prepare(parameters, Viewer::named("test", Role::Reader));
+            self.engine.subscribe(prepared.map_err(|fault| fault.message).unwrap()).boxed()
+        }
+
+        async fn commit(&self, count: i64) {
+            self.fixture.changes(self.crm, self.profile, ChangeKind::Updated, count).await;
+            self.publisher.ring();
+        }
+    }
+
+    async fn next(answers: &mut Answers) -> Value {
+        let answered = tokio::time::timeout(Duration::from_secs(20), answers.next()).await;
+        let answered: Value = serde_json::from_str(&answered.expect("in time").expect("not the end").json).unwrap();
+        assert!(answered.get("errors").is_none(), "{answered}");
+        answered["data"]["profileChanges"].clone()
+    }
+
+    #[tokio::test]
+    async fn a_change_costs_one_execution_however_many_ask_for_the_same() {
+        let served = Served::start().await;
+        let mut all = Vec::new();
+        for _ in 0..40 {
+            let mut answers = served.subscribe(Value::Null);
+            assert_eq!(next(&mut answers).await["__typename"], "CaughtUp");
+            all.push(answers);
+        }
+        // The first of them began alone, and joins the others with its first change.
+        served.commit(1).await;
+        for answers in &mut all {
+            next(answers).await;
+        }
+        let before = served.reader.statements();
+        served.commit(1).await;
+        let mut told = Vec::new();
+        for answers in &mut all {
+            told.push(next(answers).await);
+        }
+        assert_eq!(served.reader.statements() - before, 1, "the fields of the type are read once");
+        assert!(told.iter().all(|event| *event == told[0]) && told[0]["__typename"] == "ProfileChange", "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn who_falls_behind_or_comes_from_elsewhere_gets_each_change_once() {
+        let served = Served::start().await;
+        served.commit(20).await;
+        let mut first = served.subscribe(Value::Null);
+        let start = next(&mut first).await["cursor"].clone();
+        let mut late = served.subscribe(start.clone());
+        next(&mut late).await;
+        let count = 5 * BEHIND as i64;
+        served.commit(count).await;
+        let mut third = served.subscribe(start);
+        for answers in [&mut first, &mut late, &mut third] {
+            let mut ids = Vec::new();
+            while ids.len() < usize::try_from(count).unwrap() {
+                let event = next(answers).await;
+                if event["__typename"] == "ProfileChange" {
+                    ids.push(event["change"]["id"].clone());
+                }
+            }
+            let mut once = ids.clone();
+            once.dedup();
+            assert_eq!(once.len(), ids.len());
+        }
+        served.publisher.end_feeds();
+        for answers in [&mut first, &mut late, &mut third] {
+            let mut last = json!(null);
+            while let Some(answered) = answers.next().await {
+                last = serde_json::from_str(&answered.json).unwrap();
+            }
+            assert_eq!(last["data"]["profileChanges"]["__typename"], "Interrupted", "{last}");
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! - `convergence`: random histories through the inbox and apply.
 //! - `events`: every event of the providers, from the webhook to the GraphQL answer.
 //! - `crash`: the program killed at each durable step.
+//! - `demo`: what a stranger sees first, and what is left of it.
 //! - `door`: what senders of webhooks are answered.
 //! - `drift`: how far the mirror was from the world, and what became of it.
 //! - `health`: whether a source is well, and who is told.
@@ -27,6 +28,7 @@
 mod adapters;
 mod convergence;
 mod crash;
+mod demo;
 mod door;
 mod drift;
 mod erasure;

@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
+pub mod bare;
 pub mod place;
 pub mod report;
 pub mod sender;
 pub mod service;
+pub mod steady;
 pub mod world;

@@ -23,20 +23,31 @@ pub struct Service {
     pub listening_after: Duration,
 }
 
-/// Writes the configuration of one source that mirrors the upstream's Copernica account.
+/// Writes the configuration of one source that mirrors the upstream's Copernica account into a file of the folder.
 ///
 /// # Errors
 /// The disk's.
 pub fn configure(folder: &Path, upstream: &Upstream) -> anyhow::Result<PathBuf> {
-    let database = folder.join("mirror.db");
+    configure_on(folder, &format!("sqlite://{}", folder.join("mirror.db").display()), upstream, "")
+}
+
+/// The same on any database, with more sources as TOML.
+///
+/// # Errors
+/// The disk's.
+pub fn configure_on(
+    folder: &Path,
+    database_url: &str,
+    upstream: &Upstream,
+    more_sources: &str,
+) -> anyhow::Result<PathBuf> {
     let text = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\n[database]\nurl = \"sqlite://{}\"\n\
+        "[server]\nlisten = \"127.0.0.1:0\"\n[database]\nurl = \"{database_url}\"\n\
          [[source]]\nname = \"marketing\"\nprovider = \"copernica\"\nbase_url = {:?}\nauth_url = {:?}\n\
          token = {{ env = \"BENCH_TOKEN\" }}\ntime_zone = \"Europe/Amsterdam\"\n\
          [source.webhook]\naccount = {:?}\nkey_domain = \"copernica.com\"\nkeys = {{ {} }}\n\
-         [source.sync]\nschedule = \"0 0 3 1 1 *\"\n\
+         [source.sync]\nschedule = \"0 0 3 1 1 *\"\n{more_sources}\
          [[access.keys]]\nname = \"bench\"\nrole = \"admin\"\nkey = {{ env = \"BENCH_KEY\" }}\n",
-        database.display(),
         upstream.base_url,
         upstream.auth_url,
         upstream.account,
@@ -54,11 +65,19 @@ impl Service {
     /// # Errors
     /// It does not start.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
+        Self::start_with(folder, &[])
+    }
+
+    /// The same with more variables in its environment.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_with(folder: &Path, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let mut command = Command::new(BINARY);
         command.args(["serve", "--config"]).arg(folder.join("mirror.toml"));
         command.env("BENCH_TOKEN", std::fs::read_to_string(folder.join("token"))?);
         let log = std::fs::File::create(folder.join("log"))?;
-        command.env("BENCH_KEY", KEY).stderr(log);
+        command.env("BENCH_KEY", KEY).envs(variables.iter().copied()).stderr(log);
         Self::spawn(command)
     }
 

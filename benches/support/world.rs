@@ -2,10 +2,10 @@
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use simulator::{ProviderKind, Simulator, SimulatorOptions, TruthStatus};
+use simulator::{Simulator, SimulatorOptions};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// Set for the process that plays the world: how many profiles Copernica has.
 const VARIABLE: &str = "PROFILE_MIRROR_BENCH_WORLD";
@@ -25,21 +25,26 @@ pub struct Upstream {
     pub keys: BTreeMap<String, String>,
     /// Profiles that a mirror must show.
     pub profiles: u64,
+    /// Records in each list that a full sync reads.
+    pub lists: Vec<u64>,
 }
 
 impl Upstream {
     /// Of a running world.
     pub fn of(simulator: &Simulator) -> Self {
         let copernica = simulator.copernica();
-        let truth = simulator.truth(ProviderKind::Copernica);
-        let alive = truth.profiles.values().filter(|profile| profile.status == TruthStatus::Open);
+        let of_databases = copernica.databases().into_iter().map(|(_, name)| copernica.profile_ids(&name).len() as u64);
+        let of_databases: Vec<u64> = of_databases.collect();
+        let of_collections =
+            copernica.collections().into_iter().map(|(id, _)| copernica.subprofile_ids(&id).len() as u64);
         Self {
             base_url: copernica.base_url(),
             auth_url: copernica.auth_url(),
             token: copernica.token(),
             account: copernica.account(),
             keys: copernica.key_txt_records(),
-            profiles: alive.count() as u64,
+            profiles: of_databases.iter().sum(),
+            lists: of_databases.iter().copied().chain(of_collections).collect(),
         }
     }
 }
@@ -57,6 +62,7 @@ pub async fn start(profiles: usize) -> anyhow::Result<Simulator> {
 /// A world in a process of its own. Dropping it ends it.
 pub struct World {
     child: Child,
+    answers: BufReader<ChildStdout>,
     /// What it offers.
     pub upstream: Upstream,
 }
@@ -71,9 +77,22 @@ impl World {
         command.env(VARIABLE, profiles.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let output = child.stdout.take().context("its output")?;
+        let mut answers = BufReader::new(output);
         let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        Ok(Self { child, upstream: serde_json::from_str(&line).context("read what the world offers")? })
+        answers.read_line(&mut line)?;
+        let upstream = serde_json::from_str(&line).context("read what the world offers")?;
+        Ok(Self { child, answers, upstream })
+    }
+
+    /// REST requests that it has been asked so far.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn requests(&mut self) -> anyhow::Result<u64> {
+        self.child.stdin.as_mut().context("its input")?.write_all(b"\n")?;
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        line.trim().parse().context("read how many requests came")
     }
 
     /// Its process id, as `/proc` names it.
@@ -89,7 +108,8 @@ impl Drop for World {
     }
 }
 
-/// Plays the world where this process was started for it, until its standard input ends; false where it was not.
+/// Plays the world where this process was started for it, until its standard input ends; false where it was not. Each
+/// line of input is answered with the number of REST requests so far.
 ///
 /// # Errors
 /// No port.
@@ -98,6 +118,9 @@ pub fn play_if_asked() -> anyhow::Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let simulator = runtime.block_on(start(profiles))?;
     println!("{}", serde_json::to_string(&Upstream::of(&simulator))?);
-    std::io::stdin().read_to_end(&mut Vec::new())?;
+    for line in std::io::stdin().lines() {
+        line?;
+        println!("{}", simulator.requests());
+    }
     Ok(true)
 }

@@ -31,7 +31,7 @@ pub(super) struct Server {
 }
 
 /// A way to a running service.
-pub(super) struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
     key: String,
@@ -58,6 +58,14 @@ impl Client {
             (None, Some(config)) => configured_key(config)?,
             (None, None) => bail!("set {KEY} to an access key of the role operator"),
         };
+        Self::to(url, key)
+    }
+
+    /// A way to the service at this URL, with this key.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be built.
+    pub fn to(url: String, key: String) -> anyhow::Result<Self> {
         let http = ingest::client_builder().map_err(|problem| anyhow!(problem))?;
         let http = http.connect_timeout(Duration::from_secs(5)).timeout(ANSWER).build();
         Ok(Self { http: http.context("build the HTTP client")?, url, key })
@@ -160,17 +168,17 @@ fn configured_key(config: &Config) -> anyhow::Result<String> {
 }
 
 /// A text of an answer; empty where there is none.
-pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A number of an answer; 0 where there is none.
-pub(super) fn number(value: &Value, name: &str) -> i64 {
+pub(crate) fn number(value: &Value, name: &str) -> i64 {
     value.get(name).and_then(Value::as_i64).unwrap_or_default()
 }
 
 /// The things in a list of an answer.
-pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 

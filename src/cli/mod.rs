@@ -3,12 +3,13 @@
 //! Results go to standard output, messages and errors to standard error. Exit codes: 0, 1 for a failure with what to
 //! do about it, 2 for wrong usage, 3 where it worked and a person must look.
 
-mod ask;
+pub(crate) mod ask;
 mod explain;
 mod migrate;
+pub(crate) mod progress;
 mod replay;
-mod runs;
-mod sync;
+pub(crate) mod runs;
+pub(crate) mod sync;
 mod table;
 
 use crate::app::{self, AppOptions};
@@ -108,13 +109,13 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(arguments.command)) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let code = runtime.block_on(run(arguments.command)).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    });
+    // What still computes on another thread, such as a large world for the demo, is not waited for.
+    runtime.shutdown_background();
+    code
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -137,8 +138,9 @@ async fn serve(file: ConfigFile) -> anyhow::Result<()> {
     let running = app::start(config, AppOptions::default()).await?;
     println!("listening on http://{}", running.address());
     std::io::stdout().flush().context("write to standard output")?;
+    let stopped = stop_signal()?;
     let is_lost = tokio::select! {
-        outcome = stop_signal() => outcome.map(|()| false)?,
+        () = stopped => false,
         () = running.lost() => true,
     };
     tracing::info!("stopping");
@@ -150,13 +152,18 @@ async fn serve(file: ConfigFile) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns on SIGTERM or Ctrl-C.
-pub(crate) async fn stop_signal() -> anyhow::Result<()> {
+/// Listens for SIGTERM and Ctrl-C from now on; what it returns is ready once one of them has come.
+///
+/// # Errors
+/// The system takes no handler.
+pub(crate) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        outcome = tokio::signal::ctrl_c() => outcome.context("listen for Ctrl-C")?,
-    }
-    Ok(())
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

@@ -14,7 +14,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   profile-mirror runs cancel crm/12       end it; nothing is deleted";
 
 /// What every command tells of a run.
-pub(super) const FIELDS: &str = "id number source { name } kind isPlan profileType state stage progress cause requestedBy startedAt \
+pub(crate) const FIELDS: &str = "id number source { name } kind isPlan profileType state stage progress cause requestedBy startedAt \
     finishedAt attempt retryAt pages rowsSeen rowsExpected error decidedBy decidedAt \
     counts { seen created updated unchanged conflicts candidates absent deleted } \
     plan { candidateCount kinds { kind count } samples { externalId kind fields } candidates { recordKind externalId } }";
@@ -93,7 +93,7 @@ async fn print_list(server: &Server, source: Option<String>, first: i32) -> anyh
 ///
 /// # Errors
 /// A sentence, where there is none of this id.
-pub(super) async fn find(client: &Client, id: &str, extra: &str) -> anyhow::Result<Value> {
+pub(crate) async fn find(client: &Client, id: &str, extra: &str) -> anyhow::Result<Value> {
     let document = format!("query($id: ID!) {{ node(id: $id) {{ ... on SyncRun {{ {FIELDS} {extra} }} }} }}");
     let mut data = client.ask(&document, json!({ "id": id })).await?;
     match data.get_mut("node").map(Value::take) {
@@ -130,7 +130,7 @@ async fn decide(one: &OneRun, mutation: &str, argument: &str) -> anyhow::Result<
 }
 
 /// A run as people name it.
-pub(super) fn name(run: &Value) -> String {
+pub(crate) fn name(run: &Value) -> String {
     format!("{}/{}", run.pointer("/source/name").and_then(Value::as_str).unwrap_or_default(), number(run, "number"))
 }
 
@@ -143,7 +143,7 @@ fn what(run: &Value) -> String {
 }
 
 /// What a run counted, in a line.
-pub(super) fn tell_counts(run: &Value) -> String {
+pub(crate) fn tell_counts(run: &Value) -> String {
     let counts = run.get("counts").cloned().unwrap_or_default();
     let tell = |(name, word): (&str, &str)| {
         let count = number(&counts, name);
@@ -197,7 +197,7 @@ fn tell(run: &Value) -> String {
 }
 
 /// What a plan found, for people.
-pub(super) fn tell_plan(run: &Value) -> String {
+pub(crate) fn tell_plan(run: &Value) -> String {
     const SHOWN: usize = 20;
     let plan = run.get("plan").cloned().unwrap_or_default();
     let mut told = String::from("It would change:\n");

@@ -1,0 +1,135 @@
+//! The ceiling of a sync: the rows that it has written, written again by bare multi-row upserts and nothing else.
+
+use anyhow::ensure;
+use entity::{collection, profile, profile_type, source, subprofile};
+use profile_mirror::db::Database;
+use profile_mirror::db::dialect::push_placeholder;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ColumnType, ConnectionTrait, EntityTrait, IdenStatic, IntoActiveModel, Iterable,
+    QueryFilter, QueryOrder, QuerySelect, Statement, Value,
+};
+use std::time::{Duration, Instant};
+
+/// Rows in a transaction.
+const BATCH: u64 = 10_000;
+/// What both tables know a row by.
+const KEY: &str = "\"source_id\", \"external_id\"";
+/// Rows in a statement; PostgreSQL takes 65,535 values in one, SQLite half of them.
+const ROWS: usize = 500;
+
+/// What was written, and in which time; reading the rows is not in it.
+pub struct Written {
+    /// Rows.
+    pub rows: u64,
+    /// Time in statements and commits.
+    pub elapsed: Duration,
+}
+
+/// Copies every profile and subprofile into an empty database with the same schema.
+///
+/// # Errors
+/// The databases'.
+pub async fn copy(from: &Database, to: &Database) -> anyhow::Result<Written> {
+    let small = to.begin().await?;
+    source::Entity::insert_many(models::<source::Entity>(from).await?).exec_without_returning(&small).await?;
+    profile_type::Entity::insert_many(models::<profile_type::Entity>(from).await?)
+        .exec_without_returning(&small)
+        .await?;
+    collection::Entity::insert_many(models::<collection::Entity>(from).await?).exec_without_returning(&small).await?;
+    small.commit().await?;
+    let profiles = table::<profile::Entity>(from, to, profile::Column::Id).await?;
+    let subprofiles = table::<subprofile::Entity>(from, to, subprofile::Column::Id).await?;
+    Ok(Written { rows: profiles.rows + subprofiles.rows, elapsed: profiles.elapsed + subprofiles.elapsed })
+}
+
+async fn models<E>(from: &Database) -> anyhow::Result<Vec<E::ActiveModel>>
+where
+    E: EntityTrait,
+    E::Model: IntoActiveModel<E::ActiveModel>,
+    E::ActiveModel: ActiveModelTrait<Entity = E>,
+{
+    let rows = E::find().all(from.primary()).await?;
+    Ok(rows.into_iter().map(|row| row.into_active_model().reset_all()).collect())
+}
+
+async fn table<E>(from: &Database, to: &Database, id: E::Column) -> anyhow::Result<Written>
+where
+    E: EntityTrait,
+    E::Model: IntoActiveModel<E::ActiveModel>,
+    E::ActiveModel: ActiveModelTrait<Entity = E>,
+{
+    let columns: Vec<E::Column> = E::Column::iter().collect();
+    let mut written = Written { rows: 0, elapsed: Duration::ZERO };
+    let mut last = 0_i64;
+    loop {
+        let page = E::find().filter(id.gt(last)).order_by_asc(id).limit(BATCH).all(from.primary()).await?;
+        let mut rows: Vec<Vec<Value>> = Vec::with_capacity(page.len());
+        for row in page {
+            let mut row = row.into_active_model();
+            if let Some(Value::BigInt(Some(id))) = row.get(id).into_value() {
+                last = id;
+            }
+            rows.push(columns.iter().map(|column| bound(row.take(*column).into_value())).collect());
+        }
+        if rows.is_empty() {
+            return Ok(written);
+        }
+        let count = rows.len() as u64;
+        let started = Instant::now();
+        let done = upsert::<E>(to, &columns, rows).await?;
+        written.elapsed += started.elapsed();
+        ensure!(done == count, "{done} of {count} rows were written");
+        written.rows += count;
+    }
+}
+
+/// One transaction; how many rows it wrote.
+async fn upsert<E: EntityTrait>(
+    to: &Database,
+    columns: &[E::Column],
+    mut rows: Vec<Vec<Value>>,
+) -> anyhow::Result<u64> {
+    let transaction = to.begin().await?;
+    let mut done = 0;
+    while !rows.is_empty() {
+        let some: Vec<Vec<Value>> = rows.drain(..ROWS.min(rows.len())).collect();
+        done += transaction.execute_raw(statement::<E>(&transaction, columns, some)).await?.rows_affected();
+    }
+    transaction.commit().await?;
+    Ok(done)
+}
+
+/// JSON is bound as text, as the mirror does it too.
+fn bound(value: Option<Value>) -> Value {
+    match value {
+        Some(Value::Json(json)) => Value::String(json.map(|json| json.to_string())),
+        Some(other) => other,
+        None => Value::String(None),
+    }
+}
+
+fn statement<E: EntityTrait>(
+    connection: &impl ConnectionTrait,
+    columns: &[E::Column],
+    rows: Vec<Vec<Value>>,
+) -> Statement {
+    let backend = connection.get_database_backend();
+    let names: Vec<String> = columns.iter().map(|column| format!("\"{}\"", column.as_str())).collect();
+    let mut sql = format!("INSERT INTO \"{}\" ({}) VALUES ", E::default().table_name(), names.join(", "));
+    let mut number = 0;
+    for place in 0..rows.len() {
+        sql.push_str(if place == 0 { "(" } else { ", (" });
+        for (at, column) in columns.iter().enumerate() {
+            if at > 0 {
+                sql.push_str(", ");
+            }
+            number += 1;
+            let is_json = matches!(column.def().get_column_type(), ColumnType::Json | ColumnType::JsonBinary);
+            push_placeholder(&mut sql, backend, number, is_json);
+        }
+        sql.push(')');
+    }
+    let replaced: Vec<String> = names.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    sql.push_str(&format!(" ON CONFLICT ({KEY}) DO UPDATE SET {}", replaced.join(", ")));
+    Statement::from_sql_and_values(backend, sql, rows.into_iter().flatten())
+}

@@ -1,5 +1,6 @@
 //! Health, readiness and metrics. Open to anybody who reaches the port: no names but those of sources, no values.
 
+use super::edge::Carrier;
 use super::estimate::Known;
 use super::health::{self, Signs};
 use super::router::Shared;
@@ -185,7 +186,8 @@ fn seconds(ms: i64) -> f64 {
 
 /// Everything measured, as Prometheus reads it.
 pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
-    metrics::gauge!("profile_mirror_websocket_connections").set(shared.slots.count() as f64);
+    metrics::gauge!("profile_mirror_websocket_connections").set(shared.slots.count(Carrier::Socket) as f64);
+    metrics::gauge!("profile_mirror_event_streams").set(shared.slots.count(Carrier::Events) as f64);
     metrics::gauge!("profile_mirror_feeds").set(shared.publisher.subscribers() as f64);
     match read_rows(&shared).await {
         Ok(rows) => {

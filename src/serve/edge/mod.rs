@@ -28,7 +28,7 @@ mod wire;
 pub(super) use engine::Engine;
 pub(super) use http::{get, options, post};
 pub use registered::Registered;
-pub(super) use slots::Slots;
+pub(super) use slots::{Carrier, Slots};
 
 #[cfg(test)]
 mod tests;

@@ -9,9 +9,12 @@ use crate::serve::router::Shared;
 use axum::body::{Body, to_bytes};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
+use std::time::Duration;
 
 /// Body of a request, bytes.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// And how long it may take to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a request is not looked at further.
 pub(super) type Refusal = (StatusCode, Fault);
@@ -30,10 +33,14 @@ pub(super) async fn read_body(headers: &HeaderMap, body: Body) -> Result<Paramet
         let fault = Fault::new(Code::BadUserInput, "Content-Type: expected application/json");
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, fault));
     }
-    let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
+    let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await.map_err(|_| {
+        let text = format!("the body did not come within {} seconds", BODY_TIMEOUT.as_secs());
+        (StatusCode::REQUEST_TIMEOUT, Fault::new(Code::BadUserInput, text))
+    })?;
+    let body = body.map_err(|_| {
         let text = format!("the body is larger than {MAX_BODY_BYTES} bytes, or was cut");
-        return Err((StatusCode::PAYLOAD_TOO_LARGE, Fault::new(Code::BadUserInput, text)));
-    };
+        (StatusCode::PAYLOAD_TOO_LARGE, Fault::new(Code::BadUserInput, text))
+    })?;
     serde_json::from_slice(&body)
         .map_err(|error| format!("the body is not JSON, line {} column {}", error.line(), error.column()))
         .and_then(Parameters::read)

@@ -11,16 +11,36 @@ pub(in crate::serve) struct Slots {
     open: Mutex<Open>,
 }
 
+/// What carries a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::serve) enum Carrier {
+    /// A WebSocket.
+    Socket,
+    /// An answer of server-sent events.
+    Events,
+}
+
 #[derive(Default)]
 struct Open {
-    all: usize,
+    sockets: usize,
+    events: usize,
     by_key: HashMap<Arc<str>, usize>,
 }
 
 /// A stream that is counted while this lives.
 pub(super) struct Slot {
     slots: Arc<Slots>,
+    carrier: Carrier,
     key: Option<Arc<str>>,
+}
+
+impl Open {
+    fn of(&mut self, carrier: Carrier) -> &mut usize {
+        match carrier {
+            Carrier::Socket => &mut self.sockets,
+            Carrier::Events => &mut self.events,
+        }
+    }
 }
 
 impl Slots {
@@ -28,19 +48,19 @@ impl Slots {
         Arc::new(Self { all: server.streams, per_key: server.streams_per_key, open: Mutex::default() })
     }
 
-    /// How many are open.
-    pub fn count(&self) -> usize {
-        self.lock().all
+    /// How many of this kind are open.
+    pub fn count(&self, carrier: Carrier) -> usize {
+        *self.lock().of(carrier)
     }
 
     /// A slot for somebody who is not known yet; none where all are taken.
-    pub(super) fn open(self: &Arc<Self>) -> Option<Slot> {
+    pub(super) fn open(self: &Arc<Self>, carrier: Carrier) -> Option<Slot> {
         let mut open = self.lock();
-        if open.all >= self.all {
+        if open.sockets + open.events >= self.all {
             return None;
         }
-        open.all += 1;
-        Some(Slot { slots: Arc::clone(self), key: None })
+        *open.of(carrier) += 1;
+        Some(Slot { slots: Arc::clone(self), carrier, key: None })
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -65,7 +85,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut open = self.slots.lock();
-        open.all -= 1;
+        *open.of(self.carrier) -= 1;
         if let Some(key) = &self.key
             && let Some(count) = open.by_key.get_mut(key)
         {
@@ -85,13 +105,15 @@ mod tests {
     fn no_more_are_open_than_there_may_be() {
         let slots = Slots::new(&config::Server { streams: 3, streams_per_key: 2, ..config::Server::default() });
         let (one, other): (Arc<str>, Arc<str>) = ("one".into(), "other".into());
-        let (mut a, mut b, mut c) = (slots.open().unwrap(), slots.open().unwrap(), slots.open().unwrap());
-        assert!(slots.open().is_none());
+        let open = |carrier| slots.open(carrier);
+        let [mut a, mut b, mut c] = [Carrier::Socket, Carrier::Events, Carrier::Socket].map(|one| open(one).unwrap());
+        assert!(open(Carrier::Socket).is_none() && open(Carrier::Events).is_none());
+        assert_eq!((slots.count(Carrier::Socket), slots.count(Carrier::Events)), (2, 1));
         assert!(a.claim(&one) && b.claim(&one) && !c.claim(&one) && c.claim(&other));
         drop(a);
-        assert_eq!(slots.count(), 2);
-        assert!(slots.open().unwrap().claim(&one));
+        assert_eq!(slots.count(Carrier::Socket), 1);
+        assert!(open(Carrier::Socket).unwrap().claim(&one));
         drop((b, c));
-        assert_eq!((slots.count(), slots.lock().by_key.len()), (0, 0));
+        assert_eq!((slots.count(Carrier::Socket), slots.count(Carrier::Events), slots.lock().by_key.len()), (0, 0, 0));
     }
 }

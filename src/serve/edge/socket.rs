@@ -5,7 +5,7 @@
 //! what it missed is in the change log, behind its last cursor.
 
 use super::engine::{Answered, Engine};
-use super::slots::Slot;
+use super::slots::{Carrier, Slot};
 use super::wire::Parameters;
 use crate::publish::Cursor;
 use crate::serve::Viewer;
@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use futures::channel::mpsc;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
-use http::header::{HOST, ORIGIN};
+use http::header::{HOST, ORIGIN, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -62,8 +62,9 @@ pub(super) fn open(shared: Shared, headers: &HeaderMap, upgrade: WebSocketUpgrad
         return (StatusCode::FORBIDDEN, "this origin may not open a socket; see server.allowed_origins")
             .into_response();
     }
-    let Some(slot) = shared.slots.open() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "too many sockets; try again later").into_response();
+    let Some(slot) = shared.slots.open(Carrier::Socket) else {
+        let text = "too many sockets are open; try again later";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], text).into_response();
     };
     let header_viewer = super::request::admit(&shared, headers).ok();
     upgrade
@@ -367,8 +368,7 @@ impl Sender {
             }
             return;
         }
-        metrics::gauge!("profile_mirror_subscriptions").increment(1.0);
-        let _gauge = Subscribed;
+        let _subscribed = Subscribed::new();
         let mut answers = Box::pin(engine.subscribe(prepared));
         while let Some(answered) = answers.next().await {
             // Without data the stream is over: what it would go on with is not known.
@@ -400,7 +400,14 @@ impl Sender {
 }
 
 /// A subscription that is counted while this lives.
-struct Subscribed;
+pub(super) struct Subscribed(());
+
+impl Subscribed {
+    pub fn new() -> Self {
+        metrics::gauge!("profile_mirror_subscriptions").increment(1.0);
+        Self(())
+    }
+}
 
 impl Drop for Subscribed {
     fn drop(&mut self) {

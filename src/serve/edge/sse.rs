@@ -7,7 +7,8 @@ use super::engine::{Answered, Engine, Prepared};
 use super::media::takes_events;
 use super::reply::{self, Reply};
 use super::request::{Refusal, admit, read_body, read_url};
-use super::slots::Slot;
+use super::slots::{Carrier, Slot};
+use super::socket::Subscribed;
 use super::wire::Parameters;
 use crate::serve::Viewer;
 use crate::serve::auth::KeyChanges;
@@ -60,7 +61,7 @@ fn enter(shared: &Shared, headers: &HeaderMap) -> Result<(Viewer, Slot), Refusal
         let text = "Accept: text/event-stream is spoken here; /graphql answers in JSON";
         return Err((StatusCode::NOT_ACCEPTABLE, Fault::new(Code::BadUserInput, text)));
     }
-    let Some(mut slot) = shared.slots.open() else {
+    let Some(mut slot) = shared.slots.open(Carrier::Events) else {
         let text = "too many streams are open; try again later";
         return Err((StatusCode::SERVICE_UNAVAILABLE, Fault::new(Code::Unavailable, text)));
     };
@@ -82,12 +83,15 @@ fn answer(
         Ok(asked) => asked,
         Err((status, fault)) => return reply.refuse(status, &fault),
     };
-    let answers = match shared.engine.prepare(parameters, viewer.clone()) {
+    let prepared = shared.engine.prepare(parameters, viewer.clone());
+    let is_subscription = prepared.as_ref().is_ok_and(|prepared| prepared.kind == OperationType::Subscription);
+    let answers = match prepared {
         Ok(prepared) if prepared.kind == OperationType::Mutation && reply.is_get() => return reply.refuse_mutation(),
         Ok(prepared) => run(shared.engine.clone(), prepared),
         Err(fault) => stream::iter([Answered::refused(&fault)]).boxed(),
     };
-    let events = Streaming::new(shared, viewer, slot, answers).events();
+    let counted = (slot, is_subscription.then(Subscribed::new));
+    let events = Streaming::new(shared, viewer, counted, answers).events();
     let mut response = Body::from_stream(events).into_response();
     let out = response.headers_mut();
     out.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -106,6 +110,9 @@ fn run(engine: Engine, prepared: Prepared) -> BoxStream<'static, Answered> {
     }
 }
 
+/// What is counted while a stream is open.
+type Counted = (Slot, Option<Subscribed>);
+
 /// A stream that is open.
 struct Streaming {
     shared: Shared,
@@ -116,7 +123,7 @@ struct Streaming {
     /// When the stream is completed at the latest, once the service stops.
     ends_at: Option<Instant>,
     next: Next,
-    _slot: Slot,
+    _counted: Counted,
 }
 
 /// What a stream sends next.
@@ -128,7 +135,7 @@ enum Next {
 }
 
 impl Streaming {
-    fn new(shared: &Shared, viewer: Viewer, slot: Slot, answers: BoxStream<'static, Answered>) -> Self {
+    fn new(shared: &Shared, viewer: Viewer, counted: Counted, answers: BoxStream<'static, Answered>) -> Self {
         let keep_alive = Duration::from_secs(shared.server.keep_alive_seconds.into());
         Self {
             shared: shared.clone(),
@@ -138,7 +145,7 @@ impl Streaming {
             keep_alive: every(keep_alive),
             ends_at: None,
             next: Next::Answer,
-            _slot: slot,
+            _counted: counted,
         }
     }
 

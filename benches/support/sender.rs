@@ -93,6 +93,7 @@ fn write_hex(place: &mut [u8], mut value: u64) {
 pub struct Line {
     stream: TcpStream,
     answer: Vec<u8>,
+    body: std::ops::Range<usize>,
 }
 
 impl Line {
@@ -103,7 +104,7 @@ impl Line {
     pub async fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, answer: vec![0; 4096] })
+        Ok(Self { stream, answer: vec![0; 4096], body: 0..0 })
     }
 
     /// Sends a request and waits for the whole answer; its status.
@@ -114,6 +115,9 @@ impl Line {
         self.stream.write_all(request).await?;
         let mut filled = 0;
         loop {
+            if filled == self.answer.len() {
+                self.answer.resize(2 * filled, 0);
+            }
             let read = self.stream.read(&mut self.answer[filled..]).await?;
             ensure!(read > 0, "the connection was closed");
             filled += read;
@@ -124,9 +128,15 @@ impl Line {
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             let body: usize = length.map_or(Ok(0), str::parse)?;
             if filled >= end + 4 + body {
+                self.body = end + 4..filled;
                 return Ok(status);
             }
         }
+    }
+
+    /// The body of the last answer.
+    pub fn body(&self) -> &[u8] {
+        &self.answer[self.body.clone()]
     }
 }
 

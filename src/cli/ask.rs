@@ -42,7 +42,7 @@ impl Client {
     ///
     /// # Errors
     /// A sentence with what to set.
-    pub fn new(server: &Server) -> anyhow::Result<Self> {
+    pub(super) fn new(server: &Server) -> anyhow::Result<Self> {
         let key = std::env::var(KEY).ok().filter(|key| !key.is_empty());
         let config = match (&server.url, &key) {
             (Some(_), Some(_)) => None,

@@ -1,7 +1,7 @@
 //! How a source is, judged from its row and from what waits: one rule for `/readyz`, for the schema and for metrics.
 
-use crate::mirror::read::Waiting;
-use ::entity::{Moment, source_state, sync_run};
+use crate::mirror::read::{DeletionsWaiting, Waiting};
+use ::entity::{Moment, source_state};
 
 /// Refusing everything for so long is no accident, milliseconds: well before the quarter of an hour that is promised.
 const REFUSING_MS: i64 = 10 * 60_000;
@@ -24,8 +24,8 @@ pub(super) struct Signs<'a> {
     pub state: Option<&'a source_state::Model>,
     /// Deliveries that are not applied yet.
     pub pending: Option<&'a Waiting>,
-    /// The run whose deletions wait for a person.
-    pub deletions: Option<&'a sync_run::Model>,
+    /// Deletions that wait for a person.
+    pub deletions: Option<&'a DeletionsWaiting>,
     /// This instance is configured for it; else nothing is expected of it.
     pub is_configured: bool,
     /// The time.
@@ -107,6 +107,15 @@ impl Signs<'_> {
         state.last_webhook_at.max(state.last_complete_sync_at).map(|at| self.since_ms(at))
     }
 
+    /// Webhooks refused one after the other since the last that was kept; 0 where that was long ago.
+    pub fn refusals(&self) -> i64 {
+        let Some(row) = self.state else { return 0 };
+        let (Some(first_at), Some(last_at)) = (row.first_refusal_at, row.last_refusal_at) else { return 0 };
+        let has_accepted = self.last_webhook_at().is_some_and(|at| at >= first_at);
+        let is_over = self.since_ms(last_at) > REFUSALS_OVER_MS;
+        if has_accepted || is_over { 0 } else { row.refusals }
+    }
+
     fn since_ms(&self, at: Moment) -> i64 {
         self.now.0.saturating_sub(at.0).max(0)
     }
@@ -121,14 +130,12 @@ impl Signs<'_> {
     }
 
     fn refusing(&self, row: &source_state::Model) -> Option<String> {
-        let (first_at, last_at) = (row.first_refusal_at?, row.last_refusal_at?);
-        let has_accepted = self.last_webhook_at().is_some_and(|at| at >= first_at);
-        let is_over = self.since_ms(last_at) > REFUSALS_OVER_MS;
-        if has_accepted || is_over || row.refusals < REFUSALS || self.since_ms(first_at) < REFUSING_MS {
+        let (first_at, count) = (row.first_refusal_at?, self.refusals());
+        if count < REFUSALS || self.since_ms(first_at) < REFUSING_MS {
             return None;
         }
         let said = row.last_refusal.as_deref().unwrap_or_default();
-        let (name, count, since) = (self.name, row.refusals, shown(first_at));
+        let (name, since) = (self.name, shown(first_at));
         let cause = likely_cause(said);
         Some(format!(
             "source {name} refuses every webhook since {since}, {count} so far: {said}. Likely cause: {cause}"
@@ -146,8 +153,14 @@ impl Signs<'_> {
 
     /// Deletions past the brake wait for a person.
     fn waiting(&self) -> Option<String> {
-        let run = self.deletions?;
-        let (name, count, id) = (self.name, run.absent, run.id);
+        let DeletionsWaiting { run_id: id, count, .. } = self.deletions?;
+        let name = self.name;
+        if *count == 0 {
+            return Some(format!(
+                "source {name} has a run that waits for approval, run {id}, and news of all that it found gone upstream has \
+                 come since: nothing would be deleted. Reject it"
+            ));
+        }
         Some(format!(
             "source {name} has {count} deletions that wait for approval: run {id} found more gone upstream than the brake lets \
              pass. Look at them, then approve or reject them"
@@ -293,6 +306,23 @@ mod tests {
             |at: Option<Moment>| Waiting { source_id: 1, count: 3, oldest_at: at.unwrap(), newest_webhook_at: None };
         assert_eq!(judge(&row(), Some(&waiting(ago(9)))).state, State::Running);
         assert_eq!(judge(&row(), Some(&waiting(ago(10)))).state, State::Degraded);
+    }
+
+    #[test]
+    fn deletions_that_wait_are_counted_and_a_run_of_which_all_came_back_says_so() {
+        let judge = |waiting: &DeletionsWaiting| {
+            let (state, deletions) = (row(), Some(waiting));
+            Signs { name: "crm", state: Some(&state), pending: None, deletions, is_configured: true, now: NOW }.judge()
+        };
+        let of_run = |source_id, run_id, count| DeletionsWaiting { source_id, run_id, count };
+        let waiting = [of_run(1, 3, 8), of_run(2, 4, 40), of_run(1, 5, 2)];
+        let health = judge(&DeletionsWaiting::of(&waiting, 1).unwrap());
+        assert_eq!(health.state, State::Degraded);
+        let reason = health.reason.unwrap();
+        assert!(reason.contains("10 deletions that wait for approval") && reason.contains("run 5"), "{reason}");
+        assert_eq!(DeletionsWaiting::of(&waiting, 3), None);
+        let reason = judge(&of_run(1, 3, 0)).reason.unwrap();
+        assert!(reason.contains("run 3") && reason.contains("nothing would be deleted"), "{reason}");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::Operations;
 use super::health::{Health, Signs};
 use crate::clock::SharedClock;
-use crate::mirror::read::{ReadError, Reader};
+use crate::mirror::read::{DeletionsWaiting, ReadError, Reader};
 use ::entity::source;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -131,11 +131,12 @@ impl HealthWatch {
         let deletions = self.reader.deletions_waiting().await?;
         let sources = self.reader.sources_with(states.iter().map(|state| state.source_id)).await?;
         let judge = |source: &Arc<source::Model>| {
+            let deletions = DeletionsWaiting::of(&deletions, source.id);
             let signs = Signs {
                 name: &source.name,
                 state: states.iter().find(|row| row.source_id == source.id),
                 pending: pending.iter().find(|row| row.source_id == source.id),
-                deletions: deletions.iter().find(|row| row.source_id == source.id),
+                deletions: deletions.as_ref(),
                 is_configured: self.operations.is_configured(&source.name),
                 now: self.clock.now(),
             };

@@ -4,8 +4,8 @@ use super::edge::Carrier;
 use super::estimate::Known;
 use super::health::{self, Signs};
 use super::router::Shared;
-use crate::mirror::read::{ReadError, SourceCount, Waiting};
-use ::entity::{Moment, source_state, sync_run};
+use crate::mirror::read::{DeletionsWaiting, ReadError, SourceCount, Waiting};
+use ::entity::{Moment, source_state};
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
@@ -112,7 +112,7 @@ struct SourceRow {
     state: Option<source_state::Model>,
     pending: Option<Waiting>,
     parked: Option<Waiting>,
-    deletions: Option<sync_run::Model>,
+    deletions: Option<DeletionsWaiting>,
     overdue: i64,
     erasures: i64,
     is_configured: bool,
@@ -142,7 +142,7 @@ async fn read_rows(shared: &Shared) -> Result<Vec<SourceRow>, ReadError> {
         state: states.iter().find(|state| state.source_id == source.id).cloned(),
         pending: of(&pending, source.id),
         parked: of(&parked, source.id),
-        deletions: deletions.iter().find(|run| run.source_id == source.id).cloned(),
+        deletions: DeletionsWaiting::of(&deletions, source.id),
         overdue: count(&overdue, source.id),
         erasures: count(&erasures, source.id),
         is_configured: shared.operations.is_configured(&source.name),
@@ -163,7 +163,7 @@ async fn read_sources(shared: &Shared) -> Result<BTreeMap<String, SourceReadines
             oldest_pending_seconds: signs.oldest_pending_ms().map(seconds),
             pending: row.pending.as_ref().map_or(0, |waiting| waiting.count),
             parked: row.parked.as_ref().map_or(0, |waiting| waiting.count),
-            deletions_waiting: row.deletions.as_ref().map_or(0, |run| run.absent),
+            deletions_waiting: row.deletions.as_ref().map_or(0, |waiting| waiting.count),
             overdue_deletions: row.overdue,
             pending_erasures: row.erasures,
             last_webhook_at: text(signs.last_webhook_at()),
@@ -227,7 +227,7 @@ fn set_gauges(shared: &Shared, rows: Vec<SourceRow>) {
         gauge("profile_mirror_inbox_pending", row.pending.as_ref().map_or(0.0, |waiting| waiting.count as f64));
         gauge("profile_mirror_inbox_oldest_pending_seconds", seconds(signs.lag_ms()));
         gauge("profile_mirror_inbox_parked", row.parked.as_ref().map_or(0.0, |waiting| waiting.count as f64));
-        gauge("profile_mirror_deletions_waiting", row.deletions.as_ref().map_or(0.0, |run| run.absent as f64));
+        gauge("profile_mirror_deletions_waiting", row.deletions.as_ref().map_or(0.0, |waiting| waiting.count as f64));
         let is = |state: health::State| f64::from(u8::from(signs.judge().state == state));
         gauge("profile_mirror_source_paused", is(health::State::Paused));
         gauge("profile_mirror_source_degraded", is(health::State::Degraded));

@@ -198,6 +198,62 @@ both!(deletions_past_the_brake_are_looked_at_and_approved, |database| {
     app.finish().await;
 });
 
+/// How many deletions of `crm` wait, as `/readyz`, the metric and the API tell it.
+async fn told_to_wait(app: &TestApp) -> (Value, Option<String>, Value) {
+    let ready = app.readiness("crm").await["deletions_waiting"].take();
+    let (_, metrics) = app.client().get("/metrics").await;
+    let of_crm = |line: &&str| line.starts_with("profile_mirror_deletions_waiting{") && line.contains("source=\"crm\"");
+    let metric = metrics.lines().find(of_crm).and_then(|line| line.rsplit(' ').next().map(str::to_owned));
+    let source = app.client().query("{ source(name: \"crm\") { deletionsWaiting } }", json!({})).await;
+    (ready, metric, source["source"]["deletionsWaiting"].clone())
+}
+
+both!(deletions_past_the_brake_wait_for_a_person_and_say_so_in_readyz_a_metric_and_the_api, |database| {
+    let app = TestApp::imported(&database).await;
+    let client = app.client();
+    let mut people = app.simulator.parallel().profile_ids("Individual");
+    people.truncate(8);
+    let hidden = people.split_off(5);
+    for id in &people {
+        app.simulator.parallel().silently().vanish(id).unwrap();
+    }
+    // Three more are neither listed nor found, and yet there.
+    let faults = app.simulator.faults(ProviderKind::Parallel);
+    faults.unlist(hidden.clone());
+    for id in &hidden {
+        faults.hide(id, 1_000);
+    }
+    let run = resync(&app, json!({ "source": "crm" })).await;
+    assert_eq!(run["state"], "WAITING_FOR_APPROVAL", "{run:#}");
+    assert_eq!(told_to_wait(&app).await, (json!(8), Some("8".to_owned()), json!(8)));
+    let ready = app.readiness("crm").await;
+    assert_eq!(ready["state"], "degraded", "{ready:#}");
+    assert!(ready["reason"].as_str().unwrap().contains("8 deletions that wait for approval"), "{ready:#}");
+    let document = "{ source(name: \"crm\") { state reason }
+        syncRuns(first: 10, filter: { states: [WAITING_FOR_APPROVAL] }) { nodes { id deletionsWaiting counts { absent } } } }";
+    let told = client.query(document, json!({})).await;
+    assert_eq!((&told["source"]["state"], &told["source"]["reason"]), (&json!("DEGRADED"), &ready["reason"]));
+    let of_run = json!([{ "id": run["id"], "deletionsWaiting": 8, "counts": { "absent": 8 } }]);
+    assert_eq!(told["syncRuns"]["nodes"], of_run);
+
+    app.simulator.faults(ProviderKind::Parallel).clear();
+    for id in &hidden {
+        app.simulator.parallel().emit_unknown_event(id, "PROFILE_UPDATED").unwrap();
+    }
+    app.settle().await;
+    assert_eq!(told_to_wait(&app).await, (json!(5), Some("5".to_owned()), json!(5)), "who came back is struck off");
+    let told = client.query(document, json!({})).await;
+    assert_eq!(told["syncRuns"]["nodes"][0]["deletionsWaiting"], 5, "{told:#}");
+
+    run_of(change(&client, "approveDeletions", json!({ "run": run["id"] })).await);
+    app.drain().await;
+    let done = read_run(&client, &run).await;
+    assert_eq!((&done["state"], &done["counts"]["deleted"]), (&json!("DONE"), &json!(5)), "{done:#}");
+    assert_eq!(told_to_wait(&app).await, (json!(0), Some("0".to_owned()), json!(0)));
+    assert_eq!(app.readiness("crm").await["state"], "running");
+    app.finish().await;
+});
+
 both!(deletions_past_the_brake_are_rejected_and_stay, |database| {
     let (app, gone, run) = waiting(&database).await;
     let client = app.client();

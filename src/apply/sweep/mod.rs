@@ -220,7 +220,7 @@ impl Terms<'_> {
         if there > ALWAYS && there * 2 > candidates {
             return self.fail(run, tell_lie(candidates, there, candidates)).await;
         }
-        let mut needs_person = None;
+        let mut held = Vec::new();
         let mut absent_in_all = 0;
         for kind in [RecordKind::Profile, RecordKind::Subprofile] {
             let absent = write::count_absent(db, run.id, kind).await?;
@@ -234,20 +234,23 @@ impl Terms<'_> {
             absent_in_all += absent;
             if !self.brake.lets_pass(absent, live) && run.decided_by.is_none() {
                 let word = if kind == RecordKind::Profile { "profiles" } else { "subprofiles" };
-                needs_person = Some(format!(
-                    "{absent} of {live} {word} are gone upstream: more than the brake lets pass. Look at them, then approve or reject the deletions of this run"
-                ));
+                held.push(format!("{absent} of {live} {word}"));
             }
         }
         let (transaction, _) = self.begin().await?;
         let absent = i64::try_from(absent_in_all).unwrap_or(i64::MAX);
         write::set_run_count(&transaction, run.id, sync_run::Column::Absent, absent).await?;
         write::advance_sweep(&transaction, run.id, SweepStage::Burying, 0).await?;
-        let stepped = if needs_person.is_some() {
-            write::end_sweep(&transaction, run, self.now, RunState::WaitingForApproval, needs_person, None).await?;
-            Stepped::Over
-        } else {
+        let stepped = if held.is_empty() {
             Stepped::On
+        } else {
+            let needs_person = format!(
+                "{} are gone upstream: more than the brake lets pass. Look at them, then approve or reject the deletions of this run",
+                held.join(" and ")
+            );
+            write::end_sweep(&transaction, run, self.now, RunState::WaitingForApproval, Some(needs_person), None)
+                .await?;
+            Stepped::Over
         };
         transaction.commit().await?;
         Ok(stepped)

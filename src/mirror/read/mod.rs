@@ -38,7 +38,7 @@ pub use predicate::{FieldTest, NumberTest, Predicate, Quantity, TextColumn, Text
 pub use profiles::ProfileKey;
 pub use provenance::ProvenanceRow;
 pub use reader::{ReadError, Reader};
-pub use runs::RunFilter;
+pub use runs::{DeletionsWaiting, RunFilter};
 pub use sources::Sources;
 
 pub use crate::mirror::words::{Sought, SoughtError};

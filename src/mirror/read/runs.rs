@@ -5,8 +5,8 @@ use super::keyset::{Limit, Slice};
 use super::reader::{Reading, padded};
 use super::{ReadError, Reader};
 use ::entity::{CandidateState, RunKind, RunState, deletion_candidate, sync_run};
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query, SelectStatement};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Order, Query, SelectStatement};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 
 /// Runs that one look at those under way brings at most: one a source goes on, and few wait.
 const MAX_UNDER_WAY: u64 = 1_000;
@@ -27,17 +27,51 @@ pub struct RunFilter {
 /// The states of a run that has not ended.
 const OPEN: [RunState; 4] = [RunState::Planned, RunState::Running, RunState::Sweeping, RunState::WaitingForApproval];
 
+/// A run whose deletions wait for a person.
+#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct DeletionsWaiting {
+    /// The source.
+    pub source_id: i32,
+    /// The run.
+    pub run_id: i64,
+    /// How many wait: what has been heard of since it was found missing is not counted.
+    pub count: i64,
+}
+
+impl DeletionsWaiting {
+    /// All that wait in a source, under its newest run: several wait where one is about a single profile type.
+    pub fn of(waiting: &[Self], source_id: i32) -> Option<Self> {
+        let join = |all: Self, next: Self| Self { count: all.count + next.count, ..next };
+        waiting.iter().filter(|run| run.source_id == source_id).cloned().reduce(join)
+    }
+}
+
 impl Reader {
-    /// The runs whose deletions wait for a person, at most one a source.
+    /// The runs whose deletions wait for a person, oldest first. They are counted anew each time: what comes back is
+    /// struck off one by one, and what a run had found missing says nothing of that.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn deletions_waiting(&self) -> Result<Vec<sync_run::Model>, ReadError> {
-        sync_run::Entity::find()
-            .filter(Expr::cust("state = 'waiting_for_approval'"))
-            .order_by_asc(sync_run::Column::Id)
-            .all(self.connection())
-            .await
+    pub async fn deletions_waiting(&self) -> Result<Vec<DeletionsWaiting>, ReadError> {
+        let (run, candidate) = (sync_run::Entity, deletion_candidate::Entity);
+        let of_run = Expr::col((candidate, deletion_candidate::Column::RunId))
+            .equals((run, sync_run::Column::Id))
+            .and(Expr::col((candidate, deletion_candidate::Column::State)).eq(CandidateState::Absent));
+        let query = Query::select()
+            .expr_as(Expr::col((run, sync_run::Column::SourceId)), "source_id")
+            .expr_as(Expr::col((run, sync_run::Column::Id)), "run_id")
+            .expr_as(Expr::col((candidate, deletion_candidate::Column::Id)).count(), "count")
+            .from(run)
+            .left_join(candidate, of_run)
+            // Written out so that the partial index serves.
+            .and_where(Expr::cust("\"sync_run\".\"state\" = 'waiting_for_approval'"))
+            .group_by_columns([(run, sync_run::Column::SourceId), (run, sync_run::Column::Id)])
+            .order_by((run, sync_run::Column::Id), Order::Asc)
+            .take();
+        let rows = self.connection().query_all(&query).await.reading("runs that wait for a person")?;
+        rows.iter()
+            .map(|row| DeletionsWaiting::from_query_result(row, ""))
+            .collect::<Result<_, _>>()
             .reading("runs that wait for a person")
     }
 

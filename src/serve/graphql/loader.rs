@@ -4,12 +4,12 @@
 
 use super::wave::Wave;
 use crate::mirror::read::{
-    ChildPage, DeliveryRow, Direction, InterestRow, LogPlace, PastError, PastProfile, ProfileKey, ProvenanceRow,
-    ReadError, Reader, RelationshipRow, Slice, SubprofileRow, Waiting,
+    ChildPage, DeletionsWaiting, DeliveryRow, Direction, InterestRow, LogPlace, PastError, PastProfile, ProfileKey,
+    ProvenanceRow, ReadError, Reader, RelationshipRow, Slice, SourceCount, SubprofileRow, Waiting,
 };
 use ::entity::{
-    CandidateState, change, collection, deletion_candidate, erasure, field_definition, interest, lifecycle_transition,
-    profile, profile_type, source_state, sync_run,
+    CandidateState, Moment, change, collection, deletion_candidate, erasure, field_definition, interest,
+    lifecycle_transition, profile, profile_type, source_state, sync_run,
 };
 use async_graphql::dataloader::DataLoader;
 use std::collections::HashMap;
@@ -75,9 +75,21 @@ pub(super) struct PendingOf(pub i32);
 /// The parked deliveries of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ParkedOf(pub i32);
-/// The run of a source whose deletions wait for a person.
+/// The deletions of a source that wait for a person.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct DeletionsWaitingOf(pub i32);
+/// The deletions of a run that wait for a person.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct DeletionsWaitingOfRun(pub i64);
+/// The erasures of a source after which the database's files are not clean yet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct PendingErasuresOf(pub i32);
+/// The scheduled deletions of a source that are overdue.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct OverdueOf {
+    pub source_id: i32,
+    pub now: Moment,
+}
 
 /// The newest run of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -203,7 +215,7 @@ macro_rules! by_source {
 by_source!(StateOf, source_state::Model, source_states);
 by_source!(PendingOf, Waiting, pending);
 by_source!(ParkedOf, Waiting, parked);
-by_source!(DeletionsWaitingOf, sync_run::Model, deletions_waiting);
+by_source!(PendingErasuresOf, SourceCount, pending_erasures);
 by_source!(LastRunOf, sync_run::Model, last_runs);
 by_source!(LastCompleteRunOf, sync_run::Model, last_complete_runs);
 by_id!(ProfileById, profile::Model, profiles_by_ids);
@@ -223,6 +235,40 @@ by_parent!(InterestsOf, InterestRow, interests, |row: &InterestRow| row.profile_
 by_parent!(ProvenanceOf, ProvenanceRow, provenance, |row: &ProvenanceRow| row.profile_id);
 by_parent!(ErasureOf, erasure::Model, erasures, |row: &erasure::Model| row.profile_id);
 by_parent!(TransitionsOf, lifecycle_transition::Model, transitions, |row: &lifecycle_transition::Model| row.profile_id);
+
+impl async_graphql::dataloader::Loader<DeletionsWaitingOf> for Batch {
+    type Value = Arc<DeletionsWaiting>;
+    type Error = ReadError;
+
+    async fn load(&self, keys: &[DeletionsWaitingOf]) -> Loaded<DeletionsWaitingOf, Self::Value> {
+        let waiting = self.0.deletions_waiting().await?;
+        let of = |key: &DeletionsWaitingOf| Some((*key, Arc::new(DeletionsWaiting::of(&waiting, key.0)?)));
+        Ok(keys.iter().filter_map(of).collect())
+    }
+}
+
+impl async_graphql::dataloader::Loader<DeletionsWaitingOfRun> for Batch {
+    type Value = i64;
+    type Error = ReadError;
+
+    async fn load(&self, _keys: &[DeletionsWaitingOfRun]) -> Loaded<DeletionsWaitingOfRun, Self::Value> {
+        let waiting = self.0.deletions_waiting().await?;
+        Ok(waiting.into_iter().map(|run| (DeletionsWaitingOfRun(run.run_id), run.count)).collect())
+    }
+}
+
+impl async_graphql::dataloader::Loader<OverdueOf> for Batch {
+    type Value = i64;
+    type Error = ReadError;
+
+    async fn load(&self, keys: &[OverdueOf]) -> Loaded<OverdueOf, Self::Value> {
+        // The keys of one request are milliseconds apart.
+        let Some(now) = keys.iter().map(|key| key.now).max() else { return Ok(HashMap::new()) };
+        let overdue = self.0.overdue(now).await?;
+        let of = |key: &OverdueOf| Some((*key, overdue.iter().find(|row| row.source_id == key.source_id)?.count));
+        Ok(keys.iter().filter_map(of).collect())
+    }
+}
 
 /// Reads pages of children, one statement for each set of arguments.
 async fn children<A: Clone + Eq + Hash, R, F: Future<Output = Result<Vec<R>, ReadError>>>(

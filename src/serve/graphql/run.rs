@@ -3,7 +3,7 @@
 use super::candidate::{DeletionCandidate, DeletionCandidateConnection};
 use super::fault::Answer;
 use super::global_id::{self, Kind};
-use super::loader::{CandidateArguments, ChildrenOf, Loader};
+use super::loader::{CandidateArguments, ChildrenOf, DeletionsWaitingOfRun, Loader};
 use super::paging::{self, connection};
 use super::plan::RunPlan;
 use super::scalar::DateTime;
@@ -162,6 +162,15 @@ impl SyncRun {
             absent: row.absent,
             deleted: row.deleted,
         }
+    }
+
+    /// Deletions of it that wait for a person: `counts.absent` when it began to wait, less those of which news has come
+    /// since. 0 unless it is WAITING_FOR_APPROVAL.
+    async fn deletions_waiting(&self, ctx: &Context<'_>) -> Answer<i64> {
+        if self.row.state != ::entity::RunState::WaitingForApproval {
+            return Ok(0);
+        }
+        Ok(ctx.data_unchecked::<Loader>().load_one(DeletionsWaitingOfRun(self.row.id)).await?.unwrap_or(0))
     }
 
     /// What stopped it, or what it waits for; null where nothing did.

@@ -5,7 +5,10 @@ use super::drift::Drift;
 use super::fault::Answer;
 use super::global_id::{self, Kind};
 use super::guard::Needs;
-use super::loader::{DeletionsWaitingOf, LastCompleteRunOf, LastRunOf, Loader, ParkedOf, PendingOf, StateOf};
+use super::loader::{
+    DeletionsWaitingOf, LastCompleteRunOf, LastRunOf, Loader, OverdueOf, ParkedOf, PendingErasuresOf, PendingOf,
+    StateOf,
+};
 use super::run::SyncRun;
 use super::scalar::DateTime;
 use super::word::SourceState;
@@ -130,6 +133,7 @@ impl Source {
                 lag_seconds: seconds(signs.lag_ms()),
                 silence_seconds: signs.silence_ms().map(seconds),
                 usual_gap_seconds: signs.state.and_then(|state| state.usual_gap_ms).map(seconds),
+                refusals: signs.refusals(),
                 last_refusal_at: signs.state.and_then(|state| state.last_refusal_at).map(DateTime),
             }
         };
@@ -156,6 +160,26 @@ impl Source {
     /// Deliveries that need a person.
     async fn parked(&self, ctx: &Context<'_>) -> Answer<i64> {
         Ok(ctx.data_unchecked::<Loader>().load_one(ParkedOf(self.row.id)).await?.map_or(0, |waiting| waiting.count))
+    }
+
+    /// Deletions past the brake that wait for a person, of all its runs that are WAITING_FOR_APPROVAL.
+    async fn deletions_waiting(&self, ctx: &Context<'_>) -> Answer<i64> {
+        let waiting = ctx.data_unchecked::<Loader>().load_one(DeletionsWaitingOf(self.row.id)).await?;
+        Ok(waiting.map_or(0, |waiting| waiting.count))
+    }
+
+    /// Profiles whose scheduled deletion was due more than a day ago, with no news that upstream has carried it out or
+    /// called it off; `isOverdue` of the filter finds them.
+    async fn deletions_overdue(&self, ctx: &Context<'_>) -> Answer<i64> {
+        let now = ctx.data_unchecked::<SharedClock>().now();
+        let key = OverdueOf { source_id: self.row.id, now };
+        Ok(ctx.data_unchecked::<Loader>().load_one(key).await?.unwrap_or(0))
+    }
+
+    /// Erasures after which the database's files are not clean yet.
+    async fn erasures_pending(&self, ctx: &Context<'_>) -> Answer<i64> {
+        let pending = ctx.data_unchecked::<Loader>().load_one(PendingErasuresOf(self.row.id)).await?;
+        Ok(pending.map_or(0, |pending| pending.count))
     }
 
     /// The newest run, plans and named profiles included; null before the first. For operators.
@@ -203,6 +227,8 @@ pub struct Freshness {
     /// The gap between webhooks in which a moment usually falls, seconds; null until two have come. Three times as long
     /// without one, and at least an hour, is taken for silence.
     usual_gap_seconds: Option<f64>,
+    /// Webhooks that were refused since the last one that was kept; 0 again a day after the last of them.
+    refusals: i64,
     /// Last webhook that was refused; null where none was.
     last_refusal_at: Option<DateTime>,
 }

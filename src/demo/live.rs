@@ -41,6 +41,7 @@ pub(super) async fn show(stage: &Stage<'_>, rate: f64) -> anyhow::Result<()> {
 
 fn tell_what_to_try(stage: &Stage<'_>) {
     let Stage { base, key, .. } = stage;
+    screen::link("Console", &format!("{base}/console#key={key}"));
     screen::link("GraphiQL", &format!("{base}/graphiql#key={key}"));
     screen::link("Health", &format!("{base}/readyz"));
     screen::link("Metrics", &format!("{base}/metrics"));

@@ -1,25 +1,16 @@
-//! The explorer's page, its assets in the binary: nothing is loaded from elsewhere, which its policy enforces.
+//! The explorer's page and its assets.
 //!
 //! The page itself is open to anybody; what it asks needs a key.
 
+use super::assets::{self, Asset, SCRIPT, STYLE, assets};
 use axum::extract::Path;
-use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use http::HeaderMap;
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     font-src 'self' data:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const STYLE: &str = "text/css; charset=utf-8";
-
-macro_rules! assets {
-    ($($name:literal: $media:expr),* $(,)?) => {
-        [$(($name, $media, include_bytes!(concat!("../../console/graphiql/", $name)).as_slice())),*]
-    };
-}
-
-const ASSETS: [(&str, &str, &[u8]); 7] = assets!(
+const ASSETS: [Asset; 7] = assets!("graphiql/":
     "page.js": SCRIPT,
     "page.css": STYLE,
     "graphiql.js": SCRIPT,
@@ -30,29 +21,13 @@ const ASSETS: [(&str, &str, &[u8]); 7] = assets!(
 );
 
 /// The page.
-pub(super) async fn page() -> Response {
-    let page = include_str!("../../console/graphiql/index.html");
-    let headers: [(HeaderName, HeaderValue); 5] = [
-        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-    ];
-    (headers, page).into_response()
+pub(super) async fn page(headers: HeaderMap) -> Response {
+    assets::page(&headers, POLICY, include_str!("../../console/graphiql/index.html"))
 }
 
 /// A file that the page loads.
-pub(super) async fn asset(Path(name): Path<String>) -> Response {
-    let Some((_, media, bytes)) = ASSETS.iter().find(|(known, _, _)| *known == name) else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static(media)),
-        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        (CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600")),
-    ];
-    (headers, *bytes).into_response()
+pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    assets::asset(&headers, &ASSETS, &name)
 }
 
 #[cfg(test)]

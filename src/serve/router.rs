@@ -4,7 +4,7 @@ use super::edge::{self, Engine, Registered, Slots, sse};
 use super::health_watch::HealthWatch;
 use super::ops::{self, Metrics};
 use super::run_watch::RunWatch;
-use super::{Access, Operations, graphiql, graphql};
+use super::{Access, Operations, console, graphiql, graphql};
 use crate::clock::SharedClock;
 use crate::config;
 use crate::db::Database;
@@ -57,7 +57,7 @@ pub(super) struct Inner {
     pub slots: Arc<Slots>,
 }
 
-/// The paths for clients, for health checks, and GraphiQL.
+/// The paths for clients, for health checks, the page for ops, and GraphiQL.
 pub fn router(state: ServeState) -> Router {
     let reader = Reader::new(state.db);
     let api = graphql::Api::new(
@@ -93,7 +93,9 @@ pub fn router(state: ServeState) -> Router {
         .route("/graphql/stream", get(sse::get).post(sse::post).options(sse::options))
         .route("/livez", get(ops::livez))
         .route("/readyz", get(ops::readyz))
-        .route("/metrics", get(ops::metrics));
+        .route("/metrics", get(ops::metrics))
+        .route("/console", get(console::page))
+        .route("/console/{asset}", get(console::asset));
     if has_graphiql {
         router = router.route("/graphiql", get(graphiql::page)).route("/graphiql/{asset}", get(graphiql::asset));
     }

@@ -91,6 +91,7 @@ fn the_demo_syncs_repairs_a_lost_webhook_carries_a_plan_out_and_follows_live_cha
         "1  updated",
         "No list names ",
         " deleted",
+        "/console#key=",
         "/graphiql#key=",
     ] {
         assert!(told.contains(expected), "it does not tell {expected:?} but\n{told}");

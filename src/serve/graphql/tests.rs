@@ -125,6 +125,37 @@ async fn the_examples_of_the_explorer_fit_the_schema() {
     }
 }
 
+#[tokio::test]
+async fn what_the_console_asks_fits_the_schema() {
+    let text = include_str!("../../../console/documents.js");
+    let named = |marker: &str, end: char| -> Vec<(&str, &str)> {
+        let rests = text.split(marker).skip(1);
+        rests
+            .filter_map(|rest| rest.split_once(" = `"))
+            .map(|(name, rest)| (name, rest.split(end).next().unwrap()))
+            .collect()
+    };
+    // Those that are not exported are fragments, which others hold as `${NAME}`.
+    let fragments = named("\nconst ", '`');
+    let documents = named("\nexport const ", '`');
+    assert_eq!((fragments.len(), documents.len()), (2, 13));
+    let schema = builder().finish();
+    for (name, document) in documents {
+        let whole = |text: String, (name, fragment): &(&str, &str)| text.replace(&format!("${{{name}}}"), fragment);
+        let document = fragments.iter().fold(document.to_owned(), whole);
+        let variables = async_graphql::Variables::from_json(serde_json::json!({
+            "id": "x", "run": "x", "source": "x", "reason": "x", "request": "x", "first": 1, "names": true,
+        }));
+        let request = Request::new(document).variables(variables);
+        let answer = futures::StreamExt::next(&mut schema.execute_stream(request)).await.unwrap();
+        assert!(!answer.errors.is_empty(), "{name} is answered without a key");
+        for error in answer.errors {
+            let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code").cloned());
+            assert_eq!(code, Some(Value::from("UNAUTHENTICATED")), "{name}: {}", error.message);
+        }
+    }
+}
+
 mod over_a_mirror {
     use super::*;
     use crate::config::Role;

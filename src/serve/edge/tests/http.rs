@@ -187,3 +187,32 @@ async fn production_has_no_explorer() {
     let server = config::Server { production: true, persisted_only: Some(false), ..config::Server::default() };
     assert_eq!(Edge::with(server).await.send(page()).await.0, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn the_console_is_served_in_production_too_and_may_load_and_call_nothing_but_us() {
+    let server = config::Server { production: true, persisted_only: Some(false), ..config::Server::default() };
+    let edge = Edge::with(server).await;
+    let get = |path: &str, known: &str| Request::get(path).header("if-none-match", known).body(Body::empty()).unwrap();
+    let (status, headers, page) = edge.send(get("/console", "")).await;
+    assert!(status == StatusCode::OK && headers["content-type"] == "text/html; charset=utf-8");
+    let policy = headers["content-security-policy"].to_str().unwrap();
+    for rule in
+        ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"]
+    {
+        assert!(policy.split("; ").any(|known| known == rule), "{rule} is not in {policy}");
+    }
+    assert!(!policy.contains("unsafe") && !policy.contains('*') && !policy.contains("http"), "{policy}");
+    assert!(headers["x-content-type-options"] == "nosniff" && headers["referrer-policy"] == "no-referrer");
+    assert!(page.contains("/console/main.js"));
+    for (name, media) in
+        [("main.js", "text/javascript"), ("console.css", "text/css"), ("runbook.json", "application/json")]
+    {
+        let path = format!("/console/{name}");
+        let (status, headers, body) = edge.send(get(&path, "")).await;
+        assert!(status == StatusCode::OK && !body.is_empty(), "{path}");
+        assert!(headers["content-type"].to_str().unwrap().starts_with(media), "{path}");
+        let tag = headers["etag"].to_str().unwrap();
+        assert_eq!(edge.send(get(&path, tag)).await.0, StatusCode::NOT_MODIFIED, "{path}");
+    }
+    assert_eq!(edge.send(get("/console/none.js", "")).await.0, StatusCode::NOT_FOUND);
+}

@@ -9,9 +9,13 @@ import type { Upstream } from "./upstream.js";
 
 export const KEY = "client-tests-key";
 
+/** A key of the role reader. */
+export const READER_KEY = "client-tests-reader-key";
+
 /** What the configuration takes from the environment. */
 const SECRETS = {
   PROFILE_MIRROR_ADMIN_KEY: KEY,
+  PROFILE_MIRROR_READER_KEY: READER_KEY,
   COPERNICA_TOKEN: "copernica-simulator-api-token",
   PARALLEL_TOKEN: "parallel-simulator-api-key",
   GETPROFILE_API_KEY: "getprofile-simulator-api-key-1",
@@ -26,7 +30,11 @@ export class Mirror {
   private constructor(upstream: Upstream) {
     const example = readFileSync(join(ROOT, "examples/three-sources/mirror.toml"), "utf8");
     // Without a public URL, providers are taken to know the address that it listens on.
-    const config = example.replaceAll("http://127.0.0.1:9090", upstream.origin).replace(/^public_url.*$/m, "");
+    const reader = `{ name = "reader", role = "reader", key = { env = "PROFILE_MIRROR_READER_KEY" } }`;
+    const config = example
+      .replaceAll("http://127.0.0.1:9090", upstream.origin)
+      .replace(/^public_url.*$/m, "")
+      .replace(/^keys = \[/m, `keys = [${reader}, `);
     writeFileSync(this.config, config);
   }
 

@@ -3,6 +3,7 @@
 import { Program } from "./program.js";
 
 const PARALLEL_TOKEN = "parallel-simulator-api-key";
+const COPERNICA_TOKEN = "copernica-simulator-api-token";
 
 export class Upstream {
   private constructor(
@@ -33,6 +34,17 @@ export class Upstream {
   /** Closes a profile at Parallel, which tells of it by a webhook. */
   async close(profile: string): Promise<void> {
     await this.call("POST", `/profiles/${profile}/close`);
+  }
+
+  /** Deletes profiles at Copernica, which tells nobody: no webhook is registered there. */
+  async deleteSilently(profiles: string[]): Promise<void> {
+    const asked = { method: "POST", body: JSON.stringify({ access_token: COPERNICA_TOKEN }) };
+    const token = await (await fetch(`${this.origin}/copernica/auth`, asked)).text();
+    for (const profile of profiles) {
+      const path = `${this.origin}/copernica/v4/profile/${profile}`;
+      const answer = await fetch(path, { method: "DELETE", headers: { Authorization: `Bearer ${token}` } });
+      if (!answer.ok) throw new Error(`DELETE ${path}: ${answer.status} ${await answer.text()}`);
+    }
   }
 
   private async call(method: string, path: string, body?: unknown): Promise<void> {

@@ -92,7 +92,7 @@ test("a source is paused with a reason, and resumed where it needs a person", as
   await page.getByLabel("Why").fill("the provider moves house");
   await page.keyboard.press("Enter");
   await matter("people: paused by first").getByText("the provider moves house").waitFor();
-  await card("people").getByText("paused", { exact: true }).waitFor();
+  await card("people").locator("header .pill").getByText("paused").waitFor();
   const { source } = await mirror.ask<{ source: object }>(`{ source(name: "people") { state pauseReason } }`);
   assert.deepEqual(source, { state: "PAUSED", pauseReason: "the provider moves house" });
   await matter("people: paused by first").getByRole("button", { name: "Resume" }).click();

@@ -48,11 +48,11 @@ export async function pause(app, source) {
     field: { label: 'Why', hint: 'for those who find it paused' },
     confirm: `Pause ${source}`,
   });
-  if (reason) await act(app, `pause ${source}`, PAUSE, { source, reason }, () => `${source} stands still.`);
+  if (reason) await act(app, `pause ${source}`, PAUSE, { source, reason }, () => `Source ${source} stands still.`);
 }
 
 export async function resume(app, source) {
-  await act(app, `pause ${source}`, RESUME, { source }, () => `${source} goes on.`);
+  await act(app, `pause ${source}`, RESUME, { source }, () => `Source ${source} goes on.`);
 }
 
 export async function cancel(app, run) {
@@ -77,7 +77,7 @@ export async function approve(app, run) {
     isGrave: true,
   });
   if (!agreed || !(await isStill(app, run))) return;
-  const done = () => `${plural(count, 'deletion')} of run ${run.number} approved: ${run.source.name} carries them out.`;
+  const done = () => `${plural(count, 'deletion')} of run ${run.number} approved: source ${run.source.name} carries them out.`;
   await act(app, `decide ${run.id}`, APPROVE, { run: run.id }, done);
 }
 

@@ -33,7 +33,7 @@ export function length(seconds) {
 /** How long ago, or in how long. */
 export function ago(at) {
   const seconds = (now() - Date.parse(at)) / 1000;
-  if (Math.abs(seconds) < 1.5) return 'now';
+  if (Math.abs(seconds) < 1.5) return 'just now';
   return seconds > 0 ? `${length(seconds)} ago` : `in ${length(-seconds)}`;
 }
 

@@ -8,8 +8,8 @@ use crate::mirror::read::{
     ReadError, Reader, RelationshipRow, Slice, SubprofileRow, Waiting,
 };
 use ::entity::{
-    CandidateState, change, collection, deletion_candidate, erasure, field_definition, interest, lifecycle_transition,
-    profile, profile_type, source_state, sync_run,
+    CandidateState, change, deletion_candidate, erasure, interest, lifecycle_transition, profile, source_state,
+    sync_run,
 };
 use async_graphql::dataloader::DataLoader;
 use std::collections::HashMap;
@@ -35,18 +35,6 @@ pub(super) fn new(reader: Reader, wave: Wave) -> Loader {
 /// A profile by its key in the database, placeholders too.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ProfileById(pub i64);
-/// A profile type.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TypeById(pub i32);
-/// The fields of a profile type.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct FieldsOfType(pub i32);
-/// The fields of a collection.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct FieldsOfCollection(pub i32);
-/// The collections of a profile type.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct CollectionsOfType(pub i32);
 /// The interests that a profile type offers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct InterestsOfType(pub i32);
@@ -207,17 +195,7 @@ by_source!(DeletionsWaitingOf, sync_run::Model, deletions_waiting);
 by_source!(LastRunOf, sync_run::Model, last_runs);
 by_source!(LastCompleteRunOf, sync_run::Model, last_complete_runs);
 by_id!(ProfileById, profile::Model, profiles_by_ids);
-by_id!(TypeById, profile_type::Model, profile_types_by_ids);
 by_id!(DeliveryById, DeliveryRow, deliveries_by_ids);
-by_parent!(FieldsOfType, field_definition::Model, fields_of_types, |row: &field_definition::Model| row
-    .profile_type_id
-    .unwrap_or_default());
-by_parent!(FieldsOfCollection, field_definition::Model, fields_of_collections, |row: &field_definition::Model| row
-    .collection_id
-    .unwrap_or_default());
-by_parent!(CollectionsOfType, collection::Model, collections_of_types, |row: &collection::Model| row
-    .profile_type_id
-    .unwrap_or_default());
 by_parent!(InterestsOfType, interest::Model, interests_of_types, |row: &interest::Model| row.profile_type_id);
 by_parent!(InterestsOf, InterestRow, interests, |row: &InterestRow| row.profile_id);
 by_parent!(ProvenanceOf, ProvenanceRow, provenance, |row: &ProvenanceRow| row.profile_id);
@@ -251,7 +229,7 @@ async fn children<A: Clone + Eq + Hash, R, F: Future<Output = Result<Vec<R>, Rea
 }
 
 impl async_graphql::dataloader::Loader<ChildrenOf<SubprofileArguments>> for Batch {
-    type Value = Arc<Slice<SubprofileRow>>;
+    type Value = Arc<Slice<Arc<SubprofileRow>>>;
     type Error = ReadError;
 
     async fn load(
@@ -259,9 +237,10 @@ impl async_graphql::dataloader::Loader<ChildrenOf<SubprofileArguments>> for Batc
         keys: &[ChildrenOf<SubprofileArguments>],
     ) -> Loaded<ChildrenOf<SubprofileArguments>, Self::Value> {
         let read = |ids: Vec<i64>, arguments: SubprofileArguments, page: ChildPage| async move {
-            self.0.subprofiles(&ids, arguments.collection.as_deref(), &page).await
+            let rows = self.0.subprofiles(&ids, arguments.collection.as_deref(), &page).await?;
+            Ok(rows.into_iter().map(Arc::new).collect())
         };
-        children(keys, read, |row: &SubprofileRow| row.subprofile.profile_id).await
+        children(keys, read, |row: &Arc<SubprofileRow>| row.profile_id).await
     }
 }
 
@@ -391,15 +370,15 @@ impl async_graphql::dataloader::Loader<PastOf> for Batch {
 }
 
 impl async_graphql::dataloader::Loader<PastSubprofilesOf> for Batch {
-    type Value = Arc<Vec<SubprofileRow>>;
+    type Value = Arc<Vec<Arc<SubprofileRow>>>;
     type Error = PastError;
 
     async fn load(&self, keys: &[PastSubprofilesOf]) -> Result<HashMap<PastSubprofilesOf, Self::Value>, PastError> {
         let mut loaded = HashMap::with_capacity(keys.len());
         for (place, profiles) in by_place(keys.iter().map(|key| &key.0)) {
-            let rows = self.0.past_subprofiles(place, &profiles).await?;
+            let rows = self.0.past_subprofiles(place, &profiles).await?.into_iter().map(Arc::new).collect();
             let ids: Vec<i64> = profiles.iter().map(|past| past.row.id).collect();
-            let mut of = grouped(&ids, rows, |row| row.subprofile.profile_id);
+            let mut of = grouped(&ids, rows, |row: &Arc<SubprofileRow>| row.profile_id);
             for past in profiles {
                 let rows = of.remove(&past.row.id).unwrap_or_default();
                 loaded.insert(PastSubprofilesOf(past), rows);

@@ -121,7 +121,7 @@ impl Engine {
         let execution = AssertUnwindSafe(self.api.execute(request)).catch_unwind();
         let answered = match tokio::time::timeout(TIMEOUT, execution).await {
             Ok(Ok(mut response)) => {
-                let actual = order.arrange(&mut response.data);
+                let actual = order.form(&mut response);
                 Answered::of(response, Some(self.terms.budget.settle(&viewer, estimated_cost, actual)))
             }
             Ok(Err(_)) => Answered::refused(&Fault::internal(&Panicked)),
@@ -161,7 +161,7 @@ impl Answered {
 
     /// An answer of a stream.
     pub(super) fn streamed(mut response: Response, order: &Order) -> Self {
-        order.arrange(&mut response.data);
+        order.form(&mut response);
         Self::of(response, None)
     }
 

@@ -36,17 +36,17 @@ impl Catalog {
 
     /// Name of the profile type with this row id.
     pub fn type_name(&self, id: i32) -> Option<String> {
-        self.0.types.values().find(|known| known.row.id == id).map(|known| known.row.name.clone())
+        self.known.types.values().find(|known| known.row.id == id).map(|known| known.row.name.clone())
     }
 
     /// Name of the collection with this row id.
     pub fn collection_name(&self, id: i32) -> Option<String> {
-        self.0.collections.values().find(|row| row.id == id).map(|row| row.name.clone())
+        self.known.collections.values().find(|row| row.id == id).map(|row| row.name.clone())
     }
 
     /// Name of the relationship type with this row id.
     pub fn relationship_type_name(&self, id: i32) -> Option<String> {
-        self.0.relationship_types.values().find(|row| row.id == id).map(|row| row.name.clone())
+        self.known.relationship_types.values().find(|row| row.id == id).map(|row| row.name.clone())
     }
 
     /// Row id of the collection with this external id.

@@ -88,11 +88,17 @@ impl Cursor {
     }
 }
 
+impl From<String> for Cursor {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
 /// Makes the connection and edge types of a node type.
 macro_rules! connection {
     ($(#[$connection_meta:meta])* $connection:ident, $(#[$edge_meta:meta])* $edge:ident, $node:ty) => {
         $(#[$connection_meta])*
-        #[derive(async_graphql::SimpleObject)]
+        #[derive(Default, async_graphql::SimpleObject)]
         #[graphql(complex)]
         pub struct $connection {
             /// The rows with their cursors, in order.
@@ -141,18 +147,13 @@ macro_rules! connection {
 
         impl $connection {
             /// A page of rows with their cursors.
-            pub(super) fn new(rows: Vec<(String, $node)>, has_previous: bool, has_next: bool) -> Self {
-                let placed = |(text, node)| ($crate::serve::graphql::paging::Cursor::Text(text), node);
-                Self::placed(rows.into_iter().map(placed), has_previous, has_next)
-            }
-
-            /// A page of rows with their places.
-            pub(super) fn placed(
-                rows: impl Iterator<Item = ($crate::serve::graphql::paging::Cursor, $node)>,
+            pub(super) fn new<C: Into<$crate::serve::graphql::paging::Cursor>>(
+                rows: impl IntoIterator<Item = (C, $node)>,
                 has_previous: bool,
                 has_next: bool,
             ) -> Self {
-                Self { edges: rows.map(|(place, node)| $edge { place, node }).collect(), has_previous, has_next }
+                let edges = rows.into_iter().map(|(place, node)| $edge { place: place.into(), node });
+                Self { edges: edges.collect(), has_previous, has_next }
             }
         }
     };

@@ -219,7 +219,7 @@ impl Profile {
             let cursor = Cursor::At("subprofile", row.id);
             (cursor, Subprofile { row: Arc::clone(row), source: Arc::clone(&self.source), place })
         };
-        Ok(SubprofileConnection::placed(slice.rows.iter().map(node), slice.has_previous, slice.has_next))
+        Ok(SubprofileConnection::new(slice.rows.iter().map(node), slice.has_previous, slice.has_next))
     }
 
     /// Its relationships from either end, in the order in which the mirror met them.
@@ -258,7 +258,7 @@ impl Profile {
             let (row, kind) = (row.relationship.clone(), row.kind.clone());
             (cursor, Relationship { row, kind, source: Arc::clone(&self.source), place })
         };
-        Ok(RelationshipConnection::placed(slice.rows.iter().map(node), slice.has_previous, slice.has_next))
+        Ok(RelationshipConnection::new(slice.rows.iter().map(node), slice.has_previous, slice.has_next))
     }
 
     /// What happened to it and to what hangs on it, oldest first; `last` brings the newest.
@@ -274,13 +274,13 @@ impl Profile {
         let until = self.place().map(|place| place.revision);
         let key = ChildrenOf { parent_id: self.row.id, arguments: HistoryArguments { until }, page };
         let Some(slice) = ctx.data_unchecked::<Loader>().load_one(key).await? else {
-            return Ok(ChangeConnection::new(Vec::new(), false, false));
+            return Ok(ChangeConnection::default());
         };
         let node = |row: &::entity::change::Model| {
             let cursor = Cursor::At("history", row.revision);
             (cursor, Change::of_profile(Arc::new(row.clone()), self.clone()))
         };
-        Ok(ChangeConnection::placed(slice.rows.iter().map(node), slice.has_previous, slice.has_next))
+        Ok(ChangeConnection::new(slice.rows.iter().map(node), slice.has_previous, slice.has_next))
     }
 
     /// When it was created upstream, where told.

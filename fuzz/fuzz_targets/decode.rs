@@ -106,10 +106,16 @@ fn check(provider: &dyn Provider, delivery: &Delivery<'_>) {
     }
 }
 
-/// The profiles whose values a delivery tells.
+/// The profiles of whom a delivery tells something; its id alone stays, where a row of a list stood.
 fn shown(decoded: &Decoded) -> BTreeSet<String> {
     let profile = |observation: &Observation| match observation {
-        Observation::Profile(seen) => Some(seen.external_id.clone()),
+        Observation::Profile(seen) => {
+            let has_fields = seen.fields.as_ref().is_some_and(|fields| !fields.is_empty());
+            let has_interests = seen.interests.as_ref().is_some_and(|interests| !interests.is_empty());
+            let has_relationships = seen.relationships.as_ref().is_some_and(|(_, all)| !all.is_empty());
+            let is_told = has_fields || has_interests || has_relationships || seen.name.is_some();
+            is_told.then(|| seen.external_id.clone())
+        }
         _ => None,
     };
     decoded.observations.iter().filter_map(profile).collect()

@@ -5,6 +5,7 @@
 
 use super::MAX_PAGE;
 use super::keyset::Limit;
+use super::predicate::{Predicate, Scope};
 use super::reader::{Reading, padded};
 use super::{ReadError, Reader};
 use ::entity::{
@@ -151,8 +152,8 @@ fn profile_of() -> RelationDef {
 }
 
 impl Reader {
-    /// Subprofiles of these profiles, by key; `collection` is a name or an upstream id. Of a profile with many it brings
-    /// more than the page wants only where all of them together are few.
+    /// Subprofiles of these profiles, by key; `collection` is a name or an upstream id, `fields` tests on their fields.
+    /// Of a profile with many it brings more than the page wants only where all of them together are few.
     ///
     /// # Ordering
     /// Each profile's rows stand in the order of the page's own direction.
@@ -163,6 +164,7 @@ impl Reader {
         &self,
         profile_ids: &[i64],
         collection: Option<&str>,
+        fields: Option<&Predicate>,
         page: &ChildPage,
     ) -> Result<Vec<SubprofileRow>, ReadError> {
         let mut wanted = Condition::all()
@@ -171,6 +173,11 @@ impl Reader {
             .add(page.bounds(Expr::col((subprofile::Entity, subprofile::Column::Id))));
         if let Some(name) = collection {
             wanted = wanted.add(subprofile::Column::CollectionId.in_subquery(collections_named(name)));
+        }
+        if let Some(fields) = fields {
+            let sources = self.sources().await?;
+            let scope = Scope { dialect: self.dialect(), sources: &sources, table: "subprofile" };
+            wanted = wanted.add(fields.to_sql(scope));
         }
         // Numbering rows costs as much as reading them: it is left to profiles with more than fit on their pages.
         let room = (page.limit.rows() + 1) * profile_ids.len() as u64;

@@ -240,7 +240,7 @@ async fn each_parent_gets_its_own_first_children() {
     let reader = Reader::new(fixture.db.clone());
     let two = ChildPage { limit: Limit::First(2), after: None, before: None };
 
-    let rows = reader.subprofiles(&people, Some("Pets"), &two).await.unwrap();
+    let rows = reader.subprofiles(&people, Some("Pets"), None, &two).await.unwrap();
     let of = |rows: &[SubprofileRow], person: i64| {
         let rows = rows.iter().filter(|row| row.profile_id == person);
         rows.map(|row| row.external_id.clone()).collect::<Vec<_>>()
@@ -249,10 +249,10 @@ async fn each_parent_gets_its_own_first_children() {
     assert_eq!(of(&rows, people[1]), ["p10", "p11"]);
     assert_eq!(of(&rows, people[2]), ["p20", "p21", "p22"], "one more than asked for tells that there are more");
     let one = ChildPage { limit: Limit::First(1), after: None, before: None };
-    let rows = reader.subprofiles(&people, Some("Pets"), &one).await.unwrap();
+    let rows = reader.subprofiles(&people, Some("Pets"), None, &one).await.unwrap();
     assert_eq!(of(&rows, people[2]), ["p20", "p21"], "however many others there are");
     let last = ChildPage { limit: Limit::Last(1), after: None, before: None };
-    let rows = reader.subprofiles(&people[2..], Some("id of Orders"), &last).await.unwrap();
+    let rows = reader.subprofiles(&people[2..], Some("id of Orders"), None, &last).await.unwrap();
     assert_eq!(of(&rows, people[2]), ["o22", "o21"]);
 
     let ids = |rows: Vec<RelationshipRow>, person: i64| {

@@ -4,8 +4,8 @@
 
 use super::wave::Wave;
 use crate::mirror::read::{
-    ChildPage, DeliveryRow, Direction, InterestRow, LogPlace, PastError, PastProfile, ProfileKey, ProvenanceRow,
-    ReadError, Reader, RelationshipRow, Slice, SubprofileRow, Waiting,
+    ChildPage, DeliveryRow, Direction, InterestRow, LogPlace, PastError, PastProfile, Predicate, ProfileKey,
+    ProvenanceRow, ReadError, Reader, RelationshipRow, Slice, SubprofileRow, Waiting,
 };
 use ::entity::{
     CandidateState, change, deletion_candidate, erasure, interest, lifecycle_transition, profile, source_state,
@@ -98,6 +98,34 @@ pub(super) struct ChildrenOf<A> {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct SubprofileArguments {
     pub collection: Option<String>,
+    pub fields: Option<FieldTests>,
+}
+
+/// Tests on fields, told apart by how they are written.
+#[derive(Clone)]
+pub(super) struct FieldTests {
+    pub predicate: Predicate,
+    text: String,
+}
+
+impl FieldTests {
+    pub fn new(predicate: Predicate) -> Self {
+        Self { text: format!("{predicate:?}"), predicate }
+    }
+}
+
+impl PartialEq for FieldTests {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for FieldTests {}
+
+impl Hash for FieldTests {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
 }
 
 /// Arguments of a list of relationships.
@@ -237,7 +265,9 @@ impl async_graphql::dataloader::Loader<ChildrenOf<SubprofileArguments>> for Batc
         keys: &[ChildrenOf<SubprofileArguments>],
     ) -> Loaded<ChildrenOf<SubprofileArguments>, Self::Value> {
         let read = |ids: Vec<i64>, arguments: SubprofileArguments, page: ChildPage| async move {
-            let rows = self.0.subprofiles(&ids, arguments.collection.as_deref(), &page).await?;
+            let SubprofileArguments { collection, fields } = arguments;
+            let fields = fields.as_ref().map(|fields| &fields.predicate);
+            let rows = self.0.subprofiles(&ids, collection.as_deref(), fields, &page).await?;
             Ok(rows.into_iter().map(Arc::new).collect())
         };
         children(keys, read, |row: &Arc<SubprofileRow>| row.profile_id).await

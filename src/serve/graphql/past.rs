@@ -84,14 +84,15 @@ pub(super) async fn interests(ctx: &Context<'_>, past: &PastProfile) -> Answer<O
 pub(super) async fn subprofiles(
     ctx: &Context<'_>,
     past: &Arc<PastProfile>,
-    collection: Option<&str>,
+    (collection, fields): (Option<&str>, Option<&Predicate>),
     page: &ChildPage,
 ) -> Answer<Slice<Arc<SubprofileRow>>> {
     let key = PastSubprofilesOf(Arc::clone(past));
     let had = ctx.data_unchecked::<Loader>().load_one(key).await?.unwrap_or_default();
     let mut rows = Vec::with_capacity(had.len());
     for row in had.iter() {
-        if is_of(ctx, row, collection).await? {
+        let passes = fields.is_none_or(|fields| fields.accepts_fields(&row.fields));
+        if passes && is_of(ctx, row, collection).await? {
             rows.push(Arc::clone(row));
         }
     }

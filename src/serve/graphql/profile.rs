@@ -4,10 +4,11 @@ use super::Fault;
 use super::change::{Change, ChangeConnection};
 use super::fault::Answer;
 use super::field::{self, Field};
+use super::filter::FieldFilterSet;
 use super::global_id::{self, Kind};
 use super::loader::{
-    ChildrenOf, ErasureOf, HistoryArguments, InterestsOf, Loader, PastOf, RelationshipArguments, SubprofileArguments,
-    TransitionsOf,
+    ChildrenOf, ErasureOf, FieldTests, HistoryArguments, InterestsOf, Loader, PastOf, RelationshipArguments,
+    SubprofileArguments, TransitionsOf,
 };
 use super::paging::{self, Cursor};
 use super::past;
@@ -201,16 +202,20 @@ impl Profile {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only of the collection of this name or external id.")] collection: Option<String>,
+        #[graphql(desc = "Only those whose fields pass.")] filter: Option<FieldFilterSet>,
         #[graphql(desc = "That many from the start; at most 100.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
         #[graphql(desc = "That many from the end; at most 100.")] last: Option<i32>,
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Answer<SubprofileConnection> {
         let page = paging::child_page("subprofile", (first, last), (after.as_deref(), before.as_deref()))?;
+        let fields = filter.map(FieldFilterSet::read).transpose()?;
         let slice = match &self.past {
-            Some(past) => past::subprofiles(ctx, past, collection.as_deref(), &page).await?.into(),
+            Some(past) => past::subprofiles(ctx, past, (collection.as_deref(), fields.as_ref()), &page).await?.into(),
             None => {
-                let key = ChildrenOf { parent_id: self.row.id, arguments: SubprofileArguments { collection }, page };
+                let fields = fields.map(FieldTests::new);
+                let arguments = SubprofileArguments { collection, fields };
+                let key = ChildrenOf { parent_id: self.row.id, arguments, page };
                 ctx.data_unchecked::<Loader>().load_one(key).await?.unwrap_or_default()
             }
         };

@@ -292,6 +292,25 @@ mod over_a_mirror {
     }
 
     #[tokio::test]
+    async fn subprofiles_of_a_profile_are_picked_by_their_fields() {
+        let served = Served::start().await;
+        people(&served.fixture, 2).await;
+        let ask = async |filter: &str| {
+            let subprofiles = format!("subprofiles(first: 5, filter: {filter}) {{ nodes {{ externalId }} }}");
+            let answer = served.ask(&format!("{{ profiles(first: 2) {{ nodes {{ {subprofiles} }} }} }}")).await;
+            answer["profiles"]["nodes"].clone()
+        };
+        let none = json!({ "subprofiles": { "nodes": [] } });
+        let both = |number: u8| {
+            json!({ "subprofiles": { "nodes": [
+            { "externalId": format!("o{number}-0") }, { "externalId": format!("o{number}-1") }] } })
+        };
+        let last = json!({ "subprofiles": { "nodes": [{ "externalId": "o1-1" }] } });
+        assert_eq!(ask("{ field: [{ name: \"number\", text: { eq: \"o1-1\" } }] }").await, json!([none, last]));
+        assert_eq!(ask("{ }").await, json!([both(0), both(1)]));
+    }
+
+    #[tokio::test]
     async fn values_are_typed_ordered_and_readable() {
         let served = Served::start().await;
         people(&served.fixture, 2).await;

@@ -94,7 +94,7 @@ fuzz_target!(|bytes: &[u8]| {
 fn check(provider: &dyn Provider, delivery: &Delivery<'_>) {
     provider.names(delivery);
     let Ok(decoded) = provider.decode(delivery) else { return };
-    assert!(!format!("{decoded:?}").contains("\\0"), "a NUL character got through");
+    assert!(!has_nul(&format!("{decoded:?}")), "a NUL character got through");
     for profile in shown(&decoded) {
         let subjects = Subjects { profiles: BTreeSet::from([profile.clone()]), ..Subjects::default() };
         let Redacted::Slice(rest) = provider.redact(delivery, &subjects) else { continue };
@@ -104,6 +104,17 @@ fn check(provider: &dyn Provider, delivery: &Delivery<'_>) {
         assert!(!shown(&left).contains(&profile), "the profile is still there");
         assert!(shown(&left).is_subset(&shown(&decoded)), "somebody came who was not there before");
     }
+}
+
+/// Whether a text as `Debug` writes it holds a NUL: `\0`, where a backslash itself stands as two.
+fn has_nul(text: &str) -> bool {
+    let mut rest = text.chars();
+    while let Some(next) = rest.next() {
+        if next == '\\' && rest.next() == Some('0') {
+            return true;
+        }
+    }
+    false
 }
 
 /// The profiles of whom a delivery tells something; its id alone stays, where a row of a list stood.

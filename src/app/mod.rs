@@ -196,7 +196,6 @@ pub async fn start(config: Config, options: AppOptions) -> Result<Running, Start
     Workplace::follow_keys(&access, &config.access, &crew);
     let sockets = TaskTracker::new();
     let router = ingest::router(doors).merge(serve::router(ServeState {
-        db: db.clone(),
         publisher: publisher.clone(),
         clock: clock.clone(),
         operations: StageOperations::over(db.clone(), clock.clone(), &sources),

@@ -62,6 +62,8 @@ impl Workplace {
             };
             let applier = wired.applier(&work.db, &work.clock, &work.instance, work.cleaner_wake.clone(), on_commit);
             let reads_per_hour = wired.upstream.as_ref().map_or(0, |_| wired.config.drift.reads_per_hour);
+            let readers = work.publisher.clone();
+            let applier = applier.telling_of_catalog(move || readers.forget_catalog());
             applier.reading(reads_per_hour).run(stop)
         });
         let (wired, instance) = (source.clone(), self.instance.clone());

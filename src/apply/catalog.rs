@@ -7,54 +7,62 @@ use sea_orm::{ConnectionTrait, DbErr};
 use std::collections::BTreeMap;
 
 /// A source's metadata, kept between batches while the lease is held.
-pub(super) struct Catalog(Definitions);
+pub(super) struct Catalog {
+    known: Definitions,
+    has_news: bool,
+}
 
 impl Catalog {
     /// Loads it.
     pub async fn load(connection: &impl ConnectionTrait, source_id: i32) -> Result<Self, DbErr> {
-        Ok(Self(write::load_catalog(connection, source_id).await?))
+        Ok(Self { known: write::load_catalog(connection, source_id).await?, has_news: false })
+    }
+
+    /// Whether something that readers keep in memory was written since this was asked last.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.has_news)
     }
 
     /// The profile type with this external id.
     pub fn profile_type(&self, external_id: &str) -> Option<&KnownType> {
-        self.0.types.get(external_id)
+        self.known.types.get(external_id)
     }
 
     /// The fields of the profile type with this row id.
     pub fn fields(&self, profile_type_id: Option<i32>) -> &[FieldSeen] {
-        let known = profile_type_id.and_then(|id| self.0.types.values().find(|known| known.row.id == id));
+        let known = profile_type_id.and_then(|id| self.known.types.values().find(|known| known.row.id == id));
         known.map(|known| known.fields.as_slice()).unwrap_or_default()
     }
 
     /// Name of the profile type with this row id.
     pub fn type_name(&self, id: i32) -> Option<String> {
-        self.0.types.values().find(|known| known.row.id == id).map(|known| known.row.name.clone())
+        self.known.types.values().find(|known| known.row.id == id).map(|known| known.row.name.clone())
     }
 
     /// Name of the collection with this row id.
     pub fn collection_name(&self, id: i32) -> Option<String> {
-        self.0.collections.values().find(|row| row.id == id).map(|row| row.name.clone())
+        self.known.collections.values().find(|row| row.id == id).map(|row| row.name.clone())
     }
 
     /// Name of the relationship type with this row id.
     pub fn relationship_type_name(&self, id: i32) -> Option<String> {
-        self.0.relationship_types.values().find(|row| row.id == id).map(|row| row.name.clone())
+        self.known.relationship_types.values().find(|row| row.id == id).map(|row| row.name.clone())
     }
 
     /// Row id of the collection with this external id.
     pub fn collection_id(&self, external_id: &str) -> Option<i32> {
-        self.0.collections.get(external_id).map(|row| row.id)
+        self.known.collections.get(external_id).map(|row| row.id)
     }
 
     /// Row ids of the collections of the profile type with this row id.
     pub fn collections_of(&self, profile_type_id: i32) -> Vec<i32> {
-        let of_type = self.0.collections.values().filter(|row| row.profile_type_id == Some(profile_type_id));
+        let of_type = self.known.collections.values().filter(|row| row.profile_type_id == Some(profile_type_id));
         of_type.map(|row| row.id).collect()
     }
 
     /// The relationship type with this external id.
     pub fn relationship_type(&self, external_id: &str) -> Option<&relationship_type::Model> {
-        self.0.relationship_types.get(external_id)
+        self.known.relationship_types.get(external_id)
     }
 
     /// Makes sure that named profile types have a row. Returns those whose metadata must be fetched.
@@ -65,11 +73,12 @@ impl Catalog {
         now: Moment,
         named: impl Iterator<Item = String>,
     ) -> Result<Vec<String>, DbErr> {
-        let mut unknown: Vec<String> = named.filter(|name| !self.0.types.contains_key(name)).collect();
+        let mut unknown: Vec<String> = named.filter(|name| !self.known.types.contains_key(name)).collect();
         unknown.sort_unstable();
         unknown.dedup();
         for row in write::ensure_profile_types(transaction, source_id, now, &unknown).await? {
-            self.0.types.insert(row.external_id.clone(), KnownType { row, fields: Vec::new() });
+            self.known.types.insert(row.external_id.clone(), KnownType { row, fields: Vec::new() });
+            self.has_news = true;
         }
         Ok(unknown)
     }
@@ -84,11 +93,12 @@ impl Catalog {
     ) -> Result<bool, DbErr> {
         let unknown: Vec<(String, Option<i32>)> = named
             .into_iter()
-            .filter(|(name, _)| !self.0.collections.contains_key(name))
-            .map(|(name, of)| (name, of.and_then(|of| self.0.types.get(&of)).map(|known| known.row.id)))
+            .filter(|(name, _)| !self.known.collections.contains_key(name))
+            .map(|(name, of)| (name, of.and_then(|of| self.known.types.get(&of)).map(|known| known.row.id)))
             .collect();
         for row in write::ensure_collections(transaction, source_id, now, &unknown).await? {
-            self.0.collections.insert(row.external_id.clone(), row);
+            self.known.collections.insert(row.external_id.clone(), row);
+            self.has_news = true;
         }
         Ok(!unknown.is_empty())
     }
@@ -103,7 +113,7 @@ impl Catalog {
         let mut changed = BTreeMap::new();
         for seen in named {
             let is_same = self
-                .0
+                .known
                 .relationship_types
                 .get(&seen.type_external_id)
                 .is_some_and(|known| known.name == seen.type_name && known.inverse_name == seen.type_inverse_name);
@@ -114,7 +124,7 @@ impl Catalog {
         }
         let changed: Vec<_> = changed.into_iter().map(|(id, (name, inverse))| (id, name, inverse)).collect();
         for row in write::ensure_relationship_types(transaction, source_id, &changed).await? {
-            self.0.relationship_types.insert(row.external_id.clone(), row);
+            self.known.relationship_types.insert(row.external_id.clone(), row);
         }
         Ok(())
     }
@@ -128,7 +138,8 @@ impl Catalog {
         now: Moment,
         seen: &ProfileTypeSeen,
     ) -> Result<Option<i32>, DbErr> {
-        let known = self.0.types.get(&seen.external_id);
+        self.has_news = true;
+        let known = self.known.types.get(&seen.external_id);
         let old_fields = known.map(|known| known.fields.clone()).unwrap_or_default();
         let row = write::write_profile_type(transaction, source_id, now, seen, known.map(|known| &known.row)).await?;
         let profile_type_id = row.id;
@@ -142,7 +153,7 @@ impl Catalog {
                 .map(|field| (field.name.clone(), field.label.clone().unwrap_or_else(|| field.name.clone()), None))
                 .collect();
             for row in write::ensure_relationship_types(transaction, source_id, &references).await? {
-                self.0.relationship_types.insert(row.external_id.clone(), row);
+                self.known.relationship_types.insert(row.external_id.clone(), row);
             }
         }
         for collection in seen.collections.iter().flatten() {
@@ -150,12 +161,12 @@ impl Catalog {
             if let Some(fields) = &collection.fields {
                 write::replace_fields(transaction, source_id, Err(row.id), fields).await?;
             }
-            self.0.collections.insert(row.external_id.clone(), row);
+            self.known.collections.insert(row.external_id.clone(), row);
         }
         if let Some(interests) = &seen.interests {
             write::replace_interests(transaction, source_id, profile_type_id, interests).await?;
         }
-        self.0.types.insert(seen.external_id.clone(), KnownType { row, fields });
+        self.known.types.insert(seen.external_id.clone(), KnownType { row, fields });
         Ok(has_changed.then_some(profile_type_id))
     }
 
@@ -168,7 +179,10 @@ impl Catalog {
         fields: &[FieldSeen],
     ) -> Result<(), DbErr> {
         match self.collection_id(collection) {
-            Some(collection_id) => write::replace_fields(transaction, source_id, Err(collection_id), fields).await,
+            Some(collection_id) => {
+                self.has_news = true;
+                write::replace_fields(transaction, source_id, Err(collection_id), fields).await
+            }
             None => Ok(()),
         }
     }

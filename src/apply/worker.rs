@@ -61,6 +61,7 @@ pub struct Applier {
     instance: String,
     wake: Arc<Notify>,
     on_commit: Box<dyn Fn() + Send + Sync>,
+    on_catalog: Box<dyn Fn() + Send + Sync>,
     brake: Brake,
     lease: Option<Lease>,
     catalog: Option<Catalog>,
@@ -102,6 +103,7 @@ impl Applier {
             instance,
             wake,
             on_commit,
+            on_catalog: Box::new(|| {}),
             brake,
             lease: None,
             catalog: None,
@@ -118,6 +120,13 @@ impl Applier {
     #[must_use]
     pub fn reading(mut self, reads_per_hour: u32) -> Self {
         self.pace = Pace::new(reads_per_hour);
+        self
+    }
+
+    /// Calls this after each commit that wrote profile types, collections or field definitions.
+    #[must_use]
+    pub fn telling_of_catalog(mut self, on_catalog: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_catalog = Box::new(on_catalog);
         self
     }
 
@@ -198,6 +207,9 @@ impl Applier {
             };
             let terms = sweep::Terms { db: &self.db, lease: &lease, provider: &self.provider, now, brake: self.brake };
             let stepped = terms.advance(&run, &mut catalog, &mut self.named).await?;
+            if catalog.take_news() {
+                (self.on_catalog)();
+            }
             self.catalog = Some(catalog);
             stepped
         };
@@ -315,6 +327,9 @@ impl Applier {
             // Boxed: unoptimized it is a good part of what the stack of a thread holds.
             Box::pin(applied).await?;
             left.drain(..count);
+            if catalog.take_news() {
+                (self.on_catalog)();
+            }
             (self.on_commit)();
         }
         self.catalog = Some(catalog);

@@ -54,6 +54,16 @@ impl Publisher {
         })
     }
 
+    /// A reader of the same database, which shares what this one keeps in memory.
+    pub fn reader(&self) -> Reader {
+        self.reader.beside()
+    }
+
+    /// Tells that a commit changed what profiles are made of. Never waits.
+    pub fn forget_catalog(&self) {
+        self.reader.forget_catalog();
+    }
+
     /// Tells that something was committed. Never waits.
     pub fn ring(&self) {
         self.bell.notify_one();
@@ -78,7 +88,8 @@ impl Publisher {
             tokio::select! {
                 () = token.cancelled() => break,
                 () = self.bell.notified() => {}
-                () = tokio::time::sleep(POLL) => {}
+                // What another instance has committed rings no bell here.
+                () = tokio::time::sleep(POLL) => self.reader.forget_catalog(),
             }
         }
         self.end_feeds();

@@ -7,7 +7,6 @@ use super::run_watch::RunWatch;
 use super::{Access, Operations, console, graphiql, graphql};
 use crate::clock::SharedClock;
 use crate::config;
-use crate::db::Database;
 use crate::mirror::read::Reader;
 use crate::publish::Publisher;
 use axum::Router;
@@ -20,9 +19,7 @@ use tower_http::compression::CompressionLayer;
 
 /// What serving needs.
 pub struct ServeState {
-    /// The mirror.
-    pub db: Database,
-    /// The change log, live.
+    /// The mirror and its change log, live.
     pub publisher: Arc<Publisher>,
     /// The keys.
     pub access: Access,
@@ -59,7 +56,7 @@ pub(super) struct Inner {
 
 /// The paths for clients, for health checks, the page for ops, and GraphiQL.
 pub fn router(state: ServeState) -> Router {
-    let reader = Reader::new(state.db);
+    let reader = state.publisher.reader();
     let api = graphql::Api::new(
         reader.clone(),
         Arc::clone(&state.publisher),

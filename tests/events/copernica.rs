@@ -5,7 +5,7 @@ use crate::support::app::TestApp;
 use crate::support::both;
 use serde_json::{Value, json};
 use simulator::ProviderKind::Copernica;
-use simulator::copernica::{InterestsEncoding, Unsubscribe};
+use simulator::copernica::{FieldKind, InterestsEncoding, Unsubscribe};
 
 fn a_person(app: &TestApp) -> String {
     app.simulator.copernica().profile_ids("People").remove(0)
@@ -36,6 +36,28 @@ both!(create_update_and_delete_of_a_profile, |database| {
     let shown = app.profile(Copernica, &id).await;
     assert_eq!((&shown["status"], &shown["fields"]), (&json!("DELETED"), &json!([])));
     assert_eq!(app.kinds(Copernica, &id).await, ["CREATED", "UPDATED", "DELETED"]);
+    app.finish().await;
+});
+
+both!(a_field_that_is_new_upstream_is_defined_in_the_next_answer, |database| {
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    let person = a_person(&app);
+    let ask = async || {
+        let document = "query ($by: ProfileRef!) { profile(by: $by) {
+            field(name: \"shoe_size\") { type value definition { upstreamType } } } }";
+        let by = json!({ "key": { "source": "marketing", "externalId": person } });
+        app.client().query(document, json!({ "by": by })).await["profile"]["field"].take()
+    };
+    assert_eq!(ask().await, Value::Null);
+
+    app.simulator.advance(chrono::Duration::seconds(2));
+    copernica.add_field("People", "shoe_size", FieldKind::Integer).unwrap();
+    copernica.update_profile(&person, &[("shoe_size", "43")]).unwrap();
+    app.settle().await;
+    app.import("marketing").await;
+    let defined = json!({ "type": "NUMBER", "value": 43, "definition": { "upstreamType": "integer" } });
+    assert_eq!(ask().await, defined);
     app.finish().await;
 });
 

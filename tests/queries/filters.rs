@@ -3,7 +3,7 @@
 use super::mirror::{Mirror, NEW_YEAR, scored};
 use crate::support::{both, seeds};
 use entity::{Moment, Status};
-use profile_mirror::mirror::read::{Direction, FieldTest, NumberTest, Predicate, Quantity, TextTest};
+use profile_mirror::mirror::read::{ChildPage, Direction, FieldTest, Limit, NumberTest, Predicate, Quantity, TextTest};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -99,6 +99,27 @@ both!(subprofiles_pass_some_none_or_every_time, |database| {
     assert_eq!(found(Quantity::Every, Some("Orders")).await, ["dear", "nothing"]);
     assert_eq!(found(Quantity::Every, None).await, ["dear", "nothing"]);
     assert_eq!(found(Quantity::Some, Some("Debts")).await, Vec::<String>::new());
+});
+
+both!(subprofiles_of_many_profiles_are_picked_by_their_fields, |database| {
+    let mirror = Mirror::new(&database).await;
+    let orders = mirror.collection("Orders").await;
+    let mut people = Vec::new();
+    for (name, totals) in [("anna", vec!["5", "15", "25", "45"]), ("bert", vec!["1", "35"]), ("carl", vec!["2"])] {
+        let id = mirror.put(mirror.row(name, json!({}))).await.id;
+        for total in totals {
+            mirror.subprofile(id, orders, &format!("{name} {total}"), json!({ "total": total })).await;
+        }
+        people.push(id);
+    }
+    let dear = Predicate::All(vec![number("total", NumberTest::Above(10.0))]);
+    let found = async |people: &[i64], limit| {
+        let page = ChildPage { limit, after: None, before: None };
+        let rows = mirror.reader.subprofiles(people, Some("Orders"), Some(&dear), &page).await.unwrap();
+        rows.into_iter().map(|row| row.external_id).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&people, Limit::First(5)).await, ["anna 15", "anna 25", "anna 45", "bert 35"]);
+    assert_eq!(found(&people[..1], Limit::First(1)).await, ["anna 15", "anna 25"], "one more than wanted");
 });
 
 both!(relationships_lead_to_profiles_that_pass, |database| {

@@ -11,6 +11,7 @@ use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 use simulator::ProviderKind;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 const WITH_END: &str = "subscription ($after: Cursor) {
   profileChanges(after: $after) {
@@ -81,6 +82,14 @@ both!(a_rolling_restart_loses_and_doubles_nothing, |database| {
     app.finish().await;
 });
 
+/// A stream of server-sent events, read no further than to its head.
+async fn open_events(app: &TestApp, key: &str) -> reqwest::Response {
+    let request = reqwest::Client::new().post(format!("http://{}/graphql/stream", app.address())).bearer_auth(key);
+    let asked = request.header("accept", "text/event-stream").json(&json!({ "query": CHANGES })).send().await.unwrap();
+    assert_eq!(asked.status(), 200);
+    asked
+}
+
 both!(a_key_that_is_taken_back_ends_its_streams_within_seconds, |database| {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
@@ -94,9 +103,12 @@ both!(a_key_that_is_taken_back_ends_its_streams_within_seconds, |database| {
     let mut kept = app.subscribe(CHANGES, json!({})).await;
     first_cursor(&mut taken).await;
     first_cursor(&mut kept).await;
+    let events = open_events(&app, "a-key-in-a-file-0123456789").await;
 
     std::fs::write(&file, "another-key-0123456789").unwrap();
     assert_eq!(taken.told().await, Told::Closed(Some(4403)), "the harness waits no longer than it promises");
+    let told = tokio::time::timeout(Duration::from_secs(20), events.text()).await.expect("the events end").unwrap();
+    assert!(told.contains("FORBIDDEN") && told.ends_with("event: complete\ndata:\n\n"), "{told}");
     let mut anew = Subscription::open(app.address(), "another-key-0123456789", CHANGES, json!({})).await;
     first_cursor(&mut anew).await;
     app.import("marketing").await;

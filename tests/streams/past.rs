@@ -3,7 +3,9 @@
 use super::{CHANGES, first_cursor};
 use crate::support::app::TestApp;
 use crate::support::both;
+use entity::change;
 use profile_mirror::clock::Clock;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 use simulator::ProviderKind;
 use std::collections::BTreeMap;
@@ -141,4 +143,33 @@ both!(what_the_past_cannot_tell_is_said_with_a_code, |database| {
         assert_eq!(client.codes(&document, json!({})).await, [code], "{document}");
     }
     app.finish().await;
+});
+
+both!(a_place_that_the_log_no_longer_reaches_has_expired_for_the_past_and_for_streams, |database| {
+    let app = TestApp::imported(&database).await;
+    let early = cursor_now(&app).await;
+    let_things_happen(&app, 12).await;
+    // What is kept begins somewhere behind the cursor.
+    let newest = change::Entity::find().order_by_desc(change::Column::Revision).one(app.database().reader());
+    let newest = newest.await.unwrap().expect("a change");
+    let older = change::Entity::delete_many()
+        .filter(change::Column::SourceId.eq(newest.source_id))
+        .filter(change::Column::Revision.lt(newest.revision))
+        .exec(app.database().writer());
+    assert!(older.await.unwrap().rows_affected > 0);
+
+    let document = "query ($at: AsOf) { profiles(first: 1, asOf: $at) { nodes { id } } }";
+    for at in [json!({ "cursor": early }), json!({ "time": "2001-01-01T00:00:00Z" })] {
+        assert_eq!(app.client().codes(document, json!({ "at": at })).await, ["CURSOR_EXPIRED"], "{at}");
+    }
+    let events = "subscription ($after: Cursor) {
+      profileChanges(after: $after) { __typename ... on CursorExpired { message oldest } ... on CaughtUp { cursor } }
+    }";
+    let mut stream = app.subscribe(events, json!({ "after": early })).await;
+    let event = stream.next().await["profileChanges"].take();
+    assert_eq!(event["__typename"], "CursorExpired");
+    assert!(event["message"].as_str().is_some_and(|text| text.contains("snapshot")), "what to do: {event}");
+    let mut stream = app.subscribe(events, json!({ "after": event["oldest"] })).await;
+    while stream.next().await["profileChanges"]["__typename"] != "CaughtUp" {}
+    app.finish_apart_from_world().await;
 });

@@ -1,13 +1,13 @@
-//! What profile types are made of: fields, collections, interests.
+//! Profile types in pages and by key, and the interests that they offer.
 
 use super::keyset::{Limit, Slice};
 use super::reader::{Reading, padded};
 use super::{ReadError, Reader};
-use ::entity::{collection, field_definition, interest, profile_type, relationship_type};
+use ::entity::{interest, profile_type, relationship_type};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-/// Rows of one kind that one profile type or collection may have; more are not read.
-const MAX_PARTS: u64 = 10_000;
+/// Interests that are read at once; more are not.
+const MAX_INTERESTS: u64 = 10_000;
 
 impl Reader {
     /// A page of profile types, in the order in which the mirror met them; `after` is the key behind which it starts.
@@ -51,21 +51,6 @@ impl Reader {
             .reading("profile types by id")
     }
 
-    /// The collections with these ids.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub async fn collections_by_ids(&self, ids: &[i32]) -> Result<Vec<collection::Model>, ReadError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        collection::Entity::find()
-            .filter(collection::Column::Id.is_in(padded(ids)))
-            .all(self.connection())
-            .await
-            .reading("collections by id")
-    }
-
     /// The relationship types with these ids.
     ///
     /// # Errors
@@ -98,52 +83,6 @@ impl Reader {
             .reading("a profile type by key")
     }
 
-    /// The fields of these profile types, in their order.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub async fn fields_of_types(&self, type_ids: &[i32]) -> Result<Vec<field_definition::Model>, ReadError> {
-        self.definitions(field_definition::Column::ProfileTypeId, type_ids).await
-    }
-
-    /// The fields of these collections, in their order.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub async fn fields_of_collections(&self, ids: &[i32]) -> Result<Vec<field_definition::Model>, ReadError> {
-        self.definitions(field_definition::Column::CollectionId, ids).await
-    }
-
-    async fn definitions(
-        &self,
-        owner: field_definition::Column,
-        ids: &[i32],
-    ) -> Result<Vec<field_definition::Model>, ReadError> {
-        field_definition::Entity::find()
-            .filter(owner.is_in(padded(ids)))
-            .order_by_asc(field_definition::Column::Position)
-            .order_by_asc(field_definition::Column::Name)
-            .limit(MAX_PARTS)
-            .all(self.connection())
-            .await
-            .reading("field definitions")
-    }
-
-    /// The collections of these profile types, by name.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub async fn collections_of_types(&self, type_ids: &[i32]) -> Result<Vec<collection::Model>, ReadError> {
-        collection::Entity::find()
-            .filter(collection::Column::ProfileTypeId.is_in(padded(type_ids)))
-            .order_by_asc(collection::Column::Name)
-            .order_by_asc(collection::Column::Id)
-            .limit(MAX_PARTS)
-            .all(self.connection())
-            .await
-            .reading("collections")
-    }
-
     /// The interests that these profile types offer, by group and name.
     ///
     /// # Errors
@@ -153,7 +92,7 @@ impl Reader {
             .filter(interest::Column::ProfileTypeId.is_in(padded(type_ids)))
             .order_by_asc(interest::Column::GroupName)
             .order_by_asc(interest::Column::Name)
-            .limit(MAX_PARTS)
+            .limit(MAX_INTERESTS)
             .all(self.connection())
             .await
             .reading("interests on offer")

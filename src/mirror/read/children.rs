@@ -5,11 +5,12 @@
 
 use super::MAX_PAGE;
 use super::keyset::Limit;
+use super::predicate::{Predicate, Scope};
 use super::reader::{Reading, padded};
 use super::{ReadError, Reader};
 use ::entity::{
-    change, collection, interest, lifecycle_transition, profile, profile_interest, relationship, relationship_type,
-    subprofile,
+    Moment, change, collection, interest, lifecycle_transition, profile, profile_interest, relationship,
+    relationship_type, subprofile,
 };
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query, SelectStatement, SimpleExpr, UnionType};
 use sea_orm::{
@@ -37,14 +38,53 @@ pub enum Direction {
     Incoming,
 }
 
-/// A subprofile with its collection.
-#[derive(Clone, Debug)]
+/// A subprofile as readers see it.
+#[derive(Clone, Debug, PartialEq, FromQueryResult)]
 pub struct SubprofileRow {
-    /// The subprofile.
-    pub subprofile: subprofile::Model,
-    /// Its collection, where known.
-    pub collection: Option<collection::Model>,
+    /// Its key.
+    pub id: i64,
+    /// Upstream id; unique within the source.
+    pub external_id: String,
+    /// The profile that it belongs to.
+    pub profile_id: i64,
+    /// Its collection, where told.
+    pub collection_id: Option<i32>,
+    /// Field values by name, raw.
+    pub fields: serde_json::Value,
+    /// Upstream creation time.
+    pub created_at: Option<Moment>,
+    /// Upstream time of last modification.
+    pub modified_at: Option<Moment>,
+    /// When the mirror last confirmed it.
+    pub mirrored_at: Moment,
 }
+
+impl From<subprofile::Model> for SubprofileRow {
+    fn from(row: subprofile::Model) -> Self {
+        Self {
+            id: row.id,
+            external_id: row.external_id,
+            profile_id: row.profile_id,
+            collection_id: row.collection_id,
+            fields: row.fields,
+            created_at: row.created_at,
+            modified_at: row.modified_at,
+            mirrored_at: row.mirrored_at,
+        }
+    }
+}
+
+/// The columns of [`SubprofileRow`]: each costs time in every row.
+const SUBPROFILE: [subprofile::Column; 8] = [
+    subprofile::Column::Id,
+    subprofile::Column::ExternalId,
+    subprofile::Column::ProfileId,
+    subprofile::Column::CollectionId,
+    subprofile::Column::Fields,
+    subprofile::Column::CreatedAt,
+    subprofile::Column::ModifiedAt,
+    subprofile::Column::MirroredAt,
+];
 
 /// A relationship seen from one of its ends.
 #[derive(Clone, Debug)]
@@ -107,19 +147,13 @@ impl ChildPage {
     }
 }
 
-fn collection_of() -> RelationDef {
-    subprofile::Entity::belongs_to(collection::Entity)
-        .from(subprofile::Column::CollectionId)
-        .to(collection::Column::Id)
-        .into()
-}
-
 fn profile_of() -> RelationDef {
     subprofile::Entity::belongs_to(profile::Entity).from(subprofile::Column::ProfileId).to(profile::Column::Id).into()
 }
 
 impl Reader {
-    /// Subprofiles of these profiles, by key; `collection` is a name or an upstream id.
+    /// Subprofiles of these profiles, by key; `collection` is a name or an upstream id, `fields` tests on their fields.
+    /// Of a profile with many it brings more than the page wants only where all of them together are few.
     ///
     /// # Ordering
     /// Each profile's rows stand in the order of the page's own direction.
@@ -130,29 +164,56 @@ impl Reader {
         &self,
         profile_ids: &[i64],
         collection: Option<&str>,
+        fields: Option<&Predicate>,
         page: &ChildPage,
     ) -> Result<Vec<SubprofileRow>, ReadError> {
-        let mut numbered = Query::select()
+        let mut wanted = Condition::all()
+            .add(subprofile::Column::ProfileId.is_in(padded(profile_ids)))
+            .add(subprofile::Column::DeletedAt.is_null())
+            .add(page.bounds(Expr::col((subprofile::Entity, subprofile::Column::Id))));
+        if let Some(name) = collection {
+            wanted = wanted.add(subprofile::Column::CollectionId.in_subquery(collections_named(name)));
+        }
+        if let Some(fields) = fields {
+            let sources = self.sources().await?;
+            let scope = Scope { dialect: self.dialect(), sources: &sources, table: "subprofile" };
+            wanted = wanted.add(fields.to_sql(scope));
+        }
+        // Numbering rows costs as much as reading them: it is left to profiles with more than fit on their pages.
+        let room = (page.limit.rows() + 1) * profile_ids.len() as u64;
+        let rows = self.ordered_subprofiles(wanted.clone(), page, room).await?;
+        if (rows.len() as u64) < room {
+            return Ok(rows);
+        }
+        let numbered = Query::select()
             .column(subprofile::Column::Id)
             .expr_as(page.window("profile_id", "id"), "place")
             .from(subprofile::Entity)
-            .and_where(subprofile::Column::ProfileId.is_in(padded(profile_ids)))
-            .and_where(subprofile::Column::DeletedAt.is_null())
-            .cond_where(page.bounds(Expr::col((subprofile::Entity, subprofile::Column::Id))))
+            .cond_where(wanted)
             .take();
-        if let Some(wanted) = collection {
-            numbered.and_where(subprofile::Column::CollectionId.in_subquery(collections_named(wanted)));
-        }
         let ids = Query::select().column("id").from_subquery(numbered, "numbered").and_where(page.numbered()).take();
-        let query = subprofile::Entity::find()
-            .filter(subprofile::Column::Id.in_subquery(ids))
-            .order_by_asc(subprofile::Column::ProfileId);
-        let query = if page.limit.is_forward() {
-            query.order_by_asc(subprofile::Column::Id)
-        } else {
-            query.order_by_desc(subprofile::Column::Id)
-        };
-        self.with_collection(query).await
+        let first = Condition::all().add(subprofile::Column::Id.in_subquery(ids));
+        self.ordered_subprofiles(first, page, room).await
+    }
+
+    async fn ordered_subprofiles(
+        &self,
+        wanted: Condition,
+        page: &ChildPage,
+        room: u64,
+    ) -> Result<Vec<SubprofileRow>, ReadError> {
+        let order = if page.limit.is_forward() { sea_orm::Order::Asc } else { sea_orm::Order::Desc };
+        subprofile::Entity::find()
+            .select_only()
+            .columns(SUBPROFILE)
+            .filter(wanted)
+            .order_by_asc(subprofile::Column::ProfileId)
+            .order_by(subprofile::Column::Id, order)
+            .limit(room)
+            .into_model::<SubprofileRow>()
+            .all(self.connection())
+            .await
+            .reading("subprofiles")
     }
 
     /// The living subprofiles of known profiles with these keys.
@@ -168,20 +229,13 @@ impl Reader {
             .filter(subprofile::Column::DeletedAt.is_null())
             .join(JoinType::InnerJoin, profile_of())
             .filter(profile::Column::IsKnown.eq(true));
-        self.with_collection(query).await
-    }
-
-    async fn with_collection(
-        &self,
-        query: sea_orm::Select<subprofile::Entity>,
-    ) -> Result<Vec<SubprofileRow>, ReadError> {
-        let rows = query
-            .join(JoinType::LeftJoin, collection_of())
-            .select_also(collection::Entity)
+        query
+            .select_only()
+            .columns(SUBPROFILE)
+            .into_model::<SubprofileRow>()
             .all(self.connection())
             .await
-            .reading("subprofiles")?;
-        Ok(rows.into_iter().map(|(subprofile, collection)| SubprofileRow { subprofile, collection }).collect())
+            .reading("subprofiles by key")
     }
 
     /// Relationships of these profiles, from either end. `kind` is a type's name, inverse name or upstream id.

@@ -2,11 +2,13 @@
 //!
 //! In: ids, filters, places in a sort order. Out: rows of the entity crate, a page at a time.
 //! Guaranteed: placeholders and tombstones of children never come out; every list has a hard maximum; each
-//! function is one statement (a page of profiles two, where it reaches those without a value in the first key),
-//! counted by [`Reader::statements`], and reads alike on SQLite and PostgreSQL.
+//! function is one statement (two for a page of profiles that reaches those without a value in the first key, and for
+//! subprofiles where a profile has many), counted by [`Reader::statements`], and reads alike on SQLite and PostgreSQL.
+//! What changes seldom is kept in memory: sources, indexes, and the catalog of types and fields.
 //! Deliberately absent: writes, raw bodies of deliveries, and anything about GraphQL.
 
 mod catalog;
+mod catalog_memory;
 mod changes;
 mod children;
 mod drift;
@@ -27,6 +29,7 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
+pub use catalog_memory::{Catalog, Definitions};
 pub use changes::LogSlice;
 pub use children::{ChildPage, Direction, InterestRow, RelationshipRow, SubprofileRow};
 pub use drift::SampleCounts;

@@ -1,6 +1,7 @@
 //! The handle that every statement for readers goes through.
 
 use super::Sources;
+use super::catalog_memory::Memory;
 use super::indexes::Known;
 use crate::db::{Database, Dialect};
 pub(super) use crate::mirror::padded;
@@ -8,12 +9,13 @@ use sea_orm::{DatabaseConnection, DbErr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
-/// Reads the mirror. Cheap to clone; clones share the count of statements, the names of sources and what is known of indexes.
+/// Reads the mirror. Cheap to clone; clones share the count of statements and what is kept in memory.
 #[derive(Clone)]
 pub struct Reader {
     db: Database,
     statements: Arc<AtomicU64>,
     pub(super) sources: Arc<RwLock<Arc<Sources>>>,
+    pub(super) catalog: Arc<Memory>,
     pub(super) indexes: Arc<RwLock<Option<Known>>>,
 }
 
@@ -47,7 +49,18 @@ impl<T> Reading<T> for Result<T, DbErr> {
 impl Reader {
     /// A reader of this database.
     pub fn new(db: Database) -> Self {
-        Self { db, statements: Arc::default(), sources: Arc::default(), indexes: Arc::default() }
+        Self {
+            db,
+            statements: Arc::default(),
+            sources: Arc::default(),
+            catalog: Arc::default(),
+            indexes: Arc::default(),
+        }
+    }
+
+    /// A reader that counts its own statements and shares what is kept in memory.
+    pub fn beside(&self) -> Self {
+        Self { statements: Arc::default(), ..self.clone() }
     }
 
     /// Statements sent so far.

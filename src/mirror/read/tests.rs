@@ -240,16 +240,19 @@ async fn each_parent_gets_its_own_first_children() {
     let reader = Reader::new(fixture.db.clone());
     let two = ChildPage { limit: Limit::First(2), after: None, before: None };
 
-    let rows = reader.subprofiles(&people, Some("Pets"), &two).await.unwrap();
+    let rows = reader.subprofiles(&people, Some("Pets"), None, &two).await.unwrap();
     let of = |rows: &[SubprofileRow], person: i64| {
-        let rows = rows.iter().filter(|row| row.subprofile.profile_id == person);
-        rows.map(|row| row.subprofile.external_id.clone()).collect::<Vec<_>>()
+        let rows = rows.iter().filter(|row| row.profile_id == person);
+        rows.map(|row| row.external_id.clone()).collect::<Vec<_>>()
     };
     assert_eq!(of(&rows, people[0]), ["p00"]);
     assert_eq!(of(&rows, people[1]), ["p10", "p11"]);
     assert_eq!(of(&rows, people[2]), ["p20", "p21", "p22"], "one more than asked for tells that there are more");
+    let one = ChildPage { limit: Limit::First(1), after: None, before: None };
+    let rows = reader.subprofiles(&people, Some("Pets"), None, &one).await.unwrap();
+    assert_eq!(of(&rows, people[2]), ["p20", "p21"], "however many others there are");
     let last = ChildPage { limit: Limit::Last(1), after: None, before: None };
-    let rows = reader.subprofiles(&people[2..], Some("id of Orders"), &last).await.unwrap();
+    let rows = reader.subprofiles(&people[2..], Some("id of Orders"), None, &last).await.unwrap();
     assert_eq!(of(&rows, people[2]), ["o22", "o21"]);
 
     let ids = |rows: Vec<RelationshipRow>, person: i64| {
@@ -276,4 +279,32 @@ async fn an_interest_without_a_group_takes_that_of_its_type() {
     let rows = Reader::new(fixture.db.clone()).interests(&[person]).await.unwrap();
     let rows: Vec<_> = rows.iter().map(|row| (row.group_name.as_str(), row.name.as_str())).collect();
     assert_eq!(rows, [("", "chess"), ("music", "jazz"), ("sports", "soccer")]);
+}
+
+#[tokio::test]
+async fn the_catalog_is_read_once_until_it_is_forgotten_or_lacks_a_row() {
+    let fixture = Fixture::new().await;
+    let source = fixture.source("crm").await;
+    let kind = fixture.profile_type(source, "1", "People").await;
+    fixture.fields(Some(kind), None, &[("city", "text")]).await;
+    let reader = Reader::new(fixture.db.clone());
+    let names = async || {
+        let fields = reader.in_catalog(|catalog| catalog.fields_of_type(kind)).await.unwrap().unwrap();
+        fields.iter().map(|field| field.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await, ["city"]);
+    let spent = reader.statements();
+    fixture.fields(Some(kind), None, &[("age", "integer")]).await;
+    assert_eq!(names().await, ["city"]);
+    assert_eq!(reader.statements(), spent);
+
+    let beside = reader.beside();
+    beside.forget_catalog();
+    assert_eq!(names().await, ["age", "city"]);
+    assert_eq!(beside.statements(), 0, "each reader counts its own");
+
+    let newer = fixture.profile_type(source, "2", "Firms").await;
+    let found = reader.in_catalog(|catalog| catalog.profile_type(newer)).await.unwrap();
+    assert_eq!(found.unwrap().name, "Firms");
+    assert!(reader.in_catalog(|catalog| catalog.collection(7)).await.unwrap().is_none());
 }

@@ -4,8 +4,8 @@ use super::budget::{Budget, Cost};
 use super::cost::check_cost;
 use super::documents::Documents;
 use super::order::Order;
+use super::parsed::Parsed;
 use super::registered::Registered;
-use super::shape::check_shape;
 use super::shared::{Executions, Key, Subscription};
 use super::wire::{Body, Parameters, is_request_error};
 use crate::clock::SharedClock;
@@ -34,6 +34,7 @@ pub(crate) struct Engine {
 /// What holds for every request.
 struct Terms {
     documents: Documents,
+    parsed: Parsed,
     budget: Budget,
     server: config::Server,
 }
@@ -79,16 +80,15 @@ impl Engine {
     pub fn new(api: Api, registered: Registered, server: config::Server, clock: SharedClock) -> Self {
         let documents = Documents::new(registered, &server);
         let budget = Budget::new(server.cost_per_minute, clock);
-        Self { api, executions: Arc::default(), terms: Arc::new(Terms { documents, budget, server }) }
+        let parsed = Parsed::default();
+        Self { api, executions: Arc::default(), terms: Arc::new(Terms { documents, parsed, budget, server }) }
     }
 
     /// Parses and measures, and takes what it may cost from the viewer's budget.
     pub fn prepare(&self, mut parameters: Parameters, viewer: Viewer) -> Result<Prepared, Fault> {
-        let Terms { documents, budget, server } = &*self.terms;
+        let Terms { documents, parsed, budget, server } = &*self.terms;
         let found = documents.find(&mut parameters, &viewer)?;
-        check_shape(&found.text)?;
-        let document = async_graphql::parser::parse_query(&found.text)
-            .map_err(|error| Fault::new(Code::ParseFailed, error.to_string()))?;
+        let document = parsed.read(&found.text)?;
         let given = serde_json::Value::Object(parameters.variables);
         let variables = Variables::from_json(given.clone());
         let demand = check_cost(&document, &variables)?;
@@ -110,7 +110,7 @@ impl Engine {
         budget.take(&viewer, demand.values)?;
         let mut request = Request::new(found.text).variables(variables).data(viewer.clone());
         request.operation_name = parameters.operation_name;
-        request.set_parsed_query(document);
+        request.set_parsed_query(ExecutableDocument::clone(&document));
         Ok(Prepared { request, kind, order, viewer, estimated_cost: demand.values, key, variables: given })
     }
 
@@ -121,7 +121,7 @@ impl Engine {
         let execution = AssertUnwindSafe(self.api.execute(request)).catch_unwind();
         let answered = match tokio::time::timeout(TIMEOUT, execution).await {
             Ok(Ok(mut response)) => {
-                let actual = order.arrange(&mut response.data);
+                let actual = order.form(&mut response);
                 Answered::of(response, Some(self.terms.budget.settle(&viewer, estimated_cost, actual)))
             }
             Ok(Err(_)) => Answered::refused(&Fault::internal(&Panicked)),
@@ -161,7 +161,7 @@ impl Answered {
 
     /// An answer of a stream.
     pub(super) fn streamed(mut response: Response, order: &Order) -> Self {
-        order.arrange(&mut response.data);
+        order.form(&mut response);
         Self::of(response, None)
     }
 

@@ -15,6 +15,7 @@ mod engine;
 mod http;
 mod media;
 mod order;
+mod parsed;
 mod registered;
 mod reply;
 mod request;

@@ -1,12 +1,12 @@
-//! Puts the fields of an answer in the order of the document.
+//! Gives an answer the form of the specification: failed fields are null, and fields stand in the order of the document.
 //!
-//! The executor writes a field when it is resolved; the specification wants the order in which fields were asked for. Most
-//! objects are in order already, so that little more than looking is left to do; what that costs is not measured. Type conditions are not looked at:
-//! a field that fragments on several types ask for stands where the first of them has it.
+//! The executor leaves a failed field out, and writes a field when it is resolved. Most objects are in order already, so
+//! that little more than looking is left to do. Type conditions are not looked at: a field that fragments on several types
+//! ask for stands where the first of them has it.
 
 use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{FragmentDefinition, Selection, SelectionSet};
-use async_graphql::{Name, Positioned, Value};
+use async_graphql::{Name, PathSegment, Positioned, Response, ServerError, Value};
 use std::collections::HashMap;
 
 type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
@@ -47,8 +47,16 @@ impl Order {
         fields.keys().all(|name| expected.any(|one| one == name))
     }
 
+    /// Gives the data of a response its form, and counts its fields.
+    pub fn form(&self, response: &mut Response) -> u64 {
+        for error in &response.errors {
+            write_null(&mut response.data, error);
+        }
+        self.arrange(&mut response.data)
+    }
+
     /// Puts the fields of a value in order, and counts them.
-    pub fn arrange(&self, value: &mut Value) -> u64 {
+    fn arrange(&self, value: &mut Value) -> u64 {
         match value {
             Value::Object(fields) => {
                 if !self.holds_in(fields) {
@@ -66,6 +74,22 @@ impl Order {
             Value::List(values) => values.iter_mut().map(|value| self.arrange(value)).sum(),
             _ => 0,
         }
+    }
+}
+
+/// Writes null at the first place on the path of an error that the data does not have.
+fn write_null(data: &mut Value, error: &ServerError) {
+    let mut place = data;
+    for segment in &error.path {
+        let below = match (segment, place) {
+            (PathSegment::Field(name), Value::Object(fields)) => fields.entry(Name::new(name)).or_insert(Value::Null),
+            (PathSegment::Index(index), Value::List(values)) => match values.get_mut(*index) {
+                Some(value) => value,
+                None => return,
+            },
+            _ => return,
+        };
+        place = below;
     }
 }
 
@@ -88,6 +112,31 @@ mod tests {
         assert_eq!(order.arrange(&mut answer), 9);
         let expected = r#"{"b":2,"a":[{"d":3,"c":2,"z":1},null,{"d":4,"c":5,"z":6}],"e":1}"#;
         assert_eq!(serde_json::to_string(&answer).unwrap(), expected);
+    }
+
+    #[test]
+    fn failed_fields_are_null_in_their_place() {
+        let failed = |path: &[PathSegment]| {
+            let mut error = ServerError::new("no", None);
+            error.path = path.to_vec();
+            error
+        };
+        let field = |name: &str| PathSegment::Field(name.to_owned());
+        let mut response = Response::new(value!({ "list": [{ "c": 1 }, null], "z": 2 }));
+        response.errors = vec![
+            failed(&[field("list"), PathSegment::Index(0), field("b")]),
+            failed(&[field("list"), PathSegment::Index(1), field("b")]),
+            failed(&[field("y"), field("deeper")]),
+            failed(&[]),
+        ];
+        assert_eq!(order("{ y { deeper } list { b c } z }").form(&mut response), 5);
+        let expected = r#"{"y":null,"list":[{"b":null,"c":1},null],"z":2}"#;
+        assert_eq!(serde_json::to_string(&response.data).unwrap(), expected);
+
+        let mut nothing = Response::new(Value::Null);
+        nothing.errors = vec![failed(&[field("y")])];
+        order("{ y { deeper } }").form(&mut nothing);
+        assert_eq!(nothing.data, Value::Null);
     }
 
     #[test]

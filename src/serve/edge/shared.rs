@@ -331,7 +331,7 @@ mod tests {
 
         fn subscribe(&self, after: Value) -> Answers {
             let query = "subscription ($after: Cursor) { profileChanges(after: $after) { __typename
-                ... on ProfileChange { cursor change { id } profile { fields { name } } }
+                ... on ProfileChange { cursor change { id } profile { fields { name } interests { name } } }
                 ... on CaughtUp { cursor } ... on Interrupted { cursor } } }";
             let variables = Map::from_iter([("after".to_owned(), after)]);
             let parameters = Parameters { query: Some(query.to_owned()), variables, ..Parameters::default() };
@@ -372,7 +372,7 @@ mod tests {
         for answers in &mut all {
             told.push(next(answers).await);
         }
-        assert_eq!(served.reader.statements() - before, 1, "the fields of the type are read once");
+        assert_eq!(served.reader.statements() - before, 1, "the interests are read once");
         assert!(told.iter().all(|event| *event == told[0]) && told[0]["__typename"] == "ProfileChange", "{told:?}");
     }
 

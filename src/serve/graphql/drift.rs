@@ -53,7 +53,7 @@ impl Drift {
         let after = paging::decode("drift", "after", after.as_deref())?;
         let slice = ctx.data_unchecked::<Reader>().drift_differences(self.source.id, after, limit).await?;
         let rows = slice.rows.into_iter().map(|row| (paging::encode("drift", &row.id), DriftDifference { row }));
-        Ok(DriftDifferenceConnection::new(rows.collect(), slice.has_previous, slice.has_next))
+        Ok(DriftDifferenceConnection::new(rows, slice.has_previous, slice.has_next))
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::fault::Answer;
 use super::provenance::{Owner, Provenance};
-use super::scalar::Json;
+use super::scalar::JsonValue;
 use ::entity::field_definition;
 use async_graphql::{Context, Enum, Object};
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What a field's values are.
@@ -40,20 +41,20 @@ pub enum FieldType {
 }
 
 /// A field of a profile or subprofile, with its value.
-pub struct Field {
+pub struct Field<'a> {
     /// Key of the value.
-    name: String,
-    raw: Value,
+    name: &'a str,
+    raw: &'a Value,
     definition: Option<Arc<field_definition::Model>>,
     owner: Arc<Owner>,
 }
 
 /// A field of a profile or subprofile, with its value.
 #[Object]
-impl Field {
+impl<'a> Field<'a> {
     /// The key under which the provider keeps the value.
     async fn name(&self) -> &str {
-        &self.name
+        self.name
     }
 
     /// Name for people, where it differs.
@@ -68,13 +69,13 @@ impl Field {
     }
 
     /// The value, typed: a number where the type says so; null where upstream writes a placeholder such as `0000-00-00`.
-    async fn value(&self) -> Option<Json> {
-        typed(self.field_type(), &self.raw).map(Json)
+    async fn value(&self) -> Option<JsonValue<'a>> {
+        typed(self.field_type(), self.raw).map(JsonValue)
     }
 
     /// The value as a person would read it; of a scored value its text.
     async fn text(&self) -> Option<String> {
-        readable(&self.raw)
+        readable(self.raw)
     }
 
     /// Its definition; null where the profile's type does not list it.
@@ -85,15 +86,15 @@ impl Field {
     /// Where the value comes from; null where the change log no longer tells, and of a profile of the past where the field has
     /// changed since.
     async fn provenance(&self, ctx: &Context<'_>) -> Answer<Option<Provenance>> {
-        Provenance::find(ctx, &self.owner, &self.name).await
+        Provenance::find(ctx, &self.owner, self.name).await
     }
 }
 
-impl Field {
+impl Field<'_> {
     fn field_type(&self) -> FieldType {
         match &self.definition {
             Some(definition) => type_of(definition),
-            None => guess(&self.raw),
+            None => guess(self.raw),
         }
     }
 }
@@ -138,29 +139,32 @@ impl FieldDefinition {
 
 /// The fields of a record: those defined in their order, then the others by name. Only what the record holds;
 /// `names` picks some of them.
-pub(super) fn list(
-    raw: &Value,
-    definitions: &[field_definition::Model],
+pub(super) fn list<'a>(
+    raw: &'a Value,
+    definitions: &[Arc<field_definition::Model>],
     names: Option<&[String]>,
     owner: Owner,
-) -> Vec<Field> {
+) -> Vec<Field<'a>> {
+    let Some(values) = raw.as_object() else { return Vec::new() };
     let owner = Arc::new(owner);
-    let empty = Map::new();
-    let values = raw.as_object().unwrap_or(&empty);
     let is_wanted = |name: &str| names.is_none_or(|names| names.iter().any(|one| one == name));
-    let defined = definitions.iter().filter_map(|definition| {
-        let raw = values.get(&definition.name)?.clone();
-        let (name, definition) = (definition.name.clone(), Some(Arc::new(definition.clone())));
-        Some(Field { name, raw, definition, owner: Arc::clone(&owner) })
-    });
-    let mut others: Vec<_> =
-        values.keys().filter(|name| !definitions.iter().any(|definition| definition.name == **name)).collect();
-    others.sort();
-    let others = others.into_iter().map(|name| {
-        let (name, raw) = (name.clone(), values[name].clone());
-        Field { name, raw, definition: None, owner: Arc::clone(&owner) }
-    });
-    defined.chain(others).filter(|field| is_wanted(&field.name)).collect()
+    let mut fields = Vec::with_capacity(values.len());
+    for definition in definitions {
+        if let Some((name, raw)) = values.get_key_value(&definition.name) {
+            fields.push(Field { name, raw, definition: Some(Arc::clone(definition)), owner: Arc::clone(&owner) });
+        }
+    }
+    if fields.len() < values.len() {
+        let is_defined = |name: &str| definitions.iter().any(|definition| definition.name == name);
+        let others = values.iter().filter(|(name, _)| !is_defined(name));
+        let field =
+            |(name, raw): (&'a String, &'a Value)| Field { name, raw, definition: None, owner: Arc::clone(&owner) };
+        let mut others: Vec<_> = others.map(field).collect();
+        others.sort_by_key(|field| field.name);
+        fields.extend(others);
+    }
+    fields.retain(|field| is_wanted(field.name));
+    fields
 }
 
 fn type_of(definition: &field_definition::Model) -> FieldType {
@@ -197,24 +201,24 @@ fn guess(raw: &Value) -> FieldType {
     }
 }
 
-fn typed(kind: FieldType, raw: &Value) -> Option<Value> {
+fn typed(kind: FieldType, raw: &Value) -> Option<Cow<'_, Value>> {
     let text = match raw {
         Value::Null => return None,
         Value::String(text) => text.as_str(),
-        other => return Some(other.clone()),
+        other => return Some(Cow::Borrowed(other)),
     };
     match kind {
         FieldType::Number if text.trim().is_empty() => None,
-        FieldType::Number => Some(number(text.trim()).unwrap_or_else(|| raw.clone())),
+        FieldType::Number => Some(number(text.trim()).map_or(Cow::Borrowed(raw), Cow::Owned)),
         FieldType::Date | FieldType::Datetime if is_no_date(text) => None,
         FieldType::Reference if text.is_empty() || text == "0" => None,
         FieldType::Boolean => match text.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "1" => Some(Value::Bool(true)),
-            "false" | "no" | "0" => Some(Value::Bool(false)),
+            "true" | "yes" | "1" => Some(Cow::Owned(Value::Bool(true))),
+            "false" | "no" | "0" => Some(Cow::Owned(Value::Bool(false))),
             "" => None,
-            _ => Some(raw.clone()),
+            _ => Some(Cow::Borrowed(raw)),
         },
-        _ => Some(raw.clone()),
+        _ => Some(Cow::Borrowed(raw)),
     }
 }
 
@@ -269,7 +273,7 @@ mod tests {
             (FieldType::Json, json!({"a": 1}), Some(json!({"a": 1}))),
         ];
         for (kind, raw, expected) in cases {
-            assert_eq!(typed(kind, &raw), expected, "{kind:?} {raw}");
+            assert_eq!(typed(kind, &raw).map(Cow::into_owned), expected, "{kind:?} {raw}");
         }
     }
 

@@ -4,12 +4,12 @@
 
 use super::wave::Wave;
 use crate::mirror::read::{
-    ChildPage, DeletionsWaiting, DeliveryRow, Direction, InterestRow, LogPlace, PastError, PastProfile, ProfileKey,
-    ProvenanceRow, ReadError, Reader, RelationshipRow, Slice, SourceCount, SubprofileRow, Waiting,
+    ChildPage, DeletionsWaiting, DeliveryRow, Direction, InterestRow, LogPlace, PastError, PastProfile, Predicate,
+    ProfileKey, ProvenanceRow, ReadError, Reader, RelationshipRow, Slice, SourceCount, SubprofileRow, Waiting,
 };
 use ::entity::{
-    CandidateState, Moment, change, collection, deletion_candidate, erasure, field_definition, interest,
-    lifecycle_transition, profile, profile_type, source_state, sync_run,
+    CandidateState, Moment, change, deletion_candidate, erasure, interest, lifecycle_transition, profile, source_state,
+    sync_run,
 };
 use async_graphql::dataloader::DataLoader;
 use std::collections::HashMap;
@@ -35,18 +35,6 @@ pub(super) fn new(reader: Reader, wave: Wave) -> Loader {
 /// A profile by its key in the database, placeholders too.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ProfileById(pub i64);
-/// A profile type.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TypeById(pub i32);
-/// The fields of a profile type.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct FieldsOfType(pub i32);
-/// The fields of a collection.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct FieldsOfCollection(pub i32);
-/// The collections of a profile type.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct CollectionsOfType(pub i32);
 /// The interests that a profile type offers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct InterestsOfType(pub i32);
@@ -122,6 +110,34 @@ pub(super) struct ChildrenOf<A> {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct SubprofileArguments {
     pub collection: Option<String>,
+    pub fields: Option<FieldTests>,
+}
+
+/// Tests on fields, told apart by how they are written.
+#[derive(Clone)]
+pub(super) struct FieldTests {
+    pub predicate: Predicate,
+    text: String,
+}
+
+impl FieldTests {
+    pub fn new(predicate: Predicate) -> Self {
+        Self { text: format!("{predicate:?}"), predicate }
+    }
+}
+
+impl PartialEq for FieldTests {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for FieldTests {}
+
+impl Hash for FieldTests {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
 }
 
 /// Arguments of a list of relationships.
@@ -219,17 +235,7 @@ by_source!(PendingErasuresOf, SourceCount, pending_erasures);
 by_source!(LastRunOf, sync_run::Model, last_runs);
 by_source!(LastCompleteRunOf, sync_run::Model, last_complete_runs);
 by_id!(ProfileById, profile::Model, profiles_by_ids);
-by_id!(TypeById, profile_type::Model, profile_types_by_ids);
 by_id!(DeliveryById, DeliveryRow, deliveries_by_ids);
-by_parent!(FieldsOfType, field_definition::Model, fields_of_types, |row: &field_definition::Model| row
-    .profile_type_id
-    .unwrap_or_default());
-by_parent!(FieldsOfCollection, field_definition::Model, fields_of_collections, |row: &field_definition::Model| row
-    .collection_id
-    .unwrap_or_default());
-by_parent!(CollectionsOfType, collection::Model, collections_of_types, |row: &collection::Model| row
-    .profile_type_id
-    .unwrap_or_default());
 by_parent!(InterestsOfType, interest::Model, interests_of_types, |row: &interest::Model| row.profile_type_id);
 by_parent!(InterestsOf, InterestRow, interests, |row: &InterestRow| row.profile_id);
 by_parent!(ProvenanceOf, ProvenanceRow, provenance, |row: &ProvenanceRow| row.profile_id);
@@ -297,7 +303,7 @@ async fn children<A: Clone + Eq + Hash, R, F: Future<Output = Result<Vec<R>, Rea
 }
 
 impl async_graphql::dataloader::Loader<ChildrenOf<SubprofileArguments>> for Batch {
-    type Value = Arc<Slice<SubprofileRow>>;
+    type Value = Arc<Slice<Arc<SubprofileRow>>>;
     type Error = ReadError;
 
     async fn load(
@@ -305,9 +311,12 @@ impl async_graphql::dataloader::Loader<ChildrenOf<SubprofileArguments>> for Batc
         keys: &[ChildrenOf<SubprofileArguments>],
     ) -> Loaded<ChildrenOf<SubprofileArguments>, Self::Value> {
         let read = |ids: Vec<i64>, arguments: SubprofileArguments, page: ChildPage| async move {
-            self.0.subprofiles(&ids, arguments.collection.as_deref(), &page).await
+            let SubprofileArguments { collection, fields } = arguments;
+            let fields = fields.as_ref().map(|fields| &fields.predicate);
+            let rows = self.0.subprofiles(&ids, collection.as_deref(), fields, &page).await?;
+            Ok(rows.into_iter().map(Arc::new).collect())
         };
-        children(keys, read, |row: &SubprofileRow| row.subprofile.profile_id).await
+        children(keys, read, |row: &Arc<SubprofileRow>| row.profile_id).await
     }
 }
 
@@ -437,15 +446,15 @@ impl async_graphql::dataloader::Loader<PastOf> for Batch {
 }
 
 impl async_graphql::dataloader::Loader<PastSubprofilesOf> for Batch {
-    type Value = Arc<Vec<SubprofileRow>>;
+    type Value = Arc<Vec<Arc<SubprofileRow>>>;
     type Error = PastError;
 
     async fn load(&self, keys: &[PastSubprofilesOf]) -> Result<HashMap<PastSubprofilesOf, Self::Value>, PastError> {
         let mut loaded = HashMap::with_capacity(keys.len());
         for (place, profiles) in by_place(keys.iter().map(|key| &key.0)) {
-            let rows = self.0.past_subprofiles(place, &profiles).await?;
+            let rows = self.0.past_subprofiles(place, &profiles).await?.into_iter().map(Arc::new).collect();
             let ids: Vec<i64> = profiles.iter().map(|past| past.row.id).collect();
-            let mut of = grouped(&ids, rows, |row| row.subprofile.profile_id);
+            let mut of = grouped(&ids, rows, |row: &Arc<SubprofileRow>| row.profile_id);
             for past in profiles {
                 let rows = of.remove(&past.row.id).unwrap_or_default();
                 loaded.insert(PastSubprofilesOf(past), rows);

@@ -82,7 +82,8 @@ async fn find_other(ctx: &Context<'_>, id: GlobalId, source: Arc<source::Model>)
         Kind::Profile => None,
         Kind::Subprofile => {
             let rows = reader.subprofiles_by_keys(source.id, &[id.external_id]).await?;
-            rows.into_iter().next().map(|row| Node::Subprofile(Subprofile { row, source, place: None }))
+            let place = None;
+            rows.into_iter().next().map(|row| Node::Subprofile(Subprofile { row: Arc::new(row), source, place }))
         }
         Kind::Relationship => {
             let row = reader.relationship_by_key(source.id, &id.external_id).await?;

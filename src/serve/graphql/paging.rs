@@ -69,17 +69,44 @@ pub(super) fn child_page(
     })
 }
 
+/// The cursor of a row, written when it is asked for: most answers hold nodes without cursors.
+#[derive(Clone, Debug)]
+pub(super) enum Cursor {
+    /// In the list that the tag names, at this key.
+    At(&'static str, i64),
+    /// Written already.
+    Text(String),
+}
+
+impl Cursor {
+    /// As clients see it.
+    pub fn to_text(&self) -> String {
+        match self {
+            Self::At(tag, key) => encode(tag, key),
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
+impl From<String> for Cursor {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
 /// Makes the connection and edge types of a node type.
 macro_rules! connection {
     ($(#[$connection_meta:meta])* $connection:ident, $(#[$edge_meta:meta])* $edge:ident, $node:ty) => {
         $(#[$connection_meta])*
-        #[derive(async_graphql::SimpleObject)]
+        #[derive(Default, async_graphql::SimpleObject)]
         #[graphql(complex)]
         pub struct $connection {
             /// The rows with their cursors, in order.
             pub edges: Vec<$edge>,
-            /// What is before and behind this page.
-            pub page_info: async_graphql::connection::PageInfo,
+            #[graphql(skip)]
+            has_previous: bool,
+            #[graphql(skip)]
+            has_next: bool,
         }
 
         #[async_graphql::ComplexObject]
@@ -88,28 +115,45 @@ macro_rules! connection {
             async fn nodes(&self) -> Vec<&$node> {
                 self.edges.iter().map(|edge| &edge.node).collect()
             }
+
+            /// What is before and behind this page.
+            async fn page_info(&self) -> async_graphql::connection::PageInfo {
+                async_graphql::connection::PageInfo {
+                    has_previous_page: self.has_previous,
+                    has_next_page: self.has_next,
+                    start_cursor: self.edges.first().map(|edge| edge.place.to_text()),
+                    end_cursor: self.edges.last().map(|edge| edge.place.to_text()),
+                }
+            }
         }
 
         $(#[$edge_meta])*
         #[derive(async_graphql::SimpleObject)]
+        #[graphql(complex)]
         pub struct $edge {
-            /// Hand it back as `after` or `before` to go on from here; it holds after a restart too.
-            pub cursor: String,
+            #[graphql(skip)]
+            place: $crate::serve::graphql::paging::Cursor,
             /// The row.
             pub node: $node,
         }
 
+        #[async_graphql::ComplexObject]
+        impl $edge {
+            /// Hand it back as `after` or `before` to go on from here; it holds after a restart too.
+            async fn cursor(&self) -> String {
+                self.place.to_text()
+            }
+        }
+
         impl $connection {
             /// A page of rows with their cursors.
-            pub(super) fn new(rows: Vec<(String, $node)>, has_previous: bool, has_next: bool) -> Self {
-                let edges: Vec<_> = rows.into_iter().map(|(cursor, node)| $edge { cursor, node }).collect();
-                let page_info = async_graphql::connection::PageInfo {
-                    has_previous_page: has_previous,
-                    has_next_page: has_next,
-                    start_cursor: edges.first().map(|edge| edge.cursor.clone()),
-                    end_cursor: edges.last().map(|edge| edge.cursor.clone()),
-                };
-                Self { edges, page_info }
+            pub(super) fn new<C: Into<$crate::serve::graphql::paging::Cursor>>(
+                rows: impl IntoIterator<Item = (C, $node)>,
+                has_previous: bool,
+                has_next: bool,
+            ) -> Self {
+                let edges = rows.into_iter().map(|(place, node)| $edge { place: place.into(), node });
+                Self { edges: edges.collect(), has_previous, has_next }
             }
         }
     };

@@ -84,18 +84,27 @@ pub(super) async fn interests(ctx: &Context<'_>, past: &PastProfile) -> Answer<O
 pub(super) async fn subprofiles(
     ctx: &Context<'_>,
     past: &Arc<PastProfile>,
-    collection: Option<&str>,
+    (collection, fields): (Option<&str>, Option<&Predicate>),
     page: &ChildPage,
-) -> Answer<Slice<SubprofileRow>> {
+) -> Answer<Slice<Arc<SubprofileRow>>> {
     let key = PastSubprofilesOf(Arc::clone(past));
     let had = ctx.data_unchecked::<Loader>().load_one(key).await?.unwrap_or_default();
-    let is_wanted = |row: &&SubprofileRow| {
-        collection.is_none_or(|wanted| {
-            row.collection.as_ref().is_some_and(|of| of.name == wanted || of.external_id == wanted)
-        })
-    };
-    let rows = had.iter().filter(is_wanted).cloned().collect();
-    Ok(page.cut_all(rows, |row| row.subprofile.id))
+    let mut rows = Vec::with_capacity(had.len());
+    for row in had.iter() {
+        let passes = fields.is_none_or(|fields| fields.accepts_fields(&row.fields));
+        if passes && is_of(ctx, row, collection).await? {
+            rows.push(Arc::clone(row));
+        }
+    }
+    Ok(page.cut_all(rows, |row| row.id))
+}
+
+/// Whether a subprofile is of the collection with this name or upstream id; of any where none is named.
+async fn is_of(ctx: &Context<'_>, row: &SubprofileRow, collection: Option<&str>) -> Answer<bool> {
+    let Some(wanted) = collection else { return Ok(true) };
+    let Some(id) = row.collection_id else { return Ok(false) };
+    let found = ctx.data_unchecked::<Reader>().in_catalog(|catalog| catalog.collection(id)).await?;
+    Ok(found.is_some_and(|of| of.name == wanted || of.external_id == wanted))
 }
 
 /// A page of the relationships that a profile had.

@@ -4,12 +4,13 @@ use super::Fault;
 use super::change::{Change, ChangeConnection};
 use super::fault::Answer;
 use super::field::{self, Field};
+use super::filter::FieldFilterSet;
 use super::global_id::{self, Kind};
 use super::loader::{
-    ChildrenOf, ErasureOf, FieldsOfType, HistoryArguments, InterestsOf, Loader, PastOf, RelationshipArguments,
-    SubprofileArguments, TransitionsOf, TypeById,
+    ChildrenOf, ErasureOf, FieldTests, HistoryArguments, InterestsOf, Loader, PastOf, RelationshipArguments,
+    SubprofileArguments, TransitionsOf,
 };
-use super::paging;
+use super::paging::{self, Cursor};
 use super::past;
 use super::profile_type::{Interest, ProfileType, Unsubscribing};
 use super::provenance::Owner;
@@ -19,8 +20,10 @@ use super::source::{Source, source_of};
 use super::subprofile::{Subprofile, SubprofileConnection};
 use super::word::{LifecycleStatus, ProfileKind, RelationshipDirection};
 use crate::clock::SharedClock;
-use crate::mirror::read::{Key, LogPlace, Order, PastPage, PastProfile, Place, Predicate, Reader, overdue_before};
-use ::entity::{Moment, RecordKind, Status, erasure, field_definition, lifecycle_transition, profile, source};
+use crate::mirror::read::{
+    Definitions, Key, LogPlace, Order, PastPage, PastProfile, Place, Predicate, Reader, SubprofileRow, overdue_before,
+};
+use ::entity::{Moment, RecordKind, Status, erasure, lifecycle_transition, profile, source};
 use async_graphql::connection::PageInfo;
 use async_graphql::{ComplexObject, Context, ID, Object, SimpleObject};
 use std::sync::Arc;
@@ -82,9 +85,10 @@ impl Profile {
         }
     }
 
-    async fn definitions(&self, ctx: &Context<'_>) -> Answer<Arc<Vec<field_definition::Model>>> {
-        let Some(type_id) = self.row.profile_type_id else { return Ok(Arc::default()) };
-        Ok(ctx.data_unchecked::<Loader>().load_one(FieldsOfType(type_id)).await?.unwrap_or_default())
+    async fn definitions(&self, ctx: &Context<'_>) -> Answer<Definitions> {
+        let Some(type_id) = self.row.profile_type_id else { return Ok(Definitions::default()) };
+        let found = ctx.data_unchecked::<Reader>().in_catalog(|catalog| catalog.fields_of_type(type_id)).await?;
+        Ok(found.unwrap_or_default())
     }
 }
 
@@ -110,7 +114,7 @@ impl Profile {
     #[graphql(name = "type")]
     async fn profile_type(&self, ctx: &Context<'_>) -> Answer<Option<ProfileType>> {
         let Some(type_id) = self.row.profile_type_id else { return Ok(None) };
-        let row = ctx.data_unchecked::<Loader>().load_one(TypeById(type_id)).await?;
+        let row = ctx.data_unchecked::<Reader>().in_catalog(|catalog| catalog.profile_type(type_id)).await?;
         Ok(row.map(|row| ProfileType { row, source: Arc::clone(&self.source) }))
     }
 
@@ -158,7 +162,7 @@ impl Profile {
     /// the provider tells of no such values.
     async fn is_unsubscribed(&self, ctx: &Context<'_>) -> Answer<Option<bool>> {
         let Some(type_id) = self.row.profile_type_id else { return Ok(None) };
-        let row = ctx.data_unchecked::<Loader>().load_one(TypeById(type_id)).await?;
+        let row = ctx.data_unchecked::<Reader>().in_catalog(|catalog| catalog.profile_type(type_id)).await?;
         Ok(row.and_then(|row| Unsubscribing::has_happened(&row, &self.row.fields)))
     }
 
@@ -167,7 +171,7 @@ impl Profile {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only fields of these names.")] names: Option<Vec<String>>,
-    ) -> Answer<Vec<Field>> {
+    ) -> Answer<Vec<Field<'_>>> {
         Ok(field::list(&self.row.fields, &self.definitions(ctx).await?, names.as_deref(), self.owner()))
     }
 
@@ -176,7 +180,7 @@ impl Profile {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The field's name.")] name: String,
-    ) -> Answer<Option<Field>> {
+    ) -> Answer<Option<Field<'_>>> {
         let fields = field::list(&self.row.fields, &self.definitions(ctx).await?, Some(&[name]), self.owner());
         Ok(fields.into_iter().next())
     }
@@ -198,25 +202,29 @@ impl Profile {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only of the collection of this name or external id.")] collection: Option<String>,
+        #[graphql(desc = "Only those whose fields pass.")] filter: Option<FieldFilterSet>,
         #[graphql(desc = "That many from the start; at most 100.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
         #[graphql(desc = "That many from the end; at most 100.")] last: Option<i32>,
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Answer<SubprofileConnection> {
         let page = paging::child_page("subprofile", (first, last), (after.as_deref(), before.as_deref()))?;
+        let fields = filter.map(FieldFilterSet::read).transpose()?;
         let slice = match &self.past {
-            Some(past) => past::subprofiles(ctx, past, collection.as_deref(), &page).await?.into(),
+            Some(past) => past::subprofiles(ctx, past, (collection.as_deref(), fields.as_ref()), &page).await?.into(),
             None => {
-                let key = ChildrenOf { parent_id: self.row.id, arguments: SubprofileArguments { collection }, page };
+                let fields = fields.map(FieldTests::new);
+                let arguments = SubprofileArguments { collection, fields };
+                let key = ChildrenOf { parent_id: self.row.id, arguments, page };
                 ctx.data_unchecked::<Loader>().load_one(key).await?.unwrap_or_default()
             }
         };
         let place = self.place();
-        let node = |row: &crate::mirror::read::SubprofileRow| {
-            let cursor = paging::encode("subprofile", &row.subprofile.id);
-            (cursor, Subprofile { row: row.clone(), source: Arc::clone(&self.source), place })
+        let node = |row: &Arc<SubprofileRow>| {
+            let cursor = Cursor::At("subprofile", row.id);
+            (cursor, Subprofile { row: Arc::clone(row), source: Arc::clone(&self.source), place })
         };
-        Ok(SubprofileConnection::new(slice.rows.iter().map(node).collect(), slice.has_previous, slice.has_next))
+        Ok(SubprofileConnection::new(slice.rows.iter().map(node), slice.has_previous, slice.has_next))
     }
 
     /// Its relationships from either end, in the order in which the mirror met them.
@@ -251,11 +259,11 @@ impl Profile {
         };
         let place = self.place();
         let node = |row: &crate::mirror::read::RelationshipRow| {
-            let cursor = paging::encode("relationship", &row.relationship.id);
+            let cursor = Cursor::At("relationship", row.relationship.id);
             let (row, kind) = (row.relationship.clone(), row.kind.clone());
             (cursor, Relationship { row, kind, source: Arc::clone(&self.source), place })
         };
-        Ok(RelationshipConnection::new(slice.rows.iter().map(node).collect(), slice.has_previous, slice.has_next))
+        Ok(RelationshipConnection::new(slice.rows.iter().map(node), slice.has_previous, slice.has_next))
     }
 
     /// What happened to it and to what hangs on it, oldest first; `last` brings the newest.
@@ -271,13 +279,13 @@ impl Profile {
         let until = self.place().map(|place| place.revision);
         let key = ChildrenOf { parent_id: self.row.id, arguments: HistoryArguments { until }, page };
         let Some(slice) = ctx.data_unchecked::<Loader>().load_one(key).await? else {
-            return Ok(ChangeConnection::new(Vec::new(), false, false));
+            return Ok(ChangeConnection::default());
         };
         let node = |row: &::entity::change::Model| {
-            let cursor = paging::encode("history", &row.revision);
+            let cursor = Cursor::At("history", row.revision);
             (cursor, Change::of_profile(Arc::new(row.clone()), self.clone()))
         };
-        Ok(ChangeConnection::new(slice.rows.iter().map(node).collect(), slice.has_previous, slice.has_next))
+        Ok(ChangeConnection::new(slice.rows.iter().map(node), slice.has_previous, slice.has_next))
     }
 
     /// When it was created upstream, where told.
@@ -413,21 +421,40 @@ impl LifecycleTransition {
 pub struct ProfileConnection {
     /// The profiles with their cursors, in order.
     edges: Vec<ProfileEdge>,
-    /// What is before and behind this page.
-    page_info: PageInfo,
+    #[graphql(skip)]
+    has_previous: bool,
+    #[graphql(skip)]
+    has_next: bool,
     #[graphql(skip)]
     predicate: Option<Predicate>,
+    /// Of a page of the past: where it ends.
     #[graphql(skip)]
-    is_past: bool,
+    past: Option<Option<String>>,
 }
 
 /// A profile with its cursor.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct ProfileEdge {
-    /// Hand it back as `after` or `before` to go on from here; it holds after a restart too.
-    cursor: String,
     /// The profile.
     node: Profile,
+    #[graphql(skip)]
+    order: Arc<[Order]>,
+}
+
+#[ComplexObject]
+impl ProfileEdge {
+    /// Hand it back as `after` or `before` to go on from here; it holds after a restart too.
+    async fn cursor(&self) -> String {
+        self.to_cursor()
+    }
+}
+
+impl ProfileEdge {
+    /// Written when it is asked for: most answers hold profiles without cursors.
+    fn to_cursor(&self) -> String {
+        paging::encode("profile", &(&self.order[..], Place::of(&self.node.row, &self.order)))
+    }
 }
 
 #[ComplexObject]
@@ -437,9 +464,22 @@ impl ProfileConnection {
         self.edges.iter().map(|edge| &edge.node).collect()
     }
 
+    /// What is before and behind this page.
+    async fn page_info(&self) -> PageInfo {
+        PageInfo {
+            has_previous_page: self.has_previous,
+            has_next_page: self.has_next,
+            start_cursor: self.edges.first().map(ProfileEdge::to_cursor),
+            end_cursor: match &self.past {
+                None => self.edges.last().map(ProfileEdge::to_cursor),
+                Some(end) => end.clone(),
+            },
+        }
+    }
+
     /// How many profiles pass the filter in all. Counted only where it is asked for; profiles of the past are not counted.
     async fn total_count(&self, ctx: &Context<'_>) -> Answer<i64> {
-        if self.is_past {
+        if self.past.is_some() {
             return Err(past::uncounted());
         }
         let count = ctx.data_unchecked::<Reader>().count_profiles(self.predicate.as_ref()).await?;
@@ -457,35 +497,25 @@ impl ProfileConnection {
         order: &[Order],
         predicate: Option<Predicate>,
     ) -> Answer<Self> {
+        let order: Arc<[Order]> = order.into();
         let mut edges = Vec::with_capacity(slice.rows.len());
         for row in slice.rows {
-            let cursor = paging::encode("profile", &(order, Place::of(&row, order)));
             if let Some(node) = Profile::new(ctx, Arc::new(row)).await? {
-                edges.push(ProfileEdge { cursor, node });
+                edges.push(ProfileEdge { node, order: Arc::clone(&order) });
             }
         }
-        let page_info = PageInfo {
-            has_previous_page: slice.has_previous,
-            has_next_page: slice.has_next,
-            start_cursor: edges.first().map(|edge| edge.cursor.clone()),
-            end_cursor: edges.last().map(|edge| edge.cursor.clone()),
-        };
-        Ok(Self { edges, page_info, predicate, is_past: false })
+        Ok(Self { edges, has_previous: slice.has_previous, has_next: slice.has_next, predicate, past: None })
     }
 
+    /// A page of the past, which ends at the last profile that was looked at, whether it passed the filter or not.
     pub(super) async fn in_past(ctx: &Context<'_>, page: PastPage, has_previous: bool) -> Answer<Self> {
-        let cursor = |id: i64| paging::encode("profile", &([] as [Order; 0], Place(vec![Key::Number(id)])));
+        let order: Arc<[Order]> = Arc::default();
         let mut edges = Vec::with_capacity(page.rows.len());
         for past in page.rows {
             let source = source_of(ctx, past.row.source_id).await?;
-            edges.push(ProfileEdge { cursor: cursor(past.row.id), node: Profile::in_past(past, source) });
+            edges.push(ProfileEdge { node: Profile::in_past(past, source), order: Arc::clone(&order) });
         }
-        let page_info = PageInfo {
-            has_previous_page: has_previous,
-            has_next_page: page.has_next,
-            start_cursor: edges.first().map(|edge| edge.cursor.clone()),
-            end_cursor: page.looked_at.map(cursor),
-        };
-        Ok(Self { edges, page_info, predicate: None, is_past: true })
+        let end = page.looked_at.map(|id| paging::encode("profile", &(&order[..], Place(vec![Key::Number(id)]))));
+        Ok(Self { edges, has_previous, has_next: page.has_next, predicate: None, past: Some(end) })
     }
 }

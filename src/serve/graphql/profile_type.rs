@@ -3,12 +3,13 @@
 use super::fault::Answer;
 use super::field::FieldDefinition;
 use super::global_id::{self, Kind};
-use super::loader::{CollectionsOfType, FieldsOfCollection, FieldsOfType, InterestsOfType, Loader};
+use super::loader::{InterestsOfType, Loader};
 use super::paging::connection;
 use super::scalar::{DateTime, Json};
 use super::source::Source;
 use super::word::{ProfileKind, UnsubscribeAction};
-use ::entity::{collection, field_definition, profile_type, source};
+use crate::mirror::read::{Definitions, Reader};
+use ::entity::{collection, profile_type, source};
 use async_graphql::{Context, ID, Object, SimpleObject};
 use std::sync::Arc;
 
@@ -48,14 +49,15 @@ impl ProfileType {
 
     /// The fields that its profiles may have, in order.
     async fn fields(&self, ctx: &Context<'_>) -> Answer<Vec<FieldDefinition>> {
-        let rows = ctx.data_unchecked::<Loader>().load_one(FieldsOfType(self.row.id)).await?;
-        Ok(definitions(rows))
+        let id = self.row.id;
+        Ok(definitions(ctx.data_unchecked::<Reader>().in_catalog(|catalog| catalog.fields_of_type(id)).await?))
     }
 
     /// Its collections of subprofiles, by name.
     async fn collections(&self, ctx: &Context<'_>) -> Answer<Vec<Collection>> {
-        let rows = ctx.data_unchecked::<Loader>().load_one(CollectionsOfType(self.row.id)).await?.unwrap_or_default();
-        Ok(rows.iter().cloned().map(Collection).collect())
+        let id = self.row.id;
+        let rows = ctx.data_unchecked::<Reader>().in_catalog(|catalog| catalog.collections_of_type(id)).await?;
+        Ok(rows.unwrap_or_default().into_iter().map(Collection).collect())
     }
 
     /// The interests that it offers, by group and name.
@@ -84,7 +86,7 @@ connection!(
 );
 
 /// A collection of subprofiles.
-pub struct Collection(pub(super) collection::Model);
+pub struct Collection(pub(super) Arc<collection::Model>);
 
 /// A collection of subprofiles.
 #[Object]
@@ -101,8 +103,8 @@ impl Collection {
 
     /// The fields that its subprofiles may have, in order.
     async fn fields(&self, ctx: &Context<'_>) -> Answer<Vec<FieldDefinition>> {
-        let rows = ctx.data_unchecked::<Loader>().load_one(FieldsOfCollection(self.0.id)).await?;
-        Ok(definitions(rows))
+        let id = self.0.id;
+        Ok(definitions(ctx.data_unchecked::<Reader>().in_catalog(|catalog| catalog.fields_of_collection(id)).await?))
     }
 
     /// What unsubscribing does to its subprofiles; null where the provider does not tell.
@@ -150,6 +152,6 @@ impl Interest {
     }
 }
 
-fn definitions(rows: Option<Arc<Vec<field_definition::Model>>>) -> Vec<FieldDefinition> {
-    rows.unwrap_or_default().iter().map(|row| FieldDefinition(Arc::new(row.clone()))).collect()
+fn definitions(rows: Option<Definitions>) -> Vec<FieldDefinition> {
+    rows.unwrap_or_default().iter().cloned().map(FieldDefinition).collect()
 }

@@ -177,7 +177,7 @@ impl Query {
         let limit = paging::first(first)?;
         let after = paging::decode("type", "after", after.as_deref())?;
         let Some(source_id) = source_id(ctx, source.as_deref()).await? else {
-            return Ok(ProfileTypeConnection::new(Vec::new(), false, false));
+            return Ok(ProfileTypeConnection::default());
         };
         let slice = ctx.data_unchecked::<Reader>().profile_types(source_id.0, after, limit).await?;
         let mut rows = Vec::with_capacity(slice.rows.len());
@@ -206,7 +206,7 @@ impl Query {
         let profile = match filter.profile {
             Some(id) => match find_profile(ctx, ProfileRef::Id(id)).await? {
                 Some(row) => Some(row),
-                None => return Ok(ChangeConnection::new(Vec::new(), false, false)),
+                None => return Ok(ChangeConnection::default()),
             },
             None => None,
         };
@@ -275,7 +275,7 @@ impl Query {
         let after = paging::decode("run", "after", after.as_deref())?;
         let filter = filter.unwrap_or_default();
         let Some(source_id) = source_id(ctx, filter.source.as_deref()).await? else {
-            return Ok(Some(SyncRunConnection::new(Vec::new(), false, false)));
+            return Ok(Some(SyncRunConnection::default()));
         };
         let filter = read::RunFilter {
             source_id: source_id.0,
@@ -304,7 +304,7 @@ impl Query {
         let limit = paging::first(first)?;
         let after = paging::decode("delivery", "after", after.as_deref())?;
         let Some(filter) = filter.unwrap_or_default().read(ctx).await? else {
-            return Ok(Some(DeliveryConnection::new(Vec::new(), false, false)));
+            return Ok(Some(DeliveryConnection::default()));
         };
         let slice = ctx.data_unchecked::<Reader>().deliveries(&filter, after, limit).await?;
         let mut rows = Vec::with_capacity(slice.rows.len());
@@ -328,17 +328,17 @@ impl Query {
         let limit = paging::first(first)?;
         let after = paging::decode("verdict", "after", after.as_deref())?;
         let Some((source, external_id)) = name_profile(ctx, by).await? else {
-            return Ok(Some(VerdictConnection::new(Vec::new(), false, false)));
+            return Ok(Some(VerdictConnection::default()));
         };
         let reader = ctx.data_unchecked::<Reader>();
         // A placeholder is hidden from readers, and an operator may ask why it is no more than that.
         let row_id = reader.profile_row_id(&ProfileKey { source_id: source.id, external_id }).await?;
-        let Some(row_id) = row_id else { return Ok(Some(VerdictConnection::new(Vec::new(), false, false))) };
+        let Some(row_id) = row_id else { return Ok(Some(VerdictConnection::default())) };
         let slice = reader.verdicts(row_id, after, limit).await?;
         let node = |row: ::entity::verdict::Model| {
             (paging::encode("verdict", &row.id), Verdict { row, source: Arc::clone(&source) })
         };
-        Ok(Some(VerdictConnection::new(slice.rows.into_iter().map(node).collect(), slice.has_previous, slice.has_next)))
+        Ok(Some(VerdictConnection::new(slice.rows.into_iter().map(node), slice.has_previous, slice.has_next)))
     }
 }
 

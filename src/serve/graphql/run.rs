@@ -208,13 +208,13 @@ impl SyncRun {
         let arguments = CandidateArguments { state: state.map(Into::into) };
         let key = ChildrenOf { parent_id: self.row.id, arguments, page };
         let Some(slice) = ctx.data_unchecked::<Loader>().load_one(key).await? else {
-            return Ok(DeletionCandidateConnection::new(Vec::new(), false, false));
+            return Ok(DeletionCandidateConnection::default());
         };
         let node = |row: &::entity::deletion_candidate::Model| {
             let source = Arc::clone(&self.source);
             (paging::encode("candidate", &row.id), DeletionCandidate { row: row.clone(), source })
         };
-        let rows = slice.rows.iter().map(node).collect();
+        let rows = slice.rows.iter().map(node);
         Ok(DeletionCandidateConnection::new(rows, slice.has_previous, slice.has_next))
     }
 }

@@ -2,8 +2,14 @@
 
 use crate::publish;
 use ::entity::Moment;
-use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use async_graphql::parser::types::Field;
+use async_graphql::registry::Registry;
+use async_graphql::{
+    ContextSelectionSet, InputValueError, InputValueResult, Name, OutputType, Positioned, Scalar, ScalarType,
+    ServerResult, Value,
+};
 use chrono::{DateTime as ChronoDateTime, SecondsFormat, Utc};
+use std::borrow::Cow;
 
 /// A moment in time: RFC 3339, UTC, milliseconds; `2026-01-02T03:04:05.678Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +70,36 @@ impl ScalarType for Json {
     }
 
     fn to_value(&self) -> Value {
-        Value::from_json(self.0.clone()).unwrap_or_default()
+        answered(&self.0)
+    }
+}
+
+/// The scalar `JSON` over a value that lives elsewhere, so that it is copied once: into the answer.
+pub struct JsonValue<'a>(pub Cow<'a, serde_json::Value>);
+
+impl OutputType for JsonValue<'_> {
+    fn type_name() -> Cow<'static, str> {
+        <Json as OutputType>::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        <Json as OutputType>::create_type_info(registry)
+    }
+
+    async fn resolve(&self, _: &ContextSelectionSet<'_>, _: &Positioned<Field>) -> ServerResult<Value> {
+        Ok(answered(&self.0))
+    }
+}
+
+fn answered(value: &serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Bool(one) => Value::Boolean(*one),
+        serde_json::Value::Number(number) => Value::Number(number.clone()),
+        serde_json::Value::String(text) => Value::String(text.clone()),
+        serde_json::Value::Array(list) => Value::List(list.iter().map(answered).collect()),
+        serde_json::Value::Object(object) => {
+            Value::Object(object.iter().map(|(name, value)| (Name::new(name), answered(value))).collect())
+        }
     }
 }

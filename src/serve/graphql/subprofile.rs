@@ -3,20 +3,20 @@
 use super::fault::Answer;
 use super::field::{self, Field};
 use super::global_id::{self, Kind};
-use super::loader::{FieldsOfCollection, Loader, ProfileById};
+use super::loader::{Loader, ProfileById};
 use super::paging::connection;
 use super::profile::Profile;
 use super::profile_type::Collection;
 use super::provenance::Owner;
 use super::scalar::DateTime;
-use crate::mirror::read::{LogPlace, SubprofileRow};
-use ::entity::{RecordKind, field_definition, source};
+use crate::mirror::read::{Definitions, LogPlace, Reader, SubprofileRow};
+use ::entity::{RecordKind, source};
 use async_graphql::{Context, ID, Object};
 use std::sync::Arc;
 
 /// A record of a collection that belongs to a profile: an order, a pet, a subscription.
 pub struct Subprofile {
-    pub(super) row: SubprofileRow,
+    pub(super) row: Arc<SubprofileRow>,
     pub(super) source: Arc<source::Model>,
     /// Where in the past it is seen from.
     pub(super) place: Option<LogPlace>,
@@ -26,18 +26,18 @@ impl Subprofile {
     /// The owner of its fields.
     fn owner(&self) -> Owner {
         Owner {
-            profile_id: self.row.subprofile.profile_id,
+            profile_id: self.row.profile_id,
             kind: RecordKind::Subprofile,
-            external_id: self.row.subprofile.external_id.clone(),
+            external_id: self.row.external_id.clone(),
             source: Arc::clone(&self.source),
             until: self.place.map(|place| place.revision),
         }
     }
 
-    async fn definitions(&self, ctx: &Context<'_>) -> Answer<Arc<Vec<field_definition::Model>>> {
-        let Some(collection) = &self.row.collection else { return Ok(Arc::default()) };
-        let key = FieldsOfCollection(collection.id);
-        Ok(ctx.data_unchecked::<Loader>().load_one(key).await?.unwrap_or_default())
+    async fn definitions(&self, ctx: &Context<'_>) -> Answer<Definitions> {
+        let Some(id) = self.row.collection_id else { return Ok(Definitions::default()) };
+        let found = ctx.data_unchecked::<Reader>().in_catalog(|catalog| catalog.fields_of_collection(id)).await?;
+        Ok(found.unwrap_or_default())
     }
 }
 
@@ -46,22 +46,24 @@ impl Subprofile {
 impl Subprofile {
     /// Opaque; stays the same when the mirror is built anew.
     pub async fn id(&self) -> ID {
-        global_id::encode(Kind::Subprofile, &self.source.name, &self.row.subprofile.external_id)
+        global_id::encode(Kind::Subprofile, &self.source.name, &self.row.external_id)
     }
 
     /// Its id upstream, unique within the source.
     async fn external_id(&self) -> &str {
-        &self.row.subprofile.external_id
+        &self.row.external_id
     }
 
     /// The collection it is in; null where upstream has not told it.
-    async fn collection(&self) -> Option<Collection> {
-        self.row.collection.clone().map(Collection)
+    async fn collection(&self, ctx: &Context<'_>) -> Answer<Option<Collection>> {
+        let Some(id) = self.row.collection_id else { return Ok(None) };
+        let found = ctx.data_unchecked::<Reader>().in_catalog(|catalog| catalog.collection(id)).await?;
+        Ok(found.map(Collection))
     }
 
     /// The profile it belongs to.
     async fn profile(&self, ctx: &Context<'_>) -> Answer<Option<Profile>> {
-        let profile_id = self.row.subprofile.profile_id;
+        let profile_id = self.row.profile_id;
         if let Some(place) = self.place {
             return Profile::at(ctx, place, profile_id).await;
         }
@@ -76,9 +78,8 @@ impl Subprofile {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only fields of these names.")] names: Option<Vec<String>>,
-    ) -> Answer<Vec<Field>> {
-        let definitions = self.definitions(ctx).await?;
-        Ok(field::list(&self.row.subprofile.fields, &definitions, names.as_deref(), self.owner()))
+    ) -> Answer<Vec<Field<'_>>> {
+        Ok(field::list(&self.row.fields, &self.definitions(ctx).await?, names.as_deref(), self.owner()))
     }
 
     /// One field; null where it does not hold it.
@@ -86,25 +87,24 @@ impl Subprofile {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The field's name.")] name: String,
-    ) -> Answer<Option<Field>> {
-        let definitions = self.definitions(ctx).await?;
-        let fields = field::list(&self.row.subprofile.fields, &definitions, Some(&[name]), self.owner());
+    ) -> Answer<Option<Field<'_>>> {
+        let fields = field::list(&self.row.fields, &self.definitions(ctx).await?, Some(&[name]), self.owner());
         Ok(fields.into_iter().next())
     }
 
     /// When it was created upstream, where told.
     async fn created_at(&self) -> Option<DateTime> {
-        self.row.subprofile.created_at.map(DateTime)
+        self.row.created_at.map(DateTime)
     }
 
     /// When it was last modified upstream, where told.
     async fn modified_at(&self) -> Option<DateTime> {
-        self.row.subprofile.modified_at.map(DateTime)
+        self.row.modified_at.map(DateTime)
     }
 
     /// When the mirror last confirmed it.
     async fn mirrored_at(&self) -> DateTime {
-        DateTime(self.row.subprofile.mirrored_at)
+        DateTime(self.row.mirrored_at)
     }
 }
 

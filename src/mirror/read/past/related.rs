@@ -4,7 +4,7 @@ use super::undo::{Part, undo_subprofile};
 use super::{LogPlace, MAX_CHANGES, PastError, PastProfile};
 use crate::mirror::read::reader::{Reading, padded};
 use crate::mirror::read::{Reader, RelationshipRow, SubprofileRow};
-use ::entity::{ChangeKind, RecordKind, change, collection, profile, relationship, relationship_type, subprofile};
+use ::entity::{ChangeKind, RecordKind, change, profile, relationship, relationship_type, subprofile};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -56,14 +56,7 @@ impl Reader {
             had.extend(had_by(past, &rows));
         }
         had.sort_unstable_by_key(|row| row.id);
-        let collections: BTreeSet<i32> = had.iter().filter_map(|row| row.collection_id).collect();
-        let collections = self.collections_by_ids(&collections.into_iter().collect::<Vec<_>>()).await?;
-        let collections: HashMap<i32, collection::Model> = collections.into_iter().map(|row| (row.id, row)).collect();
-        let whole = |row: subprofile::Model| SubprofileRow {
-            collection: row.collection_id.and_then(|id| collections.get(&id).cloned()),
-            subprofile: row,
-        };
-        Ok(had.into_iter().map(whole).collect())
+        Ok(had.into_iter().map(SubprofileRow::from).collect())
     }
 
     /// The relationships that these profiles of one place had, under each the ones of either end, in the order in which

@@ -134,6 +134,17 @@ impl Predicate {
         }
     }
 
+    /// Whether the fields of a record pass; what is not about fields fails here.
+    pub fn accepts_fields(&self, fields: &Value) -> bool {
+        match self {
+            Self::All(all) => all.iter().all(|one| one.accepts_fields(fields)),
+            Self::Any(any) => any.iter().any(|one| one.accepts_fields(fields)),
+            Self::Not(inner) => !inner.accepts_fields(fields),
+            Self::Field(name, test) => test.accepts(fields.get(name).unwrap_or(&Value::Null)),
+            _ => false,
+        }
+    }
+
     /// Whether a profile passes. To be asked only where the tree does not need the database: what hangs on the
     /// profile is not at hand, and tests on it fail here.
     pub fn accepts(&self, row: &profile::Model, kind: Option<&profile_type::Model>, sources: &Sources) -> bool {
@@ -156,7 +167,7 @@ impl Predicate {
                 TextColumn::Email => row.email.as_deref(),
                 TextColumn::ExternalId => Some(&row.external_id),
             }),
-            Self::Field(name, test) => test.accepts(row.fields.get(name).unwrap_or(&Value::Null)),
+            Self::Field(..) => self.accepts_fields(&row.fields),
             Self::Time { column, from, until } => {
                 let at = match column {
                     TimeColumn::CreatedAt => row.created_at,

@@ -55,7 +55,6 @@ impl Edge {
         let key = |name: &str, role| AccessKey { name: name.into(), role, key: Secret::Value(format!("{name}-key")) };
         let access = config::Access { keys: vec![key("reader", Role::Reader), key("operator", Role::Operator)] };
         let router = router(ServeState {
-            db: fixture.db.clone(),
             publisher: publisher.clone(),
             access: Access::from_config(&access).unwrap(),
             clock: fixture.clock.clone(),

@@ -67,6 +67,15 @@ impl StringListFilter {
     }
 }
 
+impl FieldFilterSet {
+    /// The tests on the fields of a record, as the `filter` of a list of records.
+    pub(in crate::serve::graphql) fn read(self) -> Answer<Predicate> {
+        let tests = read_fields("filter.field", self.field)?;
+        check_count("filter.field", Some(tests.len()))?;
+        Ok(Predicate::All(tests))
+    }
+}
+
 impl SubprofileFilter {
     pub(super) fn read(self, reading: &mut Reading) -> Answer<Vec<Predicate>> {
         if let Some(collection) = &self.collection {

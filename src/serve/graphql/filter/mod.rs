@@ -4,6 +4,7 @@ mod hanging;
 mod order;
 mod value;
 
+pub(super) use self::hanging::FieldFilterSet;
 pub use order::ProfileOrder;
 pub(super) use order::read_order;
 

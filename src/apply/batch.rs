@@ -520,7 +520,8 @@ impl<'a> Batch<'a> {
         let not_before = self.now.plus_ms(i64::try_from(delay_ms).unwrap_or(i64::MAX));
         let purpose = if origin.kind == DeliveryKind::Page { Purpose::Repair } else { Purpose::Live };
         let position = origin.position;
-        let wish = Wish { target, position, reason: reason.to_owned(), not_before, is_creation, purpose };
+        let reason = reason.to_owned();
+        let wish = Wish { target, within: None, position, reason, not_before, is_creation, purpose };
         match self.wishes.get_mut(&write::target_key(&wish.target)) {
             Some(known) => {
                 known.position = known.position.max(wish.position);
@@ -636,12 +637,30 @@ impl<'a> Batch<'a> {
         Ok(tallies)
     }
 
-    async fn flush_requests(self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
+    /// The profile type of a profile, or the collection of a subprofile, as it stands after everything was taken.
+    fn place_of(&self, target: &Target) -> Option<String> {
+        match target {
+            Target::Profile { id } => {
+                let row = &self.get(*self.by_external_id.get(id)?).row;
+                self.catalog.type_external_id(row.profile_type_id?)
+            }
+            Target::Subprofile { id } => {
+                self.catalog.collection_external_id(self.subprofiles.get(id)?.row.collection_id?)
+            }
+            Target::Metadata { .. } | Target::Ids { .. } => None,
+        }
+    }
+
+    async fn flush_requests(mut self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let mut wishes: Vec<Wish> = std::mem::take(&mut self.wishes).into_values().collect();
+        for wish in &mut wishes {
+            wish.within = self.place_of(&wish.target);
+        }
         let done: Vec<_> = self.done_requests.into_iter().filter(|(id, _)| !self.again.contains_key(id)).collect();
         let again: Vec<Again> = self.again.into_values().collect();
         write::settle_requests(transaction, self.now, &done, &again).await?;
         write::cancel_requests(transaction, self.source_id, &self.cancelled).await?;
-        write::write_wishes(transaction, self.source_id, self.now, self.wishes.into_values().collect()).await
+        write::write_wishes(transaction, self.source_id, self.now, wishes).await
     }
 }
 

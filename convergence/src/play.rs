@@ -31,6 +31,8 @@ pub struct Tally {
     pub webhooks: u64,
     /// Webhooks that were lost.
     pub lost: u64,
+    /// Histories that lost nothing, and were held against the world before the run that closes them.
+    pub whole: u64,
     /// Fetches that were started.
     pub fetches: u64,
     /// Runs that ended well.
@@ -48,6 +50,7 @@ impl Tally {
         self.steps += other.steps;
         self.webhooks += other.webhooks;
         self.lost += other.lost;
+        self.whole += other.whole;
         self.fetches += other.fetches;
         self.runs += other.runs;
         self.kills += other.kills;
@@ -78,6 +81,8 @@ pub(crate) struct Play<'a> {
     memory: Memory,
     /// Runs that looked while the token had lost rights: what they found gone is there.
     pub(crate) misled: BTreeSet<i64>,
+    /// Nothing has happened so far that only a run repairs.
+    pub(crate) is_whole: bool,
     tally: Tally,
     tell: &'a mut dyn FnMut(String),
 }
@@ -91,7 +96,9 @@ impl<'a> Play<'a> {
         let tally = Tally { histories: 1, ..Tally::default() };
         let memory = Memory::default();
         let (posted, misled) = (Vec::new(), BTreeSet::new());
-        let mut play = Self { history, simulator, stages, posted, memory, misled, tally, tell };
+        // What an import has not shown, only a run does.
+        let is_whole = history.temper.begins_full;
+        let mut play = Self { history, simulator, stages, posted, memory, misled, is_whole, tally, tell };
         play.stages.apply().await;
         if history.temper.begins_full {
             play.complete_run(&mut ChaCha8Rng::seed_from_u64(history.temper.switches)).await?;
@@ -163,7 +170,7 @@ impl<'a> Play<'a> {
                 self.say(step, text);
             }
             Deed::Lapse => {
-                let text = self.lapse().await?;
+                let text = self.lapse(step, &mut rng).await?;
                 self.say(step, text);
             }
             Deed::Retry => {
@@ -204,6 +211,7 @@ impl<'a> Play<'a> {
             }
             if rng.random_bool(temper.loss) {
                 self.tally.lost += 1;
+                self.is_whole = false;
                 (self.tell)(format!("      {} of {} is lost", webhook.event, webhook.profile));
                 continue;
             }
@@ -216,7 +224,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    async fn arrive(&mut self, step: &Step, until: u32, rng: &mut ChaCha8Rng) {
+    pub(crate) async fn arrive(&mut self, step: &Step, until: u32, rng: &mut ChaCha8Rng) {
         let (mut due, later): (Vec<_>, Vec<_>) = self.posted.drain(..).partition(|(at, _)| *at <= until);
         self.posted = later;
         due.shuffle(rng);
@@ -250,6 +258,9 @@ impl<'a> Play<'a> {
         self.stages.apply().await;
         // A run that began earlier has not read its first pages since.
         self.stages.finish_runs().await?;
+        if stragglers.is_empty() {
+            self.check_unrepaired(db, &end).await?;
+        }
         self.say(&end, "one complete run");
         self.complete_run(&mut rng).await?;
         self.approve_late().await?;
@@ -335,9 +346,22 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
+    /// Where nothing was lost and nothing was given up, webhooks and what they lead to are enough: the mirror is right
+    /// before any run repairs it.
+    async fn check_unrepaired(&mut self, db: &Database, end: &Step) -> Result<(), String> {
+        if !self.is_whole || self.stages.has_given_up().await {
+            return Ok(());
+        }
+        self.say(end, "nothing was lost: the mirror is held against the world");
+        self.tally.whole += 1;
+        let wrong = oracle::check_unrepaired(db, &self.stages, &self.simulator, self.history.kind, &self.memory).await;
+        if wrong.is_empty() { Ok(()) } else { Err(format!("before the run: {}", wrong.join("\n"))) }
+    }
+
     async fn check(&mut self, db: &Database, when: &str) -> Result<(), String> {
         let odd = oracle::check(db, &self.stages, &self.simulator, self.history.kind, &self.memory).await;
         self.tally.changes = odd.changes;
+        oracle::check_first_seen(db, &self.stages).await?;
         if odd.wrong.is_empty() { Ok(()) } else { Err(format!("{when}: {}", odd.wrong.join("\n"))) }
     }
 }

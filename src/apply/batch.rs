@@ -549,6 +549,12 @@ impl<'a> Batch<'a> {
 
     /// Writes everything that changed, and tells what the pages of runs came to.
     pub async fn flush(mut self, transaction: &impl ConnectionTrait) -> Result<Vec<PageTally>, DbErr> {
+        // The rows leave the batch as they are written.
+        let mut wishes = std::mem::take(&mut self.wishes);
+        for wish in wishes.values_mut() {
+            wish.within = self.place_of(&wish.target);
+        }
+        self.wishes = wishes;
         let dirty = self.profiles.iter_mut().filter(|work| work.is_dirty).map(|work| {
             // Nothing asks for the fields any more: they go with the row instead of being copied.
             let fields = std::mem::take(&mut work.row.fields);
@@ -651,16 +657,12 @@ impl<'a> Batch<'a> {
         }
     }
 
-    async fn flush_requests(mut self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
-        let mut wishes: Vec<Wish> = std::mem::take(&mut self.wishes).into_values().collect();
-        for wish in &mut wishes {
-            wish.within = self.place_of(&wish.target);
-        }
+    async fn flush_requests(self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
         let done: Vec<_> = self.done_requests.into_iter().filter(|(id, _)| !self.again.contains_key(id)).collect();
         let again: Vec<Again> = self.again.into_values().collect();
         write::settle_requests(transaction, self.now, &done, &again).await?;
         write::cancel_requests(transaction, self.source_id, &self.cancelled).await?;
-        write::write_wishes(transaction, self.source_id, self.now, wishes).await
+        write::write_wishes(transaction, self.source_id, self.now, self.wishes.into_values().collect()).await
     }
 }
 

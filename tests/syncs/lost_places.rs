@@ -6,6 +6,7 @@ use crate::support::rows;
 use entity::{RunState, fetch_request};
 use sea_orm::{EntityTrait, PaginatorTrait};
 use simulator::ProviderKind::Copernica;
+use simulator::TruthProfile;
 
 /// Takes a database of Copernica from the token; its id.
 fn lose(app: &TestApp, name: &str) -> String {
@@ -67,6 +68,22 @@ both!(a_subprofile_that_is_not_found_in_a_lost_database_stays, |database| {
     app.deliver(Copernica, format!("type=delete&subprofile={subprofile}")).await;
     assert_eq!(shown(&app).await, before);
     find_again(&app);
+    app.finish().await;
+});
+
+both!(a_subprofile_that_is_not_found_in_a_collection_that_is_seen_is_gone, |database| {
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    let (collection, _) = copernica.collections().remove(0);
+    let subprofile = copernica.subprofile_ids(&collection).remove(0);
+    let truth = app.simulator.truth(Copernica);
+    let is_parent = |profile: &TruthProfile| profile.subprofiles.contains_key(&subprofile);
+    let (profile, _) = truth.profiles.iter().find(|(_, profile)| is_parent(profile)).unwrap();
+    copernica.silently().delete_profile_completely(profile).unwrap();
+    let (profiles, subprofiles) = shown(&app).await;
+    app.deliver(Copernica, format!("type=delete&subprofile={subprofile}")).await;
+    assert_eq!(shown(&app).await, (profiles, subprofiles - 1));
+    app.import("marketing").await;
     app.finish().await;
 });
 

@@ -81,8 +81,6 @@ pub(crate) struct Play<'a> {
     memory: Memory,
     /// Runs that looked while the token had lost rights: what they found gone is there.
     pub(crate) misled: BTreeSet<i64>,
-    /// Nothing has happened so far that only a run repairs.
-    pub(crate) is_whole: bool,
     tally: Tally,
     tell: &'a mut dyn FnMut(String),
 }
@@ -96,9 +94,7 @@ impl<'a> Play<'a> {
         let tally = Tally { histories: 1, ..Tally::default() };
         let memory = Memory::default();
         let (posted, misled) = (Vec::new(), BTreeSet::new());
-        // What an import has not shown, only a run does.
-        let is_whole = history.temper.begins_full;
-        let mut play = Self { history, simulator, stages, posted, memory, misled, is_whole, tally, tell };
+        let mut play = Self { history, simulator, stages, posted, memory, misled, tally, tell };
         play.stages.apply().await;
         if history.temper.begins_full {
             play.complete_run(&mut ChaCha8Rng::seed_from_u64(history.temper.switches)).await?;
@@ -119,13 +115,7 @@ impl<'a> Play<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(step.draw);
         self.tally.steps += 1;
         match step.deed {
-            Deed::Change => {
-                self.stages.pass([0, 0, 200, 1_000, 3_000][rng.random_range(0..5)]);
-                let happening = self.simulator.random_change_at(self.history.kind, &mut rng);
-                self.say(step, happening);
-                self.memory.remember(self.simulator.gone(self.history.kind), self.stages.now());
-                self.post(step, &mut rng);
-            }
+            Deed::Change => self.change(step, &mut rng),
             Deed::Arrive => self.arrive(step, step.at, &mut rng).await,
             Deed::Apply => {
                 self.stages.apply().await;
@@ -153,13 +143,7 @@ impl<'a> Play<'a> {
                 let leg = self.stages.start_run().await;
                 self.say(step, format_args!("{asked}: {leg:?}"));
             }
-            Deed::Run | Deed::Page => {
-                if self.stages.run.is_some() {
-                    let leg = self.stages.advance_run().await;
-                    self.tally.runs += u64::from(leg == Leg::Ended(Ok(())));
-                    self.say(step, format_args!("run: {leg:?}"));
-                }
-            }
+            Deed::Run | Deed::Page => self.turn_pages(step, &mut rng).await,
             Deed::Decide if rng.random_bool(0.4) => {
                 let is_paused = rng.random_bool(0.4);
                 self.stages.set_paused(is_paused).await;
@@ -201,17 +185,44 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
+    /// Something changes upstream.
+    fn change(&mut self, step: &Step, rng: &mut ChaCha8Rng) {
+        let pauses = if self.history.temper.is_lossless { [0, 0, 0, 100, 1_000] } else { [0, 0, 200, 1_000, 3_000] };
+        self.stages.pass(pauses[rng.random_range(0..5)]);
+        let happening = self.simulator.random_change_at(self.history.kind, rng);
+        self.say(step, happening);
+        self.memory.remember(self.simulator.gone(self.history.kind), self.stages.now());
+        self.post(step, rng);
+    }
+
+    /// The run comes legs further, one after the other; where nothing is lost, news may overtake the page that is on its
+    /// way.
+    async fn turn_pages(&mut self, step: &Step, rng: &mut ChaCha8Rng) {
+        let is_lossless = self.history.temper.is_lossless;
+        for _ in 0..if is_lossless { rng.random_range(1..8) } else { 1 } {
+            if self.stages.run.is_none() {
+                return;
+            }
+            let leg = self.stages.advance_run().await;
+            self.tally.runs += u64::from(leg == Leg::Ended(Ok(())));
+            self.say(step, format_args!("run: {leg:?}"));
+            if is_lossless && rng.random_bool(0.3) {
+                self.change(step, rng);
+                self.arrive(step, u32::MAX, rng).await;
+            }
+            if is_lossless {
+                self.stages.apply().await;
+            }
+        }
+    }
+
     /// Puts what the provider sends on its way: some of it never, some twice, each copy with a delay of its own.
     fn post(&mut self, step: &Step, rng: &mut ChaCha8Rng) {
         let temper = &self.history.temper;
         for webhook in self.simulator.take_webhooks() {
-            let is_creation = matches!(webhook.event.as_str(), "create" | "PROFILE_CREATED");
-            if is_creation && rng.random_bool(temper.unseen) {
-                self.simulator.faults(self.history.kind).hide(&webhook.profile, rng.random_range(1..3));
-            }
+            self.hide_created(&webhook, rng);
             if rng.random_bool(temper.loss) {
                 self.tally.lost += 1;
-                self.is_whole = false;
                 (self.tell)(format!("      {} of {} is lost", webhook.event, webhook.profile));
                 continue;
             }
@@ -221,6 +232,14 @@ impl<'a> Play<'a> {
                 (self.tell)(format!("      {} of {} comes {delay} late", webhook.event, webhook.profile));
                 self.posted.push((step.at + delay, webhook.clone()));
             }
+        }
+    }
+
+    /// What was just created may not be visible by id yet.
+    fn hide_created(&self, webhook: &SignedWebhook, rng: &mut ChaCha8Rng) {
+        let is_creation = matches!(webhook.event.as_str(), "create" | "PROFILE_CREATED");
+        if is_creation && rng.random_bool(self.history.temper.unseen) {
+            self.simulator.faults(self.history.kind).hide(&webhook.profile, rng.random_range(1..3));
         }
     }
 
@@ -249,6 +268,9 @@ impl<'a> Play<'a> {
         self.stages.set_paused(false).await;
         self.simulator.getprofile().settle();
         self.post(&Step { at: 0, ..end }, &mut rng);
+        for (_, webhook) in self.posted.iter().filter(|_| self.history.temper.is_lossless) {
+            self.hide_created(webhook, &mut rng);
+        }
         let mut stragglers = Vec::new();
         if self.history.temper.stragglers {
             (stragglers, self.posted) = self.posted.drain(..).partition(|_| rng.random_bool(0.5));
@@ -258,7 +280,7 @@ impl<'a> Play<'a> {
         self.stages.apply().await;
         // A run that began earlier has not read its first pages since.
         self.stages.finish_runs().await?;
-        if stragglers.is_empty() {
+        if self.history.temper.is_lossless {
             self.check_unrepaired(db, &end).await?;
         }
         self.say(&end, "one complete run");
@@ -346,10 +368,10 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    /// Where nothing was lost and nothing was given up, webhooks and what they lead to are enough: the mirror is right
+    /// Where nothing is lost and nothing was given up, webhooks and what they lead to are enough: the mirror is right
     /// before any run repairs it.
     async fn check_unrepaired(&mut self, db: &Database, end: &Step) -> Result<(), String> {
-        if !self.is_whole || self.stages.has_given_up().await {
+        if self.stages.has_given_up().await {
             return Ok(());
         }
         self.say(end, "nothing was lost: the mirror is held against the world");

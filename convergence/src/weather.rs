@@ -51,7 +51,7 @@ impl From<Failure> for FailureKind {
 
 impl Play<'_> {
     /// Upstream begins or ceases to answer wrongly.
-    pub(crate) fn weather(&mut self, rng: &mut ChaCha8Rng) -> String {
+    pub(crate) fn weather(&self, rng: &mut ChaCha8Rng) -> String {
         let kind = self.history.kind;
         let faults = self.simulator.faults(kind);
         match rng.random_range(0..10) {
@@ -64,6 +64,8 @@ impl Play<'_> {
                 self.simulator.copernica().expire_tokens();
                 "the JWT has expired".to_owned()
             }
+            // What a read shows that was asked for in time is believed.
+            5 if self.history.temper.is_lossless => "no read is old".to_owned(),
             5 => self.freeze(rng),
             _ => {
                 let failure = FAILURES[rng.random_range(0..FAILURES.len())];
@@ -103,7 +105,7 @@ impl Play<'_> {
     }
 
     /// Reads by id show a profile as it is now, whatever becomes of it.
-    fn freeze(&mut self, rng: &mut ChaCha8Rng) -> String {
+    fn freeze(&self, rng: &mut ChaCha8Rng) -> String {
         let truth = self.simulator.truth(self.history.kind);
         let living: Vec<&String> =
             truth.profiles.iter().filter(|(_, profile)| !profile.status.is_gone()).map(|(id, _)| id).collect();
@@ -111,8 +113,6 @@ impl Play<'_> {
             return "nobody is there".to_owned();
         };
         let reads = rng.random_range(1..3);
-        // What a read shows that came in time is believed.
-        self.is_whole = false;
         match self.history.kind {
             ProviderKind::Copernica => self.simulator.copernica().freeze_reads(id, reads),
             ProviderKind::Parallel => self.simulator.parallel().freeze_reads(id, reads),

@@ -6,7 +6,7 @@ use super::reader::{Reading, padded};
 use super::{ReadError, Reader};
 use ::entity::{CandidateState, RunKind, RunState, deletion_candidate, sync_run};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query, SelectStatement};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 
 /// Runs that one look at those under way brings at most: one a source goes on, and few wait.
 const MAX_UNDER_WAY: u64 = 1_000;
@@ -28,17 +28,28 @@ pub struct RunFilter {
 const OPEN: [RunState; 4] = [RunState::Planned, RunState::Running, RunState::Sweeping, RunState::WaitingForApproval];
 
 impl Reader {
-    /// The runs whose deletions wait for a person, at most one a source.
+    /// The runs whose deletions wait for a person, at most one a source. `absent` is how many of them still wait: those
+    /// that came back, or were told of meanwhile, do not.
     ///
     /// # Errors
     /// [`ReadError`].
     pub async fn deletions_waiting(&self) -> Result<Vec<sync_run::Model>, ReadError> {
-        sync_run::Entity::find()
+        let mut waiting = sync_run::Entity::find()
             .filter(Expr::cust("state = 'waiting_for_approval'"))
             .order_by_asc(sync_run::Column::Id)
             .all(self.connection())
             .await
-            .reading("runs that wait for a person")
+            .reading("runs that wait for a person")?;
+        for run in &mut waiting {
+            let left = deletion_candidate::Entity::find()
+                .filter(deletion_candidate::Column::RunId.eq(run.id))
+                .filter(deletion_candidate::Column::State.eq(CandidateState::Absent))
+                .count(self.connection())
+                .await
+                .reading("deletions that wait for a person")?;
+            run.absent = i64::try_from(left).unwrap_or(i64::MAX);
+        }
+        Ok(waiting)
     }
 
     /// A page of runs, newest first.

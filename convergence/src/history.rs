@@ -44,6 +44,8 @@ pub struct Temper {
     pub is_braked: bool,
     /// Decides what the provider's documentation leaves open.
     pub switches: u64,
+    /// Every webhook comes in the end, and reads by id show what is there: the mirror needs no run to be right.
+    pub is_lossless: bool,
 }
 
 /// One step. `draw` decides what it draws, so that a step does the same whichever others are left out.
@@ -120,7 +122,7 @@ impl Temper {
             |rng: &mut ChaCha8Rng, most: f64| if rng.random_bool(0.3) { 0.0 } else { rng.random_range(0.0..most) };
         // So many that a run asks for a few of its candidates before it asks for all.
         let is_large = rng.random_bool(0.06);
-        Self {
+        let drawn = Self {
             profiles: if is_large { rng.random_range(30..60) } else { rng.random_range(2..13) },
             rows_a_page: rng.random_range(2..7),
             loss: share(rng, 0.7),
@@ -132,7 +134,14 @@ impl Temper {
             begins_full: rng.random_bool(0.7),
             is_braked: rng.random_bool(if is_large { 0.7 } else { 0.15 }),
             switches: rng.next_u64(),
+            is_lossless: false,
+        };
+        if drawn.switches.is_multiple_of(3) {
+            // So few that much happens to each, and one event meets another.
+            let profiles = drawn.profiles.min(4);
+            return Self { is_lossless: true, profiles, loss: 0.0, begins_full: true, stragglers: false, ..drawn };
         }
+        drawn
     }
 }
 

@@ -100,10 +100,11 @@ fn main() -> ExitCode {
     let tally = *shared.tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let failures = shared.failures.load(Ordering::SeqCst);
     println!(
-        "{} histories in {:.1} s, {failures} failures: {} steps, {} webhooks ({} lost), {} fetches, {} runs, {} kills, \
+        "{} histories in {:.1} s, {failures} failures: {} that lost nothing, {} steps, {} webhooks ({} lost), {} fetches, {} runs, {} kills, \
          {} changes",
         tally.histories,
         started.elapsed().as_secs_f64(),
+        tally.whole,
         tally.steps,
         tally.webhooks,
         tally.lost,

@@ -10,7 +10,7 @@ use entity::{
 use profile_mirror::db::Database;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::Value;
-use simulator::{Gone, ProviderKind, SignedWebhook, Simulator};
+use simulator::{Gone, ProviderKind, SignedWebhook, Simulator, TruthStatus};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What the world once was, as far as it matters to what the mirror may have done.
@@ -59,8 +59,7 @@ pub async fn check(
     kind: ProviderKind,
     memory: &Memory,
 ) -> Findings {
-    let truth = simulator.truth(kind);
-    let mut wanted = Picture::of_truth(&truth, &Terms::of(simulator, kind));
+    let mut wanted = Picture::of_truth(&simulator.truth(kind), &Terms::of(simulator, kind));
     let found = rows::picture(db, &stages.name).await;
     let log = change::Entity::find()
         .filter(change::Column::SourceId.eq(stages.source_id))
@@ -70,15 +69,63 @@ pub async fn check(
         .unwrap();
     let mut wrong = check_log(db, stages, &log, &found, memory).await;
 
+    allow_for_untold(&mut wanted, &found, memory);
+    wrong.extend(found.differences(&wanted));
+    Findings { wrong, changes: log.len() as u64 }
+}
+
+/// Holds a mirror against the world to which all webhooks have come, and that no run has repaired since. Who ended without
+/// a word is left out: only a run finds that.
+pub async fn check_unrepaired(
+    db: &Database,
+    stages: &Stages,
+    simulator: &Simulator,
+    kind: ProviderKind,
+    memory: &Memory,
+) -> Vec<String> {
+    let truth = simulator.truth(kind);
+    let mut wanted = Picture::of_truth(&truth, &Terms::of(simulator, kind));
+    let mut found = rows::picture(db, &stages.name).await;
+    if kind != ProviderKind::Copernica {
+        let silent = truth.profiles.iter().filter(|(_, profile)| profile.status == TruthStatus::Deleted);
+        let silent = silent.map(|(id, _)| id.clone()).collect();
+        wanted.forget(&silent);
+        found.forget(&silent);
+    }
+    allow_for_untold(&mut wanted, &found, memory);
+    found.differences(&wanted)
+}
+
+/// Nobody outside can tell an anonymized profile from a deleted one where the webhook was lost.
+fn allow_for_untold(wanted: &mut Picture, found: &Picture, memory: &Memory) {
     for (id, profile) in &mut wanted.profiles {
-        // Nobody outside can tell an anonymized profile from a deleted one where the webhook was lost.
         let is_untold = profile.status == "ANONYMIZED" && !memory.told_anonymized.contains(id);
         if is_untold && let Some(shown) = found.profiles.get(id).filter(|shown| shown.status == "DELETED") {
             *profile = shown.clone();
         }
     }
-    wrong.extend(found.differences(&wanted));
-    Findings { wrong, changes: log.len() as u64 }
+}
+
+/// No run may suspect what the mirror has first seen after the run began.
+///
+/// # Errors
+/// What was suspected.
+pub async fn check_first_seen(db: &Database, stages: &Stages) -> Result<(), String> {
+    let runs: HashMap<i64, sync_run::Model> = stages.runs().await.into_iter().map(|run| (run.id, run)).collect();
+    let of_source = deletion_candidate::Column::SourceId.eq(stages.source_id);
+    let candidates = deletion_candidate::Entity::find().filter(of_source).all(db.primary()).await.unwrap();
+    let odd = candidates.iter().find(|candidate| {
+        let run = &runs[&candidate.run_id];
+        let last = match candidate.record_kind {
+            RecordKind::Profile => run.last_profile_id,
+            _ => run.last_subprofile_id,
+        };
+        candidate.record_id > last
+    });
+    odd.map_or(Ok(()), |odd| {
+        let (kind, id, run) = (odd.record_kind, &odd.external_id, odd.run_id);
+        Err(format!("{kind:?} {id} is a candidate of run {run}, and was first seen after it began"))
+    })
 }
 
 /// While a run waits for a person, none of what it found gone may be deleted.

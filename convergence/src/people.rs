@@ -1,5 +1,6 @@
 //! What people do with runs while a history is played, and what they cannot know.
 
+use crate::history::Step;
 use crate::play::Play;
 use crate::stages::Decision;
 use entity::{RunKind, RunState, sync_run};
@@ -42,9 +43,10 @@ impl Play<'_> {
     }
 
     /// The token loses its rights on a database for as long as a run takes. Lists and reads by id agree that what it holds
-    /// is gone: only the brake knows better.
-    pub(crate) async fn lapse(&mut self) -> Result<String, String> {
-        let is_possible = self.history.kind == ProviderKind::Copernica && self.history.temper.is_braked;
+    /// is gone: only the brake knows better. Webhooks arrive meanwhile, and what they have fetched is not found either.
+    pub(crate) async fn lapse(&mut self, step: &Step, rng: &mut ChaCha8Rng) -> Result<String, String> {
+        let temper = &self.history.temper;
+        let is_possible = self.history.kind == ProviderKind::Copernica && temper.is_braked && !temper.is_lossless;
         if !is_possible || self.stages.run.is_some() {
             return Ok("no rights are lost".to_owned());
         }
@@ -57,6 +59,7 @@ impl Play<'_> {
         let copernica = self.simulator.copernica();
         let lost = copernica.databases().first().and_then(|(id, _)| id.parse::<u64>().ok());
         copernica.configure(|switches| switches.lost_databases.extend(lost));
+        self.arrive(step, u32::MAX, rng).await;
         let asked = self.stages.request(RunRequest::full("lapse")).await;
         if let Ok(id) = asked {
             self.misled.insert(id);

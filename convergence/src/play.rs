@@ -31,6 +31,8 @@ pub struct Tally {
     pub webhooks: u64,
     /// Webhooks that were lost.
     pub lost: u64,
+    /// Histories that lost nothing, and were held against the world before the run that closes them.
+    pub whole: u64,
     /// Fetches that were started.
     pub fetches: u64,
     /// Runs that ended well.
@@ -48,6 +50,7 @@ impl Tally {
         self.steps += other.steps;
         self.webhooks += other.webhooks;
         self.lost += other.lost;
+        self.whole += other.whole;
         self.fetches += other.fetches;
         self.runs += other.runs;
         self.kills += other.kills;
@@ -112,13 +115,7 @@ impl<'a> Play<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(step.draw);
         self.tally.steps += 1;
         match step.deed {
-            Deed::Change => {
-                self.stages.pass([0, 0, 200, 1_000, 3_000][rng.random_range(0..5)]);
-                let happening = self.simulator.random_change_at(self.history.kind, &mut rng);
-                self.say(step, happening);
-                self.memory.remember(self.simulator.gone(self.history.kind), self.stages.now());
-                self.post(step, &mut rng);
-            }
+            Deed::Change => self.change(step, &mut rng),
             Deed::Arrive => self.arrive(step, step.at, &mut rng).await,
             Deed::Apply => {
                 self.stages.apply().await;
@@ -146,13 +143,7 @@ impl<'a> Play<'a> {
                 let leg = self.stages.start_run().await;
                 self.say(step, format_args!("{asked}: {leg:?}"));
             }
-            Deed::Run | Deed::Page => {
-                if self.stages.run.is_some() {
-                    let leg = self.stages.advance_run().await;
-                    self.tally.runs += u64::from(leg == Leg::Ended(Ok(())));
-                    self.say(step, format_args!("run: {leg:?}"));
-                }
-            }
+            Deed::Run | Deed::Page => self.turn_pages(step, &mut rng).await,
             Deed::Decide if rng.random_bool(0.4) => {
                 let is_paused = rng.random_bool(0.4);
                 self.stages.set_paused(is_paused).await;
@@ -163,7 +154,7 @@ impl<'a> Play<'a> {
                 self.say(step, text);
             }
             Deed::Lapse => {
-                let text = self.lapse().await?;
+                let text = self.lapse(step, &mut rng).await?;
                 self.say(step, text);
             }
             Deed::Retry => {
@@ -194,14 +185,42 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
+    /// Something changes upstream.
+    fn change(&mut self, step: &Step, rng: &mut ChaCha8Rng) {
+        let pauses = if self.history.temper.is_lossless { [0, 0, 0, 100, 1_000] } else { [0, 0, 200, 1_000, 3_000] };
+        self.stages.pass(pauses[rng.random_range(0..5)]);
+        let happening = self.simulator.random_change_at(self.history.kind, rng);
+        self.say(step, happening);
+        self.memory.remember(self.simulator.gone(self.history.kind), self.stages.now());
+        self.post(step, rng);
+    }
+
+    /// The run comes legs further, one after the other; where nothing is lost, news may overtake the page that is on its
+    /// way.
+    async fn turn_pages(&mut self, step: &Step, rng: &mut ChaCha8Rng) {
+        let is_lossless = self.history.temper.is_lossless;
+        for _ in 0..if is_lossless { rng.random_range(1..8) } else { 1 } {
+            if self.stages.run.is_none() {
+                return;
+            }
+            let leg = self.stages.advance_run().await;
+            self.tally.runs += u64::from(leg == Leg::Ended(Ok(())));
+            self.say(step, format_args!("run: {leg:?}"));
+            if is_lossless && rng.random_bool(0.3) {
+                self.change(step, rng);
+                self.arrive(step, u32::MAX, rng).await;
+            }
+            if is_lossless {
+                self.stages.apply().await;
+            }
+        }
+    }
+
     /// Puts what the provider sends on its way: some of it never, some twice, each copy with a delay of its own.
     fn post(&mut self, step: &Step, rng: &mut ChaCha8Rng) {
         let temper = &self.history.temper;
         for webhook in self.simulator.take_webhooks() {
-            let is_creation = matches!(webhook.event.as_str(), "create" | "PROFILE_CREATED");
-            if is_creation && rng.random_bool(temper.unseen) {
-                self.simulator.faults(self.history.kind).hide(&webhook.profile, rng.random_range(1..3));
-            }
+            self.hide_created(&webhook, rng);
             if rng.random_bool(temper.loss) {
                 self.tally.lost += 1;
                 (self.tell)(format!("      {} of {} is lost", webhook.event, webhook.profile));
@@ -216,7 +235,15 @@ impl<'a> Play<'a> {
         }
     }
 
-    async fn arrive(&mut self, step: &Step, until: u32, rng: &mut ChaCha8Rng) {
+    /// What was just created may not be visible by id yet.
+    fn hide_created(&self, webhook: &SignedWebhook, rng: &mut ChaCha8Rng) {
+        let is_creation = matches!(webhook.event.as_str(), "create" | "PROFILE_CREATED");
+        if is_creation && rng.random_bool(self.history.temper.unseen) {
+            self.simulator.faults(self.history.kind).hide(&webhook.profile, rng.random_range(1..3));
+        }
+    }
+
+    pub(crate) async fn arrive(&mut self, step: &Step, until: u32, rng: &mut ChaCha8Rng) {
         let (mut due, later): (Vec<_>, Vec<_>) = self.posted.drain(..).partition(|(at, _)| *at <= until);
         self.posted = later;
         due.shuffle(rng);
@@ -241,6 +268,9 @@ impl<'a> Play<'a> {
         self.stages.set_paused(false).await;
         self.simulator.getprofile().settle();
         self.post(&Step { at: 0, ..end }, &mut rng);
+        for (_, webhook) in self.posted.iter().filter(|_| self.history.temper.is_lossless) {
+            self.hide_created(webhook, &mut rng);
+        }
         let mut stragglers = Vec::new();
         if self.history.temper.stragglers {
             (stragglers, self.posted) = self.posted.drain(..).partition(|_| rng.random_bool(0.5));
@@ -250,6 +280,9 @@ impl<'a> Play<'a> {
         self.stages.apply().await;
         // A run that began earlier has not read its first pages since.
         self.stages.finish_runs().await?;
+        if self.history.temper.is_lossless {
+            self.check_unrepaired(db, &end).await?;
+        }
         self.say(&end, "one complete run");
         self.complete_run(&mut rng).await?;
         self.approve_late().await?;
@@ -335,9 +368,22 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
+    /// Where nothing is lost and nothing was given up, webhooks and what they lead to are enough: the mirror is right
+    /// before any run repairs it.
+    async fn check_unrepaired(&mut self, db: &Database, end: &Step) -> Result<(), String> {
+        if self.stages.has_given_up().await {
+            return Ok(());
+        }
+        self.say(end, "nothing was lost: the mirror is held against the world");
+        self.tally.whole += 1;
+        let wrong = oracle::check_unrepaired(db, &self.stages, &self.simulator, self.history.kind, &self.memory).await;
+        if wrong.is_empty() { Ok(()) } else { Err(format!("before the run: {}", wrong.join("\n"))) }
+    }
+
     async fn check(&mut self, db: &Database, when: &str) -> Result<(), String> {
         let odd = oracle::check(db, &self.stages, &self.simulator, self.history.kind, &self.memory).await;
         self.tally.changes = odd.changes;
+        oracle::check_first_seen(db, &self.stages).await?;
         if odd.wrong.is_empty() { Ok(()) } else { Err(format!("{when}: {}", odd.wrong.join("\n"))) }
     }
 }

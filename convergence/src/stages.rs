@@ -478,6 +478,17 @@ impl Stages {
         }
     }
 
+    /// Whether anything was given up that only a person or a run brings back.
+    pub async fn has_given_up(&self) -> bool {
+        let parked = fetch_request::Entity::find()
+            .filter(fetch_request::Column::SourceId.eq(self.source_id))
+            .filter(fetch_request::Column::State.eq(FetchState::Parked));
+        let unread = delivery::Entity::find()
+            .filter(delivery::Column::SourceId.eq(self.source_id))
+            .filter(delivery::Column::State.eq(DeliveryState::Parked));
+        parked.one(self.db.primary()).await.unwrap().is_some() || unread.one(self.db.primary()).await.unwrap().is_some()
+    }
+
     /// Ends everything.
     pub fn close(self) {
         self.stop.cancel();

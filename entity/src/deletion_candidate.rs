@@ -22,7 +22,7 @@ pub struct Model {
     pub external_id: String,
     /// What became of it.
     pub state: CandidateState,
-    /// The answer by id that settled it.
+    /// The answer that settled it; while it is in quarantine, the list of ids that does not name it either.
     pub delivery_id: Option<i64>,
 }
 

@@ -61,6 +61,11 @@ pub trait Provider: Send + Sync {
     /// The call that fetches a record by id.
     fn fetch(&self, target: &Target) -> Call;
 
+    /// Whether one call tells the ids of all live records of a place: [`Target::Ids`] is asked for only then.
+    fn lists_ids(&self) -> bool {
+        false
+    }
+
     /// A second call that must agree before a fetch's *not found* is believed, where one helps.
     fn confirm_missing(&self, target: &Target) -> Option<Call>;
 
@@ -68,6 +73,13 @@ pub trait Provider: Send + Sync {
     /// show before an absence is believed: the call that shows more.
     fn confirm_further(&self, _call: &Call, _body: &[u8]) -> Option<Call> {
         None
+    }
+
+    /// What must still answer before a fetch's *not found* is believed: a token that has lost its right to a whole place
+    /// is told of each record in it that it is not there. `within` is the external id of the profile type that a
+    /// profile belongs to, or of the collection of a subprofile, where the mirror knows it.
+    fn vouch(&self, _target: &Target, _within: Option<&str>) -> Vouch {
+        Vouch::Needless
     }
 
     /// The pages that a full sync starts from, metadata first.
@@ -295,6 +307,45 @@ pub enum Target {
         /// External id of the profile type.
         profile_type: Option<String>,
     },
+    /// The ids of all live records of a place, for providers that [list them](Provider::lists_ids).
+    Ids {
+        /// Which records.
+        records: Records,
+        /// External id of the profile type that profiles are of, or of the collection that subprofiles are in.
+        place: String,
+    },
+}
+
+/// Records that a list of ids is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Records {
+    /// The profiles of a profile type.
+    Profiles,
+    /// The subprofiles of a collection.
+    Subprofiles,
+}
+
+/// A fetch as its request keeps it: what is asked for, and where the mirror has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// What is asked for.
+    #[serde(flatten)]
+    pub target: Target,
+    /// External id of the profile type of a profile, or of the collection of a subprofile, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+}
+
+/// What else must answer before a *not found* is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Vouch {
+    /// Nothing: the answer tells a record that is gone from one that may not be read.
+    Needless,
+    /// This call: where its answer is *not found* too, the first one says nothing.
+    Call(Call),
+    /// Something that nobody knows: the *not found* says nothing.
+    Nobody,
 }
 
 /// A page of a sync: what to ask for, and where in its stream it stands. A checkpoint is a set of pages.

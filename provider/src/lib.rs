@@ -30,13 +30,14 @@ mod unknown;
 mod version;
 
 pub use contract::{
-    Answer, Auth, Call, DecodeError, Decoded, Delivery, DeliveryKind, Derived, Inbound, KeyLookup, KeyLookupError,
-    Method, Page, PageRead, Provider, Receipt, Redacted, Reference, Refusal, Subjects, Target, VerifyContext,
+    Answer, Asked, Auth, Call, DecodeError, Decoded, Delivery, DeliveryKind, Derived, Inbound, KeyLookup,
+    KeyLookupError, Method, Page, PageRead, Provider, Receipt, Records, Redacted, Reference, Refusal, Subjects, Target,
+    VerifyContext, Vouch,
 };
 pub use limits::{Limits, Pause};
 pub use observation::{
-    CollectionSeen, FieldSeen, InterestSeen, LifecycleSeen, Observation, ProfileKind, ProfileSeen, ProfileTypeSeen,
-    RelationshipSeen, Scope, Status, SubprofileSeen, UnsubscribePlace,
+    CollectionSeen, FieldSeen, IdsSeen, InterestSeen, LifecycleSeen, Observation, ProfileKind, ProfileSeen,
+    ProfileTypeSeen, RelationshipSeen, Scope, Status, SubprofileSeen, UnsubscribePlace,
 };
 pub use registry::{SettingsError, SourceSettings};
 pub use unknown::Unknown;

@@ -1,6 +1,6 @@
 //! What a delivery says about records: the neutral words that every provider is translated into.
 
-use crate::Version;
+use crate::{Records, Version};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -32,6 +32,17 @@ pub enum Status {
     Anonymized,
     /// Gone upstream; a tombstone is what stays.
     Deleted,
+}
+
+/// A list of ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdsSeen {
+    /// Which records.
+    pub records: Records,
+    /// External id of the profile type or collection.
+    pub place: String,
+    /// Their external ids; none where upstream has no such list, or wrote it in a way that cannot be read.
+    pub ids: Option<Vec<String>>,
 }
 
 /// One thing that a delivery says.
@@ -97,6 +108,8 @@ pub enum Observation {
         /// What upstream said.
         said: String,
     },
+    /// Which records of a place are live, by a list of ids alone. What it names is there; what it does not name may be.
+    Ids(IdsSeen),
     /// All fields of a collection whose profile type was listed without all of them.
     CollectionFields {
         /// External id of the collection.

@@ -1,4 +1,8 @@
 //! Takes fetches that found nothing: asked again with growing pauses before absence is believed.
+//!
+//! A token that loses its right to a whole database is told of each record in it that it is not there. So what is not
+//! found where the place that it belongs to is not found either stays as it is: the next full run compares it anew, or
+//! puts it into quarantine with all the others of that place, where a person decides.
 
 use super::batch::{Batch, Judged, Origin, Versioned};
 use super::told::Values;
@@ -6,12 +10,16 @@ use super::{freshness, lifecycles, policy, subprofiles};
 use crate::mirror::write::Again;
 use entity::{CandidateState, Decision, RecordKind, Status, fetch_request};
 
+/// Why a record that is not found stays.
+const UNVOUCHED: &str = "not found, but what it belongs to cannot be seen either: left to the next full run";
+
 /// Takes a fetch by id that found no such profile.
 pub(super) fn observe_profile(
     batch: &mut Batch<'_>,
     origin: &Origin,
     id: &str,
     request: Option<&fetch_request::Model>,
+    is_unvouched: bool,
 ) {
     let profile = batch.profile(id);
     let look = batch.look_at_profile(profile);
@@ -31,6 +39,8 @@ pub(super) fn observe_profile(
             batch.wish_profile(id, origin, "not found; asked again before that is believed");
         }
         (Decision::Quarantined, "not found; asked again before that is believed")
+    } else if is_unvouched {
+        (Decision::Quarantined, UNVOUCHED)
     } else if is_known {
         let version = freshness::request_version(origin.started_at.unwrap_or(0), origin.position);
         lifecycles::mark_gone(batch, origin, profile, version, "not found by id".to_owned());
@@ -59,6 +69,7 @@ pub(super) fn observe_subprofile(
     origin: &Origin,
     id: &str,
     request: Option<&fetch_request::Model>,
+    is_unvouched: bool,
 ) {
     let (row_id, is_gone) =
         batch.subprofiles.get(id).map_or((0, true), |work| (work.row.id, work.row.deleted_at.is_some()));
@@ -80,6 +91,7 @@ pub(super) fn observe_subprofile(
         Some(_) if !is_believed(batch, request) => {
             (Decision::Quarantined, "not found; asked again before that is believed")
         }
+        Some(_) if is_unvouched => (Decision::Quarantined, UNVOUCHED),
         Some(_) => {
             let version = freshness::request_version(origin.started_at.unwrap_or(0), origin.position);
             subprofiles::remove(batch, origin, id, version, Values::Told);

@@ -520,7 +520,8 @@ impl<'a> Batch<'a> {
         let not_before = self.now.plus_ms(i64::try_from(delay_ms).unwrap_or(i64::MAX));
         let purpose = if origin.kind == DeliveryKind::Page { Purpose::Repair } else { Purpose::Live };
         let position = origin.position;
-        let wish = Wish { target, position, reason: reason.to_owned(), not_before, is_creation, purpose };
+        let reason = reason.to_owned();
+        let wish = Wish { target, within: None, position, reason, not_before, is_creation, purpose };
         match self.wishes.get_mut(&write::target_key(&wish.target)) {
             Some(known) => {
                 known.position = known.position.max(wish.position);
@@ -548,6 +549,12 @@ impl<'a> Batch<'a> {
 
     /// Writes everything that changed, and tells what the pages of runs came to.
     pub async fn flush(mut self, transaction: &impl ConnectionTrait) -> Result<Vec<PageTally>, DbErr> {
+        // The rows leave the batch as they are written.
+        let mut wishes = std::mem::take(&mut self.wishes);
+        for wish in wishes.values_mut() {
+            wish.within = self.place_of(&wish.target);
+        }
+        self.wishes = wishes;
         let dirty = self.profiles.iter_mut().filter(|work| work.is_dirty).map(|work| {
             // Nothing asks for the fields any more: they go with the row instead of being copied.
             let fields = std::mem::take(&mut work.row.fields);
@@ -634,6 +641,20 @@ impl<'a> Batch<'a> {
         }
         self.flush_requests(transaction).await?;
         Ok(tallies)
+    }
+
+    /// The profile type of a profile, or the collection of a subprofile, as it stands after everything was taken.
+    fn place_of(&self, target: &Target) -> Option<String> {
+        match target {
+            Target::Profile { id } => {
+                let row = &self.get(*self.by_external_id.get(id)?).row;
+                self.catalog.type_external_id(row.profile_type_id?)
+            }
+            Target::Subprofile { id } => {
+                self.catalog.collection_external_id(self.subprofiles.get(id)?.row.collection_id?)
+            }
+            Target::Metadata { .. } | Target::Ids { .. } => None,
+        }
     }
 
     async fn flush_requests(self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {

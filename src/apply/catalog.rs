@@ -39,6 +39,16 @@ impl Catalog {
         self.known.types.values().find(|known| known.row.id == id).map(|known| known.row.name.clone())
     }
 
+    /// External id of the profile type with this row id.
+    pub fn type_external_id(&self, id: i32) -> Option<String> {
+        self.0.types.values().find(|known| known.row.id == id).map(|known| known.row.external_id.clone())
+    }
+
+    /// External id of the collection with this row id.
+    pub fn collection_external_id(&self, id: i32) -> Option<String> {
+        self.0.collections.values().find(|row| row.id == id).map(|row| row.external_id.clone())
+    }
+
     /// Name of the collection with this row id.
     pub fn collection_name(&self, id: i32) -> Option<String> {
         self.known.collections.values().find(|row| row.id == id).map(|row| row.name.clone())

@@ -39,19 +39,24 @@ impl DueLook {
             (self.last, self.under_way) = (Some(until), None);
             return Ok(false);
         };
-        let wishes = due.into_iter().map(|row| Wish {
-            target: Target::Profile { id: row.external_id },
-            position: row.position,
-            reason: "the date of its deletion has passed".to_owned(),
-            not_before: now,
-            is_creation: false,
-            purpose: Purpose::Repair,
-        });
+        let mut wishes: Vec<Wish> = due
+            .into_iter()
+            .map(|row| Wish {
+                target: Target::Profile { id: row.external_id },
+                within: None,
+                position: row.position,
+                reason: "the date of its deletion has passed".to_owned(),
+                not_before: now,
+                is_creation: false,
+                purpose: Purpose::Repair,
+            })
+            .collect();
+        write::locate_wishes(db.primary(), lease.source_id, &mut wishes).await?;
         let transaction = db.begin().await?;
         if lease.fence(&transaction, now, None).await?.is_none() {
             return Err(ApplyError::LeaseLost);
         }
-        write::write_wishes(&transaction, lease.source_id, now, wishes.collect()).await?;
+        write::write_wishes(&transaction, lease.source_id, now, wishes).await?;
         transaction.commit().await?;
         self.under_way = Some((until, newest));
         Ok(true)

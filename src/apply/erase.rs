@@ -106,6 +106,7 @@ pub(super) fn subjects(provider: &dyn Provider, delivery: &Delivery<'_>, decoded
             | Observation::RelationshipGone { .. }
             | Observation::CollectionFields { .. }
             | Observation::Unsubscribing { .. }
+            | Observation::Ids(_)
             | Observation::MetadataNeeded { .. } => {}
         }
     }

@@ -5,14 +5,14 @@ use super::catalog::Catalog;
 use super::drift::Watching;
 use super::erase::{self, Eraser};
 use super::worker::ApplyError;
-use super::{absences, lifecycles, policy, profiles, relationships, subprofiles};
+use super::{absences, lifecycles, policy, profiles, relationships, subprofiles, sweep};
 use crate::db::Database;
 use crate::failpoint::Failpoint;
 use crate::inbox::{self, Context, Lease, Settlement, Taken};
 use crate::mirror::write::{self, Again, PageTally};
 use entity::{Decision, Moment, RecordKind, fetch_request};
 use provider::{
-    DecodeError, Decoded, Delivery, DeliveryKind, Observation, Provider, Status, Subjects, Target, Unknown,
+    DecodeError, Decoded, Delivery, DeliveryKind, IdsSeen, Observation, Provider, Status, Subjects, Target, Unknown,
 };
 use sea_orm::DatabaseTransaction;
 use std::collections::btree_map::Entry;
@@ -106,6 +106,11 @@ pub(super) async fn apply(
     let changed_types = learn(&transaction, lease.source_id, now, catalog, &deliveries).await?;
     let mut unknown = ensure(&transaction, lease.source_id, now, catalog, &deliveries).await?;
     let requests = load_requests(&transaction, &deliveries).await?;
+    for delivery in &deliveries {
+        for seen in ids(delivery) {
+            sweep::take_ids(&transaction, catalog, &delivery.origin, seen).await?;
+        }
+    }
     let first = deliveries.first().map(|first| first.origin.clone());
     let unknown_words: Vec<Unknown> = decoded(&deliveries).flat_map(|decoded| &decoded.unknown).copied().collect();
 
@@ -244,6 +249,16 @@ fn decoded(deliveries: &[Read]) -> impl Iterator<Item = &Decoded> {
     deliveries.iter().filter_map(|delivery| delivery.decoded.as_ref().ok())
 }
 
+/// The lists of ids in a delivery.
+fn ids(delivery: &Read) -> impl Iterator<Item = &IdsSeen> {
+    decoded(std::slice::from_ref(delivery)).flat_map(|decoded| &decoded.observations).filter_map(|observation| {
+        match observation {
+            Observation::Ids(seen) => Some(seen),
+            _ => None,
+        }
+    })
+}
+
 fn observations(deliveries: &[Read]) -> impl Iterator<Item = &Observation> {
     decoded(deliveries).flat_map(|decoded| &decoded.observations)
 }
@@ -342,6 +357,7 @@ fn wanted(provider: &dyn Provider, catalog: &Catalog, deliveries: &[Read]) -> Wa
             Observation::ProfileType(_)
             | Observation::CollectionFields { .. }
             | Observation::Unsubscribing { .. }
+            | Observation::Ids(_)
             | Observation::MetadataNeeded { .. } => {}
             Observation::Profile(seen) => {
                 wanted.profiles.insert(seen.external_id.clone());
@@ -434,9 +450,8 @@ fn take_delivery(batch: &mut Batch<'_>, delivery: Read, requests: &Requests) -> 
             Settlement::AppliedWithUnknown(format!("this version does not know {}", unknown.join(", ")))
         }
     };
-    let asked_now = context.as_ref().and_then(|context| context.target.as_ref());
     for observation in decoded.observations {
-        take_observation(batch, &origin, asked_now, observation, request);
+        take_observation(batch, &origin, context.as_ref(), observation, request);
     }
     batch.close_page(false);
     (id, decoded.event, settlement)
@@ -457,14 +472,16 @@ pub(super) fn tally(delivery: &Read) -> Option<PageTally> {
 fn take_observation(
     batch: &mut Batch<'_>,
     origin: &Origin,
-    asked_now: Option<&Target>,
+    context: Option<&Context>,
     observation: Observation,
     request: Option<&fetch_request::Model>,
 ) {
+    let is_unvouched = context.is_some_and(|context| context.is_unvouched);
     match observation {
         Observation::ProfileType(_)
         | Observation::CollectionFields { .. }
         | Observation::Unsubscribing { .. }
+        | Observation::Ids(_)
         | Observation::MetadataNeeded { .. } => {}
         Observation::Profile(seen) => profiles::observe(batch, origin, *seen),
         Observation::Subprofile(seen) => subprofiles::observe(batch, origin, *seen),
@@ -473,7 +490,7 @@ fn take_observation(
             let target = Target::Profile { id: profile };
             match request {
                 // The answer to a fetch says: not ready, ask again. Each time a little later.
-                Some(request) if asked_now == Some(&target) => {
+                Some(request) if context.and_then(|context| context.target.as_ref()) == Some(&target) => {
                     let again = Again {
                         request_id: request.id,
                         not_before: policy::after_miss(request.attempts + 1, batch.now),
@@ -492,9 +509,11 @@ fn take_observation(
             subprofiles::observe_gone(batch, origin, &subprofile, profile.as_deref(), collection.as_deref(), version);
         }
         Observation::RelationshipGone { relationship } => relationships::observe_gone(batch, origin, &relationship),
-        Observation::Missing { profile, .. } => absences::observe_profile(batch, origin, &profile, request),
+        Observation::Missing { profile, .. } => {
+            absences::observe_profile(batch, origin, &profile, request, is_unvouched);
+        }
         Observation::SubprofileMissing { subprofile, .. } => {
-            absences::observe_subprofile(batch, origin, &subprofile, request);
+            absences::observe_subprofile(batch, origin, &subprofile, request, is_unvouched);
         }
     }
 }

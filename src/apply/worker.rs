@@ -173,10 +173,10 @@ impl Applier {
             if stop.is_cancelled() || !in_time(self.hold_lease()).await? {
                 return Ok(());
             }
-            self.look_for_due().await?;
-            let taken = inbox::take(&self.db, self.source_id, self.clock.now(), MAX_BATCH, MAX_BATCH_BYTES).await?;
+            in_time(self.look_for_due()).await?;
+            let taken = in_time(self.take()).await?;
             if taken.is_empty() {
-                match self.carry_on_run().await? || self.measure_drift().await? {
+                match in_time(self.carry_on_run()).await? || in_time(self.measure_drift()).await? {
                     true => continue,
                     false => return Ok(()),
                 }
@@ -187,6 +187,10 @@ impl Applier {
             self.apply_taken(taken).await?;
             self.rest = (started.elapsed() * policy::rest(waited_ms)).min(MAX_REST);
         }
+    }
+
+    async fn take(&self) -> Result<Vec<Taken>, ApplyError> {
+        Ok(inbox::take(&self.db, self.source_id, self.clock.now(), MAX_BATCH, MAX_BATCH_BYTES).await?)
     }
 
     /// Carries the run that sweeps or compares on by one step; true where there is more to do at once.

@@ -1,6 +1,8 @@
 //! What was asked for when a page or a fetch was requested: kept beside its bytes.
 
+use entity::delivery;
 use provider::{Page, Target};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,6 +23,9 @@ pub struct Context {
     /// Upstream said that the record is not there.
     #[serde(default)]
     pub is_missing: bool,
+    /// What the record belongs to was not found either, or nobody knows it: that it is missing says nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unvouched: bool,
     /// The run that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<i64>,
@@ -39,4 +44,26 @@ impl Context {
     pub fn from_json(value: Option<&Value>) -> Option<Self> {
         value.and_then(|value| Self::deserialize(value).ok())
     }
+}
+
+/// Deliveries that are read at a time.
+const READ: usize = 500;
+
+/// The contexts of deliveries by their ids, in no order; what has none is left out.
+///
+/// # Errors
+/// The database's own error.
+pub async fn load_contexts(connection: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Context>, DbErr> {
+    let mut contexts = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(READ) {
+        let rows: Vec<Option<Value>> = delivery::Entity::find()
+            .filter(delivery::Column::Id.is_in(chunk.iter().copied()))
+            .select_only()
+            .column(delivery::Column::Context)
+            .into_tuple()
+            .all(connection)
+            .await?;
+        contexts.extend(rows.iter().filter_map(|row| Context::from_json(row.as_ref())));
+    }
+    Ok(contexts)
 }

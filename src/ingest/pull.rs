@@ -6,7 +6,7 @@ use crate::clock::SharedClock;
 use crate::db::Database;
 use crate::inbox::{self, Along, Context, Inbox, NewDelivery};
 use entity::{DeliveryKind, FetchState, Moment, Purpose, fetch_request};
-use provider::{Provider, Target};
+use provider::{Asked, Provider, Vouch};
 use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{ActiveEnum, ColumnTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::Deserialize;
@@ -48,6 +48,13 @@ pub struct Puller {
     pub upstream: Arc<Upstream>,
     /// Notified when apply has written wishes.
     pub wake: Arc<Notify>,
+}
+
+/// What a fetch brought.
+struct Found {
+    answered: Answered,
+    /// It was not found, and neither was the place that it belongs to.
+    is_unvouched: bool,
 }
 
 impl Puller {
@@ -147,14 +154,14 @@ impl Puller {
 
     /// Carries out a claimed request: keeps its answer in the inbox, or puts the request off.
     pub async fn fetch(&self, request: fetch_request::Model) {
-        let outcome = match Target::deserialize(&request.target) {
-            Ok(target) => self.ask(request.purpose, &target).await.map(|answered| (target, answered)),
+        let outcome = match Asked::deserialize(&request.target) {
+            Ok(asked) => self.ask(request.purpose, &asked).await.map(|found| (asked, found)),
             Err(error) => {
                 Err(CallError::Later { reason: format!("read its target: {error}"), retry_after_seconds: None })
             }
         };
         let kept = match outcome {
-            Ok((target, answered)) => self.keep(&request, target, answered).await,
+            Ok((asked, found)) => self.keep(&request, asked, found).await,
             Err(error) => {
                 tracing::info!(source = self.source_name, request = request.id, reason = %error, "a fetch brought nothing");
                 self.put_off(&request, &error).await.map_err(|error| error.to_string())
@@ -167,18 +174,35 @@ impl Puller {
     }
 
     /// Asks upstream, within the time of the claim.
-    async fn ask(&self, purpose: Purpose, target: &Target) -> Result<Answered, CallError> {
-        let answered = tokio::time::timeout(ASK_DEADLINE, self.ask_twice(purpose, target)).await;
-        answered.unwrap_or_else(|_| {
+    async fn ask(&self, purpose: Purpose, asked: &Asked) -> Result<Found, CallError> {
+        let found = tokio::time::timeout(ASK_DEADLINE, self.find(purpose, asked)).await;
+        found.unwrap_or_else(|_| {
             let reason = format!("no turn or no answer came within {} s", ASK_DEADLINE.as_secs());
             Err(CallError::Later { reason, retry_after_seconds: Some(1) })
         })
     }
 
+    /// Whatever is not there must be missed by a place that is: asked for last, so that a right that is lost meanwhile
+    /// shows.
+    async fn find(&self, purpose: Purpose, asked: &Asked) -> Result<Found, CallError> {
+        let answered = self.ask_twice(purpose, asked).await?;
+        let vouch = if answered.is_missing {
+            self.provider.vouch(&asked.target, asked.within.as_deref())
+        } else {
+            Vouch::Needless
+        };
+        let is_unvouched = match vouch {
+            Vouch::Needless => false,
+            Vouch::Call(call) => self.upstream.call(purpose, &call).await?.is_missing,
+            Vouch::Nobody => true,
+        };
+        Ok(Found { answered, is_unvouched })
+    }
+
     /// *Not there* is asked about a second time where the provider has another way to tell, which may take several calls.
-    async fn ask_twice(&self, purpose: Purpose, target: &Target) -> Result<Answered, CallError> {
-        let answered = self.upstream.call(purpose, &self.provider.fetch(target)).await?;
-        let mut second = self.provider.confirm_missing(target).filter(|_| answered.is_missing);
+    async fn ask_twice(&self, purpose: Purpose, asked: &Asked) -> Result<Answered, CallError> {
+        let answered = self.upstream.call(purpose, &self.provider.fetch(&asked.target)).await?;
+        let mut second = self.provider.confirm_missing(&asked.target).filter(|_| answered.is_missing);
         let mut confirmed = answered;
         for _ in 0..MAX_CONFIRMING {
             let Some(call) = second else { return Ok(confirmed) };
@@ -189,13 +213,15 @@ impl Puller {
         second.map_or(Ok(confirmed), |_| Err(CallError::Later { reason, retry_after_seconds: None }))
     }
 
-    async fn keep(&self, request: &fetch_request::Model, target: Target, answered: Answered) -> Result<(), String> {
+    async fn keep(&self, request: &fetch_request::Model, asked: Asked, found: Found) -> Result<(), String> {
+        let Found { answered, is_unvouched } = found;
         let context = Context {
             started_at: request.started_position,
             request_id: Some(request.id),
-            target: Some(target),
+            target: Some(asked.target),
             page: None,
             is_missing: answered.is_missing,
+            is_unvouched,
             run_id: None,
             total: None,
         };

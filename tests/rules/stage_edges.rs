@@ -50,6 +50,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "inbox::Settlement",
             "inbox::Lease",
             "inbox::Context",
+            "inbox::load_contexts",
             "inbox::renew",
             "inbox::take_over_requests",
             "inbox::erase",

@@ -130,6 +130,7 @@ both!(what_comes_back_while_its_deletion_waits_is_not_deleted, |database| {
         app.simulator.parallel().emit_unknown_event(id, "PROFILE_UPDATED").unwrap();
     }
     app.settle().await;
+    assert_eq!(app.readiness("crm").await["deletions_waiting"], 0, "what came back does not wait any more");
     approve_deletions(app.database(), app.clock.now(), run.id, "ops").await.unwrap();
     app.drain().await;
     let run = entity::sync_run::Entity::find_by_id(run.id).one(app.database().reader()).await.unwrap().unwrap();

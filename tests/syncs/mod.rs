@@ -2,8 +2,10 @@
 
 mod approvals;
 mod deletions;
+mod id_lists;
 mod interruptions;
 mod lies;
+mod lost_places;
 mod repairs;
 mod retries;
 mod times;

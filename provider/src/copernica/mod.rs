@@ -24,7 +24,7 @@ mod wire;
 
 use crate::{
     Answer, Auth, Call, DecodeError, Decoded, Delivery, Derived, FieldSeen, Inbound, KeyLookup, Page, PageRead,
-    Provider, Receipt, Redacted, Refusal, SettingsError, SourceSettings, Subjects, Target, VerifyContext,
+    Provider, Receipt, Redacted, Refusal, SettingsError, SourceSettings, Subjects, Target, VerifyContext, Vouch,
 };
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -103,8 +103,16 @@ impl Provider for Copernica {
         pull::fetch(target)
     }
 
+    fn lists_ids(&self) -> bool {
+        true
+    }
+
     fn confirm_missing(&self, _: &Target) -> Option<Call> {
         None
+    }
+
+    fn vouch(&self, target: &Target, within: Option<&str>) -> Vouch {
+        pull::vouch(target, within)
     }
 
     fn first_pages(&self) -> Vec<Page> {

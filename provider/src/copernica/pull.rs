@@ -6,7 +6,7 @@
 //! Metadata is embedded in its database, and listed on its own only where it was cut there.
 
 use super::wire::{self, Envelope};
-use crate::{Answer, Call, DecodeError, Method, Page, PageRead, Target, answer, json, percent};
+use crate::{Answer, Call, DecodeError, Method, Page, PageRead, Records, Target, Vouch, answer, json, percent};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use http::HeaderMap;
@@ -25,6 +25,24 @@ pub(super) fn fetch(target: &Target) -> Call {
         Target::Subprofile { id } => Call::get(format!("/subprofile/{}", percent::segment(id))),
         Target::Metadata { profile_type: Some(id) } => Call::get(format!("/database/{}", percent::segment(id))),
         Target::Metadata { profile_type: None } => listing(DATABASES),
+        Target::Ids { records: Records::Profiles, place } => {
+            Call::get(format!("/database/{}/profileids", percent::segment(place)))
+        }
+        Target::Ids { records: Records::Subprofiles, place } => {
+            Call::get(format!("/collection/{}/subprofileids", percent::segment(place)))
+        }
+    }
+}
+
+/// What a token may not see is *not there* to it, so that a record counts as gone only while its database or
+/// collection is seen.
+pub(super) fn vouch(target: &Target, within: Option<&str>) -> Vouch {
+    let Some(within) = within else { return Vouch::Nobody };
+    let place = percent::segment(within);
+    match target {
+        Target::Profile { .. } => Vouch::Call(Call::get(format!("/database/{place}"))),
+        Target::Subprofile { .. } => Vouch::Call(Call::get(format!("/collection/{place}"))),
+        Target::Metadata { .. } | Target::Ids { .. } => Vouch::Needless,
     }
 }
 

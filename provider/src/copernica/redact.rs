@@ -14,7 +14,7 @@ pub(super) fn names(delivery: &Delivery<'_>) -> Subjects {
     match delivery.target {
         Some(Target::Profile { id }) => drop(subjects.profiles.insert(id.clone())),
         Some(Target::Subprofile { id }) => drop(subjects.subprofiles.insert(id.clone())),
-        Some(Target::Metadata { .. }) | None => {}
+        Some(Target::Metadata { .. } | Target::Ids { .. }) | None => {}
     }
     if delivery.kind != DeliveryKind::Webhook {
         return subjects;
@@ -51,7 +51,7 @@ pub(super) fn redact(delivery: &Delivery<'_>, subjects: &Subjects) -> Redacted {
     let is_asked_for = match delivery.target {
         Some(Target::Profile { id }) => subjects.profiles.contains(id),
         Some(Target::Subprofile { id }) => subjects.subprofiles.contains(id),
-        Some(Target::Metadata { .. }) | None => false,
+        Some(Target::Metadata { .. } | Target::Ids { .. }) | None => false,
     };
     if is_asked_for {
         return Redacted::Nothing;

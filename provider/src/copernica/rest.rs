@@ -6,8 +6,8 @@
 use super::local_time::{self, Span};
 use super::{interests, pull, wire};
 use crate::{
-    CollectionSeen, Decoded, Delivery, FieldSeen, InterestSeen, LifecycleSeen, Observation, ProfileKind, ProfileSeen,
-    ProfileTypeSeen, Rung, Status, SubprofileSeen, Target, UnsubscribePlace, Version, answer, json,
+    CollectionSeen, Decoded, Delivery, FieldSeen, IdsSeen, InterestSeen, LifecycleSeen, Observation, ProfileKind,
+    ProfileSeen, ProfileTypeSeen, Rung, Status, SubprofileSeen, Target, UnsubscribePlace, Version, answer, json,
 };
 use chrono_tz::Tz;
 use serde_json::{Map, Value};
@@ -25,6 +25,10 @@ pub(super) fn decode_fetch(zone: Tz, delivery: &Delivery<'_>) -> Result<Decoded,
         Target::Profile { id } => vec![read_profile(zone, &mut checked(delivery.body, id)?, None)?],
         Target::Subprofile { id } => vec![read_subprofile(zone, &mut checked(delivery.body, id)?, None)?],
         Target::Metadata { .. } if delivery.is_missing => Vec::new(),
+        Target::Ids { records, place } => {
+            let ids = (!delivery.is_missing).then(|| read_ids(delivery.body)).flatten();
+            vec![Observation::Ids(IdsSeen { records: *records, place: place.clone(), ids })]
+        }
         Target::Metadata { profile_type: Some(id) } => read_database(&Value::Object(checked(delivery.body, id)?)),
         Target::Metadata { profile_type: None } => {
             let body = json::read(delivery.body)?;
@@ -34,6 +38,15 @@ pub(super) fn decode_fetch(zone: Tz, delivery: &Delivery<'_>) -> Result<Decoded,
     };
     let ignored = observations.is_empty().then(|| "there is no such database".to_owned());
     Ok(Decoded { observations, ignored, ..Decoded::default() })
+}
+
+/// The ids in a bare list, which the documentation shows as texts. A list that is less than whole names fewer, which says
+/// nothing of the others.
+fn read_ids(body: &[u8]) -> Option<Vec<String>> {
+    match json::read(body).ok()? {
+        Value::Array(ids) => Some(ids.iter().filter_map(|id| wire::id(Some(id))).collect()),
+        _ => None,
+    }
 }
 
 /// The object in a body, which must be the one that was asked for.

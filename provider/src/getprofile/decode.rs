@@ -80,6 +80,7 @@ fn decode_fetch(tenant: &str, delivery: &Delivery<'_>) -> Result<Decoded, String
         }
         Some(Target::Metadata { .. }) => {}
         Some(Target::Subprofile { .. }) => return Err("getprofile has no subprofiles".to_owned()),
+        Some(Target::Ids { .. }) => return Err("getprofile lists no ids".to_owned()),
         None => return Err("a fetch without its target".to_owned()),
     }
     Ok(Decoded { observations, ..Decoded::default() })

@@ -24,7 +24,7 @@ pub(super) fn fetch(target: &Target) -> Call {
             Call::get(format!("/v1/profile/{}", percent::segment(id)))
         }
         // The tenant is configured; the smallest search shows that the account answers.
-        Target::Metadata { .. } => search(1, 1),
+        Target::Metadata { .. } | Target::Ids { .. } => search(1, 1),
     }
 }
 
@@ -32,7 +32,7 @@ pub(super) fn fetch(target: &Target) -> Call {
 pub(super) fn confirm_missing(target: &Target) -> Option<Call> {
     match target {
         Target::Profile { id } => Some(matches(id, 1, CONFIRM_SIZE)),
-        Target::Subprofile { .. } | Target::Metadata { .. } => None,
+        Target::Subprofile { .. } | Target::Metadata { .. } | Target::Ids { .. } => None,
     }
 }
 

@@ -98,6 +98,7 @@ fn decode_fetch(delivery: &Delivery<'_>) -> Result<Decoded, String> {
                 .collect()
         }
         Some(Target::Subprofile { .. }) => return Err("parallel has no subprofiles".to_owned()),
+        Some(Target::Ids { .. }) => return Err("parallel lists no ids".to_owned()),
         None => return Err("a fetch without its target".to_owned()),
     };
     let ignored = observations.is_empty().then(|| "nothing in the answer is about what was asked for".to_owned());

@@ -23,7 +23,7 @@ pub(super) fn fetch(target: &Target) -> Call {
         Target::Profile { id } | Target::Subprofile { id } => {
             Call::get(format!("/profiles/{}", percent::segment(id))).with("include", "fields,relationships")
         }
-        Target::Metadata { .. } => types_call(0),
+        Target::Metadata { .. } | Target::Ids { .. } => types_call(0),
     }
 }
 

@@ -87,6 +87,8 @@ pub struct CopernicaSwitches {
     pub delete_behaviour: DeleteBehaviour,
     /// The most rows on one page of profiles or subprofiles; more is capped.
     pub most_rows: i64,
+    /// Lists of ids tell of every live record, also of those that all other lists leave out.
+    pub honest_id_lists: bool,
     /// Databases, by their ids, for which the token has lost its rights: to it they are not there, nor is what they hold.
     pub lost_databases: BTreeSet<u64>,
 }
@@ -108,6 +110,7 @@ impl Default for CopernicaSwitches {
             auth_failure_is_400: false,
             delete_behaviour: DeleteBehaviour::Delete,
             most_rows: 1000,
+            honest_id_lists: false,
             lost_databases: BTreeSet::new(),
         }
     }

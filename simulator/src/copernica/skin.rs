@@ -3,6 +3,7 @@
 use axum::http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 use super::listing::{self, Lies, Row, Told, paging};
 use super::view::{self, Envelope};
@@ -137,6 +138,13 @@ fn all<T: Serialize>(call: &Call, items: Vec<T>) -> Answer {
     Answer::ok(&Envelope::of_all(items, paging(call, 100, 1000), call.query("total") != Some("false")))
 }
 
+/// A bare list of ids, which leaves out what no list tells unless it is honest.
+fn ids(state: &State, (unlisted, _): &Lies, live: &BTreeSet<u64>) -> Answer {
+    let ids = live.iter().map(u64::to_string);
+    let told = ids.filter(|id| state.switches.honest_id_lists || !unlisted.contains(id));
+    Answer::ok(&told.collect::<Vec<_>>())
+}
+
 fn read_database(call: &Call, state: &State, lies: &Lies, id: &str, rest: &[&str]) -> Result<Answer, Refusal> {
     let world = &state.world;
     let database = world.database(id)?;
@@ -151,7 +159,7 @@ fn read_database(call: &Call, state: &State, lies: &Lies, id: &str, rest: &[&str
         }
         ["views", ..] => Ok(all::<()>(call, Vec::new())),
         ["unsubscribe", ..] => Ok(Answer::ok(&view::unsubscribe(&database.unsubscribe))),
-        ["profileids", ..] => Ok(Answer::ok(&database.live.iter().map(u64::to_string).collect::<Vec<_>>())),
+        ["profileids", ..] => Ok(ids(state, lies, &database.live)),
         ["profiles", ..] => {
             let row = |id: u64| {
                 let it = world.profiles.get(&id)?;
@@ -179,7 +187,7 @@ fn read_collection(call: &Call, state: &State, lies: &Lies, id: &str, rest: &[&s
         [] => Ok(Answer::ok(&view::collection(collection))),
         ["fields", ..] => Ok(all(call, collection.fields.iter().map(view::field).collect())),
         ["unsubscribe", ..] => Ok(Answer::ok(&view::unsubscribe(&super::Unsubscribe::Nothing))),
-        ["subprofileids", ..] => Ok(Answer::ok(&collection.live.iter().map(u64::to_string).collect::<Vec<_>>())),
+        ["subprofileids", ..] => Ok(ids(state, lies, &collection.live)),
         ["subprofiles", ..] => {
             let row = |id: u64| {
                 let it = world.subprofiles.get(&id)?;

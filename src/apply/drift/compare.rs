@@ -92,18 +92,23 @@ pub(in crate::apply) async fn compare(
     if let (Some(window), false) = (window, remaining.is_empty()) {
         tracing::warn!(run = run.id, records = remaining.len(), "the mirror is not what the pages of the run showed");
         let asked = write::write_remaining(transaction, run.source_id, run.id, now, remaining).await?;
-        let wishes = asked.into_iter().map(|id| Wish {
-            target: match window.kind {
-                RecordKind::Subprofile => Target::Subprofile { id },
-                _ => Target::Profile { id },
-            },
-            position: run.low_position,
-            reason: format!("it is not what a page of run {} showed", run.id),
-            not_before: now,
-            is_creation: false,
-            purpose: Purpose::Repair,
-        });
-        write::write_wishes(transaction, run.source_id, now, wishes.collect()).await?;
+        let mut wishes: Vec<Wish> = asked
+            .into_iter()
+            .map(|id| Wish {
+                target: match window.kind {
+                    RecordKind::Subprofile => Target::Subprofile { id },
+                    _ => Target::Profile { id },
+                },
+                within: None,
+                position: run.low_position,
+                reason: format!("it is not what a page of run {} showed", run.id),
+                not_before: now,
+                is_creation: false,
+                purpose: Purpose::Repair,
+            })
+            .collect();
+        write::locate_wishes(transaction, run.source_id, &mut wishes).await?;
+        write::write_wishes(transaction, run.source_id, now, wishes).await?;
     }
     Ok(())
 }

@@ -122,15 +122,20 @@ impl Pace {
             outcome: SampleOutcome::Asked,
         };
         write::write_samples(&transaction, drawn.iter().map(sample).collect()).await?;
-        let wishes = drawn.into_iter().map(|drawn| Wish {
-            target: Target::Profile { id: drawn.external_id },
-            position: drawn.position,
-            reason: "drawn at random, to see whether the mirror is right".to_owned(),
-            not_before: now,
-            is_creation: false,
-            purpose: Purpose::Repair,
-        });
-        write::write_wishes(&transaction, lease.source_id, now, wishes.collect()).await?;
+        let mut wishes: Vec<Wish> = drawn
+            .into_iter()
+            .map(|drawn| Wish {
+                target: Target::Profile { id: drawn.external_id },
+                within: None,
+                position: drawn.position,
+                reason: "drawn at random, to see whether the mirror is right".to_owned(),
+                not_before: now,
+                is_creation: false,
+                purpose: Purpose::Repair,
+            })
+            .collect();
+        write::locate_wishes(&transaction, lease.source_id, &mut wishes).await?;
+        write::write_wishes(&transaction, lease.source_id, now, wishes).await?;
         let (unanswered, forgotten) = (now.plus_ms(-UNANSWERED_MS), now.plus_ms(-KEPT_MS));
         write::prune_samples(&transaction, lease.source_id, unanswered, forgotten).await?;
         transaction.commit().await?;

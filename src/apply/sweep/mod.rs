@@ -4,13 +4,16 @@
 //! loses a step at most. Quarantine, verification, brake, tombstones; whatever is in doubt stays.
 
 mod bury;
+mod lists;
+
+pub(super) use lists::take_ids;
 
 use super::catalog::Catalog;
 use super::drift::{Window, compare};
 use super::policy;
 use super::worker::ApplyError;
 use crate::db::Database;
-use crate::inbox::Lease;
+use crate::inbox::{self, Lease};
 use crate::mirror::write::{self, Listed, Missable, NamedRows, Wish};
 use entity::{
     CandidateState, FetchState, Moment, Purpose, RecordKind, RunState, SweepStage, deletion_candidate, sync_run,
@@ -206,11 +209,15 @@ impl Terms<'_> {
         Ok(Stepped::Waits)
     }
 
-    /// Asks for every candidate by id; then the brake decides.
+    /// Holds candidates against lists of ids, and asks for the others by id; then the brake decides. What was not found
+    /// in a place that cannot be seen either is for a person, however little it is.
     async fn verify(&self, run: &sync_run::Model, catalog: &Catalog) -> Result<Stepped, ApplyError> {
         let db = self.db.primary();
         let open = write::count_candidates(db, run.id, CandidateState::Quarantined).await?;
         if open > 0 {
+            if self.ask_lists(run, catalog).await? {
+                return Ok(Stepped::Waits);
+            }
             let asked = write::load_candidates(db, run.id, CandidateState::Quarantined, 0, ASKED).await?;
             self.ask(run, &asked, asked.last().map(|row| row.id)).await?;
             return Ok(Stepped::Waits);
@@ -237,6 +244,15 @@ impl Terms<'_> {
                 held.push(format!("{absent} of {live} {word}"));
             }
         }
+        if needs_person.is_none() && run.decided_by.is_none() {
+            let unvouched = self.count_unvouched(run).await?;
+            needs_person = (unvouched > 0).then(|| {
+                format!(
+                    "{unvouched} records are not found, and what they belong to cannot be seen either: it is gone, or the token of \
+                     this source has lost its right to it. Look at them, then approve or reject the deletions of this run"
+                )
+            });
+        }
         let (transaction, _) = self.begin().await?;
         let absent = i64::try_from(absent_in_all).unwrap_or(i64::MAX);
         write::set_run_count(&transaction, run.id, sync_run::Column::Absent, absent).await?;
@@ -254,6 +270,19 @@ impl Terms<'_> {
         };
         transaction.commit().await?;
         Ok(stepped)
+    }
+
+    /// How many of those that are gone belong to what cannot be seen either.
+    async fn count_unvouched(&self, run: &sync_run::Model) -> Result<usize, ApplyError> {
+        let (mut count, mut after) = (0, 0);
+        loop {
+            let gone = write::load_candidates(self.db.primary(), run.id, CandidateState::Absent, after, LISTED).await?;
+            let Some(last) = gone.last() else { return Ok(count) };
+            after = last.id;
+            let answers: Vec<i64> = gone.iter().filter_map(|row| row.delivery_id).collect();
+            let contexts = inbox::load_contexts(self.db.primary(), &answers).await?;
+            count += contexts.iter().filter(|context| context.is_unvouched).count();
+        }
     }
 
     /// Wishes for the candidates that nobody is asking for. Those whose request was given up since the run began stay as
@@ -275,6 +304,7 @@ impl Terms<'_> {
                 Some(request) if request.wanted_position > run.low_position => given_up.push(id),
                 _ => wishes.push(Wish {
                     target,
+                    within: None,
                     // Later than all that asked before the run, and before the reads that follow its first page.
                     position: run.low_position + 1,
                     reason: format!("no page of run {} named it", run.id),
@@ -287,6 +317,7 @@ impl Terms<'_> {
         if given_up.is_empty() && wishes.is_empty() {
             return Ok(());
         }
+        write::locate_wishes(self.db.primary(), run.source_id, &mut wishes).await?;
         let (transaction, _) = self.begin().await?;
         write::settle_candidates(&transaction, &given_up, CandidateState::Unknown, None).await?;
         write::write_wishes(&transaction, run.source_id, self.now, wishes).await?;

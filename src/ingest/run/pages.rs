@@ -87,6 +87,8 @@ impl Runner {
             target,
             page: (!is_named).then_some(page),
             is_missing: answered.is_missing,
+            // It is asked for again by a request that says where it belongs.
+            is_unvouched: answered.is_missing,
             run_id: Some(run.id),
             total,
         };

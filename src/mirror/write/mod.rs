@@ -10,6 +10,7 @@ mod drift;
 mod erasure;
 mod journal;
 mod listed;
+mod places;
 mod profiles;
 mod relationships;
 mod requests;
@@ -18,6 +19,7 @@ mod run_pages;
 mod runs;
 mod search;
 mod subprofiles;
+mod unlisted;
 
 pub(crate) use candidates::{
     count_absent, count_candidates, dismiss_candidates, has_candidates, load_candidate_sample, load_candidates,
@@ -42,6 +44,7 @@ pub(crate) use listed::{
     Listed, Missable, count_live_profiles, count_live_subprofiles, digest_of_profile, digest_of_subprofile,
     load_listed_profiles, load_listed_subprofiles,
 };
+pub(crate) use places::locate_wishes;
 pub(crate) use profiles::{
     load_due, load_interests, load_profiles, load_profiles_by_id, load_profiles_of_type, write_interests,
     write_placeholders, write_profiles,
@@ -54,6 +57,7 @@ pub(crate) use run_pages::{NamedRows, PageTally, load_named, write_tallies};
 pub(crate) use runs::{advance_sweep, end_sweep, load_run_for_apply, note_candidates, set_run_count, write_plan};
 pub(crate) use search::fill_search;
 pub(crate) use subprofiles::{load_subprofiles, write_subprofiles};
+pub(crate) use unlisted::{Unlisted, clear_listed, count_place, count_unlisted, give_up_list};
 
 /// Names in one list of a statement: below the databases' limits on bound values, and each list is as long as the next
 /// power of two, so that the database keeps few prepared statements.

@@ -2,7 +2,7 @@
 
 use super::CHUNK;
 use entity::{FetchState, Moment, Purpose, fetch_request};
-use provider::Target;
+use provider::{Asked, Records, Target};
 use sea_orm::sea_query::{Condition, Expr, OnConflict};
 use sea_orm::{
     ActiveEnum, ActiveValue::NotSet, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait,
@@ -15,6 +15,8 @@ use std::collections::HashMap;
 pub(crate) struct Wish {
     /// What to fetch.
     pub target: Target,
+    /// External id of the profile type or collection that it belongs to, where known.
+    pub within: Option<String>,
     /// Inbox position of the delivery that asks.
     pub position: i64,
     /// Why.
@@ -46,6 +48,8 @@ pub(crate) fn target_key(target: &Target) -> String {
         Target::Profile { id } => format!("profile:{id}"),
         Target::Subprofile { id } => format!("subprofile:{id}"),
         Target::Metadata { profile_type } => format!("metadata:{}", profile_type.as_deref().unwrap_or_default()),
+        Target::Ids { records: Records::Profiles, place } => format!("profile-ids:{place}"),
+        Target::Ids { records: Records::Subprofiles, place } => format!("subprofile-ids:{place}"),
     }
 }
 
@@ -164,11 +168,12 @@ pub(crate) async fn write_wishes(
     let excluded = |column: &'static str| Expr::col(("excluded", column));
     let is_parked = || stored(Column::State).eq(FetchState::Parked.to_value());
     for chunk in wishes.chunks(CHUNK) {
+        let asked = |wish: &Wish| Asked { target: wish.target.clone(), within: wish.within.clone() };
         let rows = chunk.iter().map(|wish| fetch_request::ActiveModel {
             id: NotSet,
             source_id: Set(source_id),
             target_key: Set(target_key(&wish.target)),
-            target: Set(serde_json::json!(wish.target)),
+            target: Set(serde_json::json!(asked(wish))),
             state: Set(FetchState::Pending),
             wanted_position: Set(wish.position),
             started_position: Set(0),
@@ -188,6 +193,8 @@ pub(crate) async fn write_wishes(
                 Expr::case(stored(Column::WantedPosition).lt(excluded("wanted_position")), excluded("wanted_position"))
                     .finally(stored(Column::WantedPosition)),
             )
+            // Whoever asks last knows best where it belongs.
+            .update_column(Column::Target)
             .value(
                 Column::NotBefore,
                 Expr::case(stored(Column::NotBefore).gt(excluded("not_before")), excluded("not_before"))
@@ -223,6 +230,7 @@ mod tests {
         for position in [7, 12, 9] {
             let wish = Wish {
                 target: target.clone(),
+                within: None,
                 position,
                 reason: "news".to_owned(),
                 not_before: NEW_YEAR,

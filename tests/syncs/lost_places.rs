@@ -1,0 +1,119 @@
+//! What is not found while the place that it belongs to cannot be seen either: nobody believes it.
+
+use crate::support::app::TestApp;
+use crate::support::both;
+use crate::support::rows;
+use entity::{RunState, fetch_request};
+use sea_orm::{EntityTrait, PaginatorTrait};
+use simulator::ProviderKind::Copernica;
+use simulator::TruthProfile;
+
+/// Takes a database of Copernica from the token; its id.
+fn lose(app: &TestApp, name: &str) -> String {
+    let copernica = app.simulator.copernica();
+    let (lost, _) = copernica.databases().into_iter().find(|(_, known)| known == name).unwrap();
+    let number: u64 = lost.parse().unwrap();
+    copernica.configure(|switches| switches.lost_databases.extend([number]));
+    lost
+}
+
+fn find_again(app: &TestApp) {
+    app.simulator.copernica().configure(|switches| switches.lost_databases.clear());
+}
+
+/// Profiles and subprofiles of Copernica that the mirror shows.
+async fn shown(app: &TestApp) -> (usize, usize) {
+    let picture = rows::picture(app.database(), "marketing").await;
+    let contents: Vec<_> = picture.profiles.values().filter_map(|shown| shown.content.as_ref()).collect();
+    (contents.len(), contents.iter().map(|content| content.subprofiles.len()).sum())
+}
+
+/// An event of a type that nobody knows: the profile is fetched.
+async fn touch(app: &TestApp, profile: &str) {
+    app.deliver(Copernica, format!("type=moved&profile={profile}")).await;
+}
+
+async fn fetches_left(app: &TestApp) -> u64 {
+    fetch_request::Entity::find().count(app.database().reader()).await.unwrap()
+}
+
+both!(fetches_that_find_nothing_in_a_lost_database_delete_nothing, |database| {
+    let app = TestApp::imported(&database).await;
+    let before = shown(&app).await;
+    let people: Vec<String> = app.simulator.copernica().profile_ids("People").into_iter().take(8).collect();
+    lose(&app, "People");
+    for person in &people {
+        touch(&app, person).await;
+    }
+    assert_eq!(shown(&app).await, before);
+    assert_eq!(fetches_left(&app).await, 0, "they are left to the next full run");
+    let told = app.profile(Copernica, &people[0]).await;
+    assert_eq!(told["status"], "OPEN");
+
+    find_again(&app);
+    app.import("marketing").await;
+    app.finish().await;
+});
+
+both!(a_subprofile_that_is_not_found_in_a_lost_database_stays, |database| {
+    let app = TestApp::imported(&database).await;
+    let before = shown(&app).await;
+    let copernica = app.simulator.copernica();
+    let (collection, _) = copernica.collections().remove(0);
+    let subprofile = copernica.subprofile_ids(&collection).remove(0);
+    for (database, name) in copernica.databases() {
+        lose(&app, &name);
+        assert!(!database.is_empty());
+    }
+    app.deliver(Copernica, format!("type=delete&subprofile={subprofile}")).await;
+    assert_eq!(shown(&app).await, before);
+    find_again(&app);
+    app.finish().await;
+});
+
+both!(a_subprofile_that_is_not_found_in_a_collection_that_is_seen_is_gone, |database| {
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    let (collection, _) = copernica.collections().remove(0);
+    let subprofile = copernica.subprofile_ids(&collection).remove(0);
+    let truth = app.simulator.truth(Copernica);
+    let is_parent = |profile: &TruthProfile| profile.subprofiles.contains_key(&subprofile);
+    let (profile, _) = truth.profiles.iter().find(|(_, profile)| is_parent(profile)).unwrap();
+    copernica.silently().delete_profile_completely(profile).unwrap();
+    let (profiles, subprofiles) = shown(&app).await;
+    app.deliver(Copernica, format!("type=delete&subprofile={subprofile}")).await;
+    assert_eq!(shown(&app).await, (profiles, subprofiles - 1));
+    app.import("marketing").await;
+    app.finish().await;
+});
+
+both!(a_profile_that_is_not_found_in_a_database_that_is_seen_is_gone, |database| {
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    let person = copernica.profile_ids("People").remove(0);
+    copernica.silently().delete_profile_completely(&person).unwrap();
+    touch(&app, &person).await;
+    assert_eq!(app.profile(Copernica, &person).await["status"], "DELETED");
+    app.finish().await;
+});
+
+both!(a_small_database_that_is_lost_waits_for_a_person_however_wide_the_brake_is, |database| {
+    let app = TestApp::builder(&database)
+        .configure(|config| {
+            for source in &mut config.sources {
+                source.sync.brake = profile_mirror::config::Brake { share: 1.0, count: 1_000 };
+            }
+        })
+        .start()
+        .await;
+    app.import_all().await;
+    let before = shown(&app).await;
+    lose(&app, "People");
+    let run = app.sync("marketing").await.unwrap();
+    assert_eq!((run.state, run.deleted), (RunState::WaitingForApproval, 0), "{run:?}");
+    assert!(run.error.as_ref().is_some_and(|text| text.contains("cannot be seen")), "{run:?}");
+    assert_eq!(shown(&app).await, before);
+    find_again(&app);
+    app.import("marketing").await;
+    app.finish().await;
+});

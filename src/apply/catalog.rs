@@ -41,12 +41,12 @@ impl Catalog {
 
     /// External id of the profile type with this row id.
     pub fn type_external_id(&self, id: i32) -> Option<String> {
-        self.0.types.values().find(|known| known.row.id == id).map(|known| known.row.external_id.clone())
+        self.known.types.values().find(|known| known.row.id == id).map(|known| known.row.external_id.clone())
     }
 
     /// External id of the collection with this row id.
     pub fn collection_external_id(&self, id: i32) -> Option<String> {
-        self.0.collections.values().find(|row| row.id == id).map(|row| row.external_id.clone())
+        self.known.collections.values().find(|row| row.id == id).map(|row| row.external_id.clone())
     }
 
     /// Name of the collection with this row id.

@@ -244,28 +244,30 @@ impl Terms<'_> {
                 held.push(format!("{absent} of {live} {word}"));
             }
         }
-        if needs_person.is_none() && run.decided_by.is_none() {
+        let needs_person = if !held.is_empty() {
+            Some(format!(
+                "{} are gone upstream: more than the brake lets pass. Look at them, then approve or reject the deletions of this run",
+                held.join(" and ")
+            ))
+        } else if run.decided_by.is_none() {
             let unvouched = self.count_unvouched(run).await?;
-            needs_person = (unvouched > 0).then(|| {
+            (unvouched > 0).then(|| {
                 format!(
                     "{unvouched} records are not found, and what they belong to cannot be seen either: it is gone, or the token of \
                      this source has lost its right to it. Look at them, then approve or reject the deletions of this run"
                 )
-            });
-        }
+            })
+        } else {
+            None
+        };
         let (transaction, _) = self.begin().await?;
         let absent = i64::try_from(absent_in_all).unwrap_or(i64::MAX);
         write::set_run_count(&transaction, run.id, sync_run::Column::Absent, absent).await?;
         write::advance_sweep(&transaction, run.id, SweepStage::Burying, 0).await?;
-        let stepped = if held.is_empty() {
+        let stepped = if needs_person.is_none() {
             Stepped::On
         } else {
-            let needs_person = format!(
-                "{} are gone upstream: more than the brake lets pass. Look at them, then approve or reject the deletions of this run",
-                held.join(" and ")
-            );
-            write::end_sweep(&transaction, run, self.now, RunState::WaitingForApproval, Some(needs_person), None)
-                .await?;
+            write::end_sweep(&transaction, run, self.now, RunState::WaitingForApproval, needs_person, None).await?;
             Stepped::Over
         };
         transaction.commit().await?;

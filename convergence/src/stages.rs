@@ -69,6 +69,16 @@ enum Waits {
     Pause(crate::seam::HeldPause),
 }
 
+impl std::fmt::Display for Waits {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Asked(_) => "asking",
+            Self::Answered(..) => "being answered",
+            Self::Pause(_) => "pausing",
+        })
+    }
+}
+
 /// What a person decides about a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -404,6 +414,10 @@ impl Stages {
                 }
             }
             if !self.fetches.is_empty() {
+                // The run may have the only place that the budget has left.
+                if self.run.is_some() && self.fetches.iter().all(|fetch| matches!(fetch.held, Waits::Pause(_))) {
+                    self.advance_run().await;
+                }
                 continue;
             }
             self.apply().await;
@@ -438,7 +452,8 @@ impl Stages {
             let (key, reason, error) = (&row.target_key, &row.reason, &row.last_error);
             format!("{:?} {key} ({reason}) after {} misses, {} tries, {error:?}", row.state, row.misses, row.attempts)
         });
-        pending.chain(open).collect::<Vec<_>>().join("; ")
+        let flights = self.fetches.iter().chain(&self.run).map(|flight| format!("{} is {}", flight.name, flight.held));
+        pending.chain(open).chain(flights).collect::<Vec<_>>().join("; ")
     }
 
     /// When the next delivery or fetch is due; none where nothing is left.

@@ -162,7 +162,9 @@ impl Bench {
         let mut told = Duration::from_secs(5);
         let counts = loop {
             std::thread::sleep(Duration::from_millis(50));
-            let mut run = self.service.query(RUNS)?["syncRuns"]["nodes"][0].take();
+            let mut runs = self.service.query(RUNS)?;
+            // None yet where the service has only just started.
+            let mut run = runs.pointer_mut("/syncRuns/nodes/0").map(Value::take).unwrap_or_default();
             ensure!(run["state"] != "FAILED", "the {name} sync failed: {run}");
             let number = run["number"].as_u64().unwrap_or(0);
             if run["state"] == "DONE" && number > self.last_run {

@@ -7,8 +7,8 @@ use super::{SAMPLE, Terms};
 use crate::apply::batch::Origin;
 use crate::apply::catalog::Catalog;
 use crate::apply::worker::ApplyError;
-use crate::mirror::write::{self, Unlisted, Wish};
-use entity::{FetchState, Purpose, RecordKind, sync_run};
+use crate::mirror::write::{self, Unlisted};
+use entity::{FetchState, RecordKind, sync_run};
 use provider::{IdsSeen, Records, Target};
 use sea_orm::{ConnectionTrait, DbErr};
 use std::collections::HashSet;
@@ -45,15 +45,10 @@ impl Terms<'_> {
             match requests.get(&key) {
                 Some(request) if request.state != FetchState::Parked => waits += 1,
                 Some(request) if request.wanted_position > run.low_position => given_up.push(place),
-                _ => wishes.push(Wish {
-                    target,
-                    within: None,
-                    position: run.low_position + 1,
-                    reason: format!("no page of run {} named many of its records", run.id),
-                    not_before: self.now,
-                    is_creation: false,
-                    purpose: Purpose::Repair,
-                }),
+                _ => {
+                    let reason = format!("no page of run {} named many of its records", run.id);
+                    wishes.push(self.wish(run, target, reason));
+                }
             }
         }
         let is_waiting = waits > 0 || !wishes.is_empty();

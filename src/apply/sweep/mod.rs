@@ -304,16 +304,7 @@ impl Terms<'_> {
             match requests.get(&key) {
                 Some(request) if request.state != FetchState::Parked => {}
                 Some(request) if request.wanted_position > run.low_position => given_up.push(id),
-                _ => wishes.push(Wish {
-                    target,
-                    within: None,
-                    // Later than all that asked before the run, and before the reads that follow its first page.
-                    position: run.low_position + 1,
-                    reason: format!("no page of run {} named it", run.id),
-                    not_before: self.now,
-                    is_creation: false,
-                    purpose: Purpose::Repair,
-                }),
+                _ => wishes.push(self.wish(run, target, format!("no page of run {} named it", run.id))),
             }
         }
         if given_up.is_empty() && wishes.is_empty() {
@@ -328,6 +319,20 @@ impl Terms<'_> {
         }
         transaction.commit().await?;
         Ok(())
+    }
+
+    /// A question of a run to upstream.
+    fn wish(&self, run: &sync_run::Model, target: Target, reason: String) -> Wish {
+        Wish {
+            target,
+            within: None,
+            // Later than all that asked before the run, and before the reads that follow its first page.
+            position: run.low_position + 1,
+            reason,
+            not_before: self.now,
+            is_creation: false,
+            purpose: Purpose::Repair,
+        }
     }
 
     async fn fail(&self, run: &sync_run::Model, problem: String) -> Result<Stepped, ApplyError> {

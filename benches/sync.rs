@@ -146,7 +146,7 @@ fn bare_upsert(from: &str, to: &str) -> anyhow::Result<Written> {
     runtime.block_on(async {
         let (from, to) = (db::connect(from, None).await?, db::connect(to, None).await?);
         to.migrate().await?;
-        let written = bare::copy(&from, &to).await?;
+        let written = bare::copy(&from, &to, "marketing").await?;
         from.close().await?;
         to.close().await?;
         Ok(written)

@@ -1,9 +1,10 @@
 //! The ceiling of a sync: the rows that it has written, written again by bare multi-row upserts and nothing else.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use entity::{collection, profile, profile_type, source, subprofile};
 use profile_mirror::db::Database;
 use profile_mirror::db::dialect::push_placeholder;
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ColumnType, ConnectionTrait, EntityTrait, IdenStatic, IntoActiveModel, Iterable,
     QueryFilter, QueryOrder, QuerySelect, Statement, Value,
@@ -25,11 +26,13 @@ pub struct Written {
     pub elapsed: Duration,
 }
 
-/// Copies every profile and subprofile into an empty database with the same schema.
+/// Copies every profile and subprofile of a source into an empty database with the same schema.
 ///
 /// # Errors
 /// The databases'.
-pub async fn copy(from: &Database, to: &Database) -> anyhow::Result<Written> {
+pub async fn copy(from: &Database, to: &Database, source: &str) -> anyhow::Result<Written> {
+    let known = source::Entity::find().filter(source::Column::Name.eq(source)).one(from.primary()).await?;
+    let source_id = known.with_context(|| format!("there is no source {source}"))?.id;
     let small = to.begin().await?;
     source::Entity::insert_many(models::<source::Entity>(from).await?).exec_without_returning(&small).await?;
     profile_type::Entity::insert_many(models::<profile_type::Entity>(from).await?)
@@ -37,8 +40,10 @@ pub async fn copy(from: &Database, to: &Database) -> anyhow::Result<Written> {
         .await?;
     collection::Entity::insert_many(models::<collection::Entity>(from).await?).exec_without_returning(&small).await?;
     small.commit().await?;
-    let profiles = table::<profile::Entity>(from, to, profile::Column::Id).await?;
-    let subprofiles = table::<subprofile::Entity>(from, to, subprofile::Column::Id).await?;
+    let of_source = profile::Column::SourceId.eq(source_id);
+    let profiles = table::<profile::Entity>(from, to, profile::Column::Id, of_source).await?;
+    let of_source = subprofile::Column::SourceId.eq(source_id);
+    let subprofiles = table::<subprofile::Entity>(from, to, subprofile::Column::Id, of_source).await?;
     Ok(Written { rows: profiles.rows + subprofiles.rows, elapsed: profiles.elapsed + subprofiles.elapsed })
 }
 
@@ -52,7 +57,7 @@ where
     Ok(rows.into_iter().map(|row| row.into_active_model().reset_all()).collect())
 }
 
-async fn table<E>(from: &Database, to: &Database, id: E::Column) -> anyhow::Result<Written>
+async fn table<E>(from: &Database, to: &Database, id: E::Column, of_source: Expr) -> anyhow::Result<Written>
 where
     E: EntityTrait,
     E::Model: IntoActiveModel<E::ActiveModel>,
@@ -62,7 +67,8 @@ where
     let mut written = Written { rows: 0, elapsed: Duration::ZERO };
     let mut last = 0_i64;
     loop {
-        let page = E::find().filter(id.gt(last)).order_by_asc(id).limit(BATCH).all(from.primary()).await?;
+        let page = E::find().filter(of_source.clone()).filter(id.gt(last)).order_by_asc(id).limit(BATCH);
+        let page = page.all(from.primary()).await?;
         let mut rows: Vec<Vec<Value>> = Vec::with_capacity(page.len());
         for row in page {
             let mut row = row.into_active_model();

@@ -518,7 +518,7 @@ fn start(
     number: u32,
 ) -> (Applier, Arc<Puller>, Arc<Runner>) {
     let instance = instance(number);
-    let applier = wired.applier(db, clock, &instance, Arc::new(Notify::new()), || {});
+    let applier = wired.applier(db, clock, &instance, Arc::new(Notify::new()), |_| {});
     let puller = wired.puller(db, clock, inbox, &instance).expect("the source has a token");
     let runner = wired.runner(db, clock, inbox, &instance).expect("the source has a token");
     (applier, Arc::new(puller), Arc::new(runner))

@@ -23,6 +23,7 @@ use crate::ingest::{self, BodyRoom, DnsKeys, Door, Doors, HttpWire, Refusals, Sc
 use crate::publish::Publisher;
 use crate::serve::{self, Access, Registered, ServeState};
 use entity::{RunState, sync_run};
+use futures::future::BoxFuture;
 use provider::{KeyLookup, SettingsError};
 use sea_orm::{DbErr, EntityTrait};
 use std::collections::HashMap;
@@ -143,7 +144,12 @@ pub struct Running {
 ///
 /// # Errors
 /// [`StartError`], with what to mend.
-pub async fn start(config: Config, options: AppOptions) -> Result<Running, StartError> {
+pub fn start(config: Config, options: AppOptions) -> BoxFuture<'static, Result<Running, StartError>> {
+    // Boxed, as the other entrances of the stages are: a crate that awaits the code itself compiles all of it again.
+    Box::pin(start_here(config, options))
+}
+
+async fn start_here(config: Config, options: AppOptions) -> Result<Running, StartError> {
     let AppOptions { clock, key_lookup, instance } = options;
     let registered = Registered::from_config(&config.server).await?;
     let db = db::connect(&config.database.url, config.database.read_url.as_deref()).await?;

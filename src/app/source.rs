@@ -1,7 +1,7 @@
 //! One configured source, made ready: its provider, the way to its API, its rows.
 
 use super::StartError;
-use crate::apply::{Applier, Brake};
+use crate::apply::{Applier, Brake, News};
 use crate::clock::SharedClock;
 use crate::config;
 use crate::db::Database;
@@ -38,15 +38,15 @@ pub struct WiredSource {
 }
 
 impl WiredSource {
-    /// Its applier, which calls `on_commit` after each commit that wrote changes or wishes, and notifies `cleaner` when
-    /// the files of the database are to be cleaned.
+    /// Its applier, which calls `on_commit` after each commit that may have brought news, and notifies `cleaner` when the
+    /// files of the database are to be cleaned.
     pub fn applier(
         &self,
         db: &Database,
         clock: &SharedClock,
         instance: &str,
         cleaner: Arc<Notify>,
-        on_commit: impl Fn() + Send + Sync + 'static,
+        on_commit: impl Fn(News) + Send + Sync + 'static,
     ) -> Applier {
         Applier::new(
             db.clone(),

@@ -2,7 +2,7 @@
 
 use super::crew::Crew;
 use super::source::WiredSource;
-use crate::apply::{Cleaner, Indexer};
+use crate::apply::{Cleaner, Indexer, News};
 use crate::clock::SharedClock;
 use crate::config;
 use crate::db::Database;
@@ -56,9 +56,13 @@ impl Workplace {
         let (work, wired) = (self.clone(), source.clone());
         crew.keep(named("apply"), move |stop| {
             let (publisher, pull_wake) = (work.publisher.clone(), wired.pull_wake.clone());
-            let on_commit = move || {
-                publisher.ring();
-                pull_wake.notify_one();
+            let on_commit = move |news: News| {
+                if news.changes {
+                    publisher.ring();
+                }
+                if news.wishes {
+                    pull_wake.notify_one();
+                }
             };
             let applier = wired.applier(&work.db, &work.clock, &work.instance, work.cleaner_wake.clone(), on_commit);
             let reads_per_hour = wired.upstream.as_ref().map_or(0, |_| wired.config.drift.reads_per_hour);

@@ -547,6 +547,11 @@ impl<'a> Batch<'a> {
         self.cancelled.push(key);
     }
 
+    /// Whether it leaves something to be fetched: wishes, or requests that go on.
+    pub fn asks(&self) -> bool {
+        !self.wishes.is_empty() || !self.again.is_empty() || !self.done_requests.is_empty()
+    }
+
     /// Writes everything that changed, and tells what the pages of runs came to.
     pub async fn flush(mut self, transaction: &impl ConnectionTrait) -> Result<Vec<PageTally>, DbErr> {
         // The rows leave the batch as they are written.

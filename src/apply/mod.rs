@@ -39,4 +39,4 @@ pub use batch::content_hash;
 pub use clean::Cleaner;
 pub use indexer::Indexer;
 pub use sweep::Brake;
-pub use worker::{Applier, ApplyError};
+pub use worker::{Applier, ApplyError, News};

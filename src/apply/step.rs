@@ -4,7 +4,7 @@ use super::batch::{Batch, Origin, Preview, Wanted};
 use super::catalog::Catalog;
 use super::drift::Watching;
 use super::erase::{self, Eraser};
-use super::worker::ApplyError;
+use super::worker::{ApplyError, News};
 use super::{absences, lifecycles, policy, profiles, relationships, subprofiles, sweep};
 use crate::db::Database;
 use crate::failpoint::Failpoint;
@@ -82,7 +82,7 @@ pub(super) fn read(provider: &dyn Provider, taken: &Taken) -> Read {
     Read { id: taken.id, context, origin, decoded, subjects, names }
 }
 
-/// Applies deliveries in one transaction. Returns the source's revision after it, and whether it moved.
+/// Applies deliveries in one transaction. Returns what it brought.
 #[expect(clippy::too_many_arguments, reason = "the parts of one transaction, passed through once")]
 pub(super) async fn apply(
     db: &Database,
@@ -93,7 +93,7 @@ pub(super) async fn apply(
     mut deliveries: Vec<Read>,
     watching: Watching,
     eraser: &Eraser,
-) -> Result<bool, ApplyError> {
+) -> Result<News, ApplyError> {
     let told_by = erase::search(db, provider, lease.source_id, &deliveries).await?;
     let names = |delivery: &mut Read| (delivery.id, std::mem::take(&mut delivery.names));
     let named: Vec<(i64, Vec<u8>)> = deliveries.iter_mut().map(names).filter(|(_, names)| !names.is_empty()).collect();
@@ -115,6 +115,7 @@ pub(super) async fn apply(
     let unknown_words: Vec<Unknown> = decoded(&deliveries).flat_map(|decoded| &decoded.unknown).copied().collect();
 
     let mut newest = revision;
+    let mut wishes = !changed_types.is_empty();
     let mut tallies: BTreeMap<(i64, i64), PageTally> = BTreeMap::new();
     let (mut erasing, mut erased) = (Vec::new(), erase::Erased::default());
     let told: Vec<_> = deliveries.iter().map(|delivery| (delivery.id, Arc::clone(&delivery.subjects))).collect();
@@ -147,6 +148,7 @@ pub(super) async fn apply(
         newest = batch.revision();
         erasing.append(&mut batch.erasing);
         erased.note(&batch);
+        wishes |= batch.asks();
         for tally in batch.flush(&transaction).await? {
             match tallies.entry((tally.run_id, tally.delivery_id)) {
                 Entry::Occupied(known) => known.into_mut().add(tally),
@@ -177,7 +179,7 @@ pub(super) async fn apply(
     if has_erased {
         eraser.cleaner.notify_one();
     }
-    Ok(newest != revision)
+    Ok(News { changes: newest != revision, wishes })
 }
 
 /// Applies one delivery in a transaction that is rolled back, and tells what it would have changed.

@@ -15,6 +15,7 @@ use crate::inbox::{self, Context, Lease, Settlement, Taken};
 use crate::mirror::write::{self, PageTally};
 use entity::RunState;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use provider::Provider;
 use sea_orm::DbErr;
 use std::panic::AssertUnwindSafe;
@@ -29,6 +30,8 @@ const MAX_BATCH: u64 = 200;
 const MAX_BATCH_BYTES: i64 = 1 << 20;
 /// Looks for work at least this often: retries that are due, work of an instance that died.
 const POLL: Duration = Duration::from_millis(500);
+/// After the last pending delivery the next one is waited for so long, before other work is looked for.
+const LULL: Duration = Duration::from_millis(50);
 /// A batch and a sign of life take milliseconds: what takes so long hangs. No statement of PostgreSQL may take longer.
 const HANGS: Duration = Duration::from_secs(180);
 /// Longest rest.
@@ -51,6 +54,31 @@ pub enum ApplyError {
     Panicked,
 }
 
+/// What a commit brought that others wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Changes, for those who follow the log.
+    pub changes: bool,
+    /// Wishes to fetch something, or the right to: for whoever carries them out.
+    pub wishes: bool,
+}
+
+impl News {
+    /// Both, where it is not known which.
+    const ALL: Self = Self { changes: true, wishes: true };
+}
+
+/// What there is to do after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// More, at once.
+    More,
+    /// No delivery, as far as is known; other work has not been looked for.
+    Unknown,
+    /// Nothing.
+    Nothing,
+}
+
 /// Applies the deliveries of one source.
 pub struct Applier {
     db: Database,
@@ -60,7 +88,7 @@ pub struct Applier {
     provider: Arc<dyn Provider>,
     instance: String,
     wake: Arc<Notify>,
-    on_commit: Box<dyn Fn() + Send + Sync>,
+    on_commit: Box<dyn Fn(News) + Send + Sync>,
     on_catalog: Box<dyn Fn() + Send + Sync>,
     brake: Brake,
     lease: Option<Lease>,
@@ -69,6 +97,8 @@ pub struct Applier {
     named: Option<sweep::Named>,
     /// Some records of the source are in quarantine.
     has_candidates: bool,
+    /// A run was under way that apply carries on with.
+    has_run: bool,
     /// Looks at how far the mirror is from upstream.
     pace: Pace,
     rest: Duration,
@@ -79,7 +109,7 @@ pub struct Applier {
 impl Applier {
     /// An applier for a source. `wake` is notified after appends, `cleaner` where the database's
     /// files are to be cleaned after an erasure, `on_commit` is called after each
-    /// commit that wrote changes or wishes.
+    /// commit that may have brought news.
     #[expect(clippy::too_many_arguments, reason = "wiring, called once by app")]
     pub fn new(
         db: Database,
@@ -91,7 +121,7 @@ impl Applier {
         brake: Brake,
         wake: Arc<Notify>,
         cleaner: Arc<Notify>,
-        on_commit: impl Fn() + Send + Sync + 'static,
+        on_commit: impl Fn(News) + Send + Sync + 'static,
     ) -> Self {
         let on_commit = Box::new(on_commit);
         Self {
@@ -109,6 +139,7 @@ impl Applier {
             catalog: None,
             named: None,
             has_candidates: true,
+            has_run: false,
             pace: Pace::new(0),
             rest: Duration::ZERO,
             eraser: Eraser { source_name, cleaner },
@@ -134,8 +165,16 @@ impl Applier {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut failures = 0;
         loop {
-            match self.apply_pending(&stop).await {
-                Ok(()) => failures = 0,
+            let mut pause = POLL;
+            match self.advance(&stop).await {
+                Ok(Left::More) => {
+                    failures = 0;
+                    continue;
+                }
+                Ok(left) => {
+                    failures = 0;
+                    pause = if left == Left::Unknown { LULL } else { POLL };
+                }
                 Err(error) => {
                     failures += 1;
                     if matches!(error, ApplyError::LeaseLost) {
@@ -145,11 +184,10 @@ impl Applier {
                     }
                 }
             }
-            let pause = if failures == 0 {
-                POLL
-            } else {
-                Duration::from_millis(u64::try_from(crate::backoff::pause_ms(failures, 200, 5_000)).unwrap_or(200))
-            };
+            if failures > 0 {
+                let pause_ms = crate::backoff::pause_ms(failures, 200, 5_000);
+                pause = Duration::from_millis(u64::try_from(pause_ms).unwrap_or(200));
+            }
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.wake.notified(), if failures == 0 => {}
@@ -167,38 +205,44 @@ impl Applier {
     ///
     /// # Errors
     /// [`ApplyError`]: what was not committed is still pending.
-    pub async fn apply_pending(&mut self, stop: &CancellationToken) -> Result<(), ApplyError> {
-        loop {
-            self.db.precedence().let_senders_go_first(self.rest).await;
-            if stop.is_cancelled() || !in_time(self.hold_lease()).await? {
-                return Ok(());
-            }
-            in_time(self.look_for_due()).await?;
-            let taken = in_time(self.take()).await?;
-            if taken.is_empty() {
-                match in_time(self.carry_on_run()).await? || in_time(self.measure_drift()).await? {
-                    true => continue,
-                    false => return Ok(()),
-                }
-            }
-            Failpoint::Taken.pass();
-            let waited_ms = taken.first().map_or(0, |oldest| self.clock.now().0 - oldest.received_at.0);
-            let started = Instant::now();
-            self.apply_taken(taken).await?;
-            self.rest = (started.elapsed() * policy::rest(waited_ms)).min(MAX_REST);
-        }
+    pub fn apply_pending<'a>(&'a mut self, stop: &'a CancellationToken) -> BoxFuture<'a, Result<(), ApplyError>> {
+        Box::pin(async move {
+            while self.advance(stop).await? != Left::Nothing {}
+            Ok(())
+        })
     }
 
-    async fn take(&self) -> Result<Vec<Taken>, ApplyError> {
+    /// Applies what is due in one batch, or, where nothing is, carries on with other work. Deliveries come first.
+    async fn advance(&mut self, stop: &CancellationToken) -> Result<Left, ApplyError> {
+        self.db.precedence().let_senders_go_first(self.rest).await;
+        if stop.is_cancelled() || !in_time(self.hold_lease()).await? {
+            return Ok(Left::Nothing);
+        }
+        in_time(self.look_for_due()).await?;
+        let taken = in_time(self.take()).await?;
+        if taken.deliveries.is_empty() {
+            let has_more = in_time(self.carry_on_run()).await? || in_time(self.measure_drift()).await?;
+            return Ok(if has_more { Left::More } else { Left::Nothing });
+        }
+        Failpoint::Taken.pass();
+        let waited_ms = taken.deliveries.first().map_or(0, |oldest| self.clock.now().0 - oldest.received_at.0);
+        let started = Instant::now();
+        self.apply_taken(taken.deliveries).await?;
+        self.rest = (started.elapsed() * policy::rest(waited_ms)).min(MAX_REST);
+        // Who appends meanwhile wakes us. A run under way does not wait for the lull.
+        Ok(if taken.is_all && !self.has_run { Left::Unknown } else { Left::More })
+    }
+
+    async fn take(&self) -> Result<inbox::Batch, ApplyError> {
         Ok(inbox::take(&self.db, self.source_id, self.clock.now(), MAX_BATCH, MAX_BATCH_BYTES).await?)
     }
 
     /// Carries the run that sweeps or compares on by one step; true where there is more to do at once.
     async fn carry_on_run(&mut self) -> Result<bool, ApplyError> {
         let Some(lease) = self.lease.clone() else { return Ok(false) };
-        let Some(run) = write::load_run_for_apply(self.db.primary(), self.source_id).await? else {
-            return Ok(false);
-        };
+        let run = write::load_run_for_apply(self.db.primary(), self.source_id).await?;
+        self.has_run = run.is_some();
+        let Some(run) = run else { return Ok(false) };
         let now = self.clock.now();
         let stepped = if run.state == RunState::Running {
             plan::compare(&self.db, &lease, &self.provider, now, &run).await?
@@ -220,7 +264,7 @@ impl Applier {
         if stepped == Stepped::Over {
             self.has_candidates = write::has_candidates(self.db.primary(), self.source_id).await?;
         }
-        (self.on_commit)();
+        (self.on_commit)(News::ALL);
         Ok(stepped == Stepped::On)
     }
 
@@ -228,7 +272,7 @@ impl Applier {
     async fn look_for_due(&mut self) -> Result<(), ApplyError> {
         let Some(lease) = &self.lease else { return Ok(()) };
         if self.due.look(&self.db, lease, self.clock.now()).await? {
-            (self.on_commit)();
+            (self.on_commit)(News::ALL);
         }
         Ok(())
     }
@@ -239,7 +283,7 @@ impl Applier {
         let had_awaited = self.pace.has_awaited();
         let has_more = self.pace.advance(&self.db, &lease, self.clock.now()).await?;
         if !had_awaited && self.pace.has_awaited() {
-            (self.on_commit)();
+            (self.on_commit)(News::ALL);
         }
         Ok(has_more)
     }
@@ -263,7 +307,7 @@ impl Applier {
         self.lease = renewed;
         if !is_same && self.lease.is_some() {
             // Pulls follow the lease.
-            (self.on_commit)();
+            (self.on_commit)(News::ALL);
         }
         Ok(self.lease.is_some())
     }
@@ -329,12 +373,12 @@ impl Applier {
             let applied =
                 step::apply(&self.db, &lease, &self.provider, &mut catalog, now, part, watching, &self.eraser);
             // Boxed: unoptimized it is a good part of what the stack of a thread holds.
-            Box::pin(applied).await?;
+            let news = Box::pin(applied).await?;
             left.drain(..count);
             if catalog.take_news() {
                 (self.on_catalog)();
             }
-            (self.on_commit)();
+            (self.on_commit)(news);
         }
         self.catalog = Some(catalog);
         Ok(())

@@ -10,6 +10,9 @@ use tokio::sync::Notify;
 
 /// So many senders at once are a crowd: more of them are on their way, even while all are being answered.
 const CROWD: usize = 8;
+/// A few senders are let go first for so long: their commit takes less, and more of them must not hold up the others
+/// as a crowd does.
+const FEW_TAKE: Duration = Duration::from_millis(5);
 /// How long a crowd is expected to come back.
 const CROWD_STAYS: Duration = Duration::from_millis(20);
 
@@ -48,11 +51,22 @@ impl Precedence {
         Ticket(Arc::clone(self))
     }
 
-    /// Returns once no sender waits and no crowd is about to come back, or after `longest`, so that the others get
-    /// their share under any load.
+    /// Returns once no sender waits and no crowd is about to come back; after `longest` at the latest, so that the
+    /// others get their share under any load, and much sooner where there is no crowd.
     pub async fn let_senders_go_first(&self, longest: Duration) {
+        let longest = if self.is_crowded() { longest } else { longest.min(FEW_TAKE) };
         // Either way it is their turn no longer.
         let _ = tokio::time::timeout(longest, self.all_senders()).await;
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) >= CROWD || self.crowd_stays().is_some()
+    }
+
+    /// How long a crowd is expected yet.
+    fn crowd_stays(&self) -> Option<Duration> {
+        let until = Duration::from_micros(self.crowd_until.load(Ordering::SeqCst));
+        until.checked_sub(self.since.elapsed()).filter(|left| !left.is_zero())
     }
 
     async fn all_senders(&self) {
@@ -63,9 +77,8 @@ impl Precedence {
             if self.waiting.load(Ordering::SeqCst) > 0 {
                 nobody_waits.await;
             }
-            let crowd_until = Duration::from_micros(self.crowd_until.load(Ordering::SeqCst));
-            match crowd_until.checked_sub(self.since.elapsed()) {
-                Some(left) if !left.is_zero() => tokio::time::sleep(left).await,
+            match self.crowd_stays() {
+                Some(left) => tokio::time::sleep(left).await,
                 _ if self.waiting.load(Ordering::SeqCst) == 0 => return,
                 _ => {}
             }
@@ -87,19 +100,28 @@ mod tests {
     use std::time::Instant;
 
     #[tokio::test]
-    async fn others_wait_for_senders_but_not_for_ever() {
+    async fn others_wait_for_a_crowd_but_not_for_ever() {
         let precedence = Arc::new(Precedence::default());
         let long = Duration::from_secs(3600);
         precedence.let_senders_go_first(long).await;
 
-        let ticket = precedence.wait_for_answer();
+        let tickets: Vec<Ticket> = (0..CROWD).map(|_| precedence.wait_for_answer()).collect();
         let started = Instant::now();
         precedence.let_senders_go_first(Duration::from_millis(20)).await;
         assert!(started.elapsed() >= Duration::from_millis(20));
 
-        let answering = tokio::spawn(async move { drop(ticket) });
+        let answering = tokio::spawn(async move { drop(tickets) });
         precedence.let_senders_go_first(long).await;
         assert!(answering.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_few_senders_hold_up_the_others_for_the_time_of_a_commit() {
+        let precedence = Arc::new(Precedence::default());
+        let _ticket = precedence.wait_for_answer();
+        let started = Instant::now();
+        precedence.let_senders_go_first(Duration::from_secs(3600)).await;
+        assert!(started.elapsed() >= FEW_TAKE);
     }
 
     #[tokio::test]

@@ -2,12 +2,23 @@
 
 use crate::db::Database;
 use entity::{DeliveryKind, DeliveryState, Moment, delivery};
-use sea_orm::sea_query::{Condition, Expr};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, JoinType, Query};
 use sea_orm::{
     ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    QueryOrder, QuerySelect, QueryTrait,
 };
 use serde_json::Value;
+
+/// What is read of a delivery that is taken.
+const TAKEN: [delivery::Column; 7] = [
+    delivery::Column::Id,
+    delivery::Column::Kind,
+    delivery::Column::ReceivedAt,
+    delivery::Column::MediaType,
+    delivery::Column::Body,
+    delivery::Column::Context,
+    delivery::Column::Attempts,
+];
 
 /// A pending delivery.
 #[derive(Clone, Debug, FromQueryResult)]
@@ -28,10 +39,22 @@ pub struct Taken {
     pub attempts: i32,
 }
 
+/// Deliveries that are applied together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The oldest that are due, in order.
+    pub deliveries: Vec<Taken>,
+    /// No other was due.
+    pub is_all: bool,
+}
+
+/// A row of the statement that takes.
 #[derive(FromQueryResult)]
-struct Size {
-    id: i64,
-    body_bytes: i32,
+struct Row {
+    #[sea_orm(nested)]
+    taken: Taken,
+    /// How many are due, as far as they were counted.
+    due: i64,
 }
 
 /// Takes the oldest deliveries of a source that are due: at most `count`, and no more than
@@ -39,47 +62,37 @@ struct Size {
 ///
 /// # Errors
 /// The database's own error.
-pub async fn take(db: &Database, source_id: i32, now: Moment, count: u64, max_bytes: i64) -> Result<Vec<Taken>, DbErr> {
+pub async fn take(db: &Database, source_id: i32, now: Moment, count: u64, max_bytes: i64) -> Result<Batch, DbErr> {
     use delivery::Column;
     let due = delivery::Entity::find()
         .filter(Column::SourceId.eq(source_id))
         .filter(Expr::cust("state = 'pending'"))
         // What is new is due whatever time the instance that kept it thinks it is.
         .filter(Condition::any().add(Column::Attempts.eq(0)).add(Column::NextAttemptAt.lte(now)))
-        .order_by_asc(Column::Id);
-    let sizes = due
-        .clone()
+        .order_by_asc(Column::Id)
         .select_only()
         .columns([Column::Id, Column::BodyBytes])
         .limit(count)
-        .into_model::<Size>()
-        .all(db.primary())
-        .await?;
-    let mut bytes = 0;
-    let fitting: Vec<i64> = sizes
-        .into_iter()
-        .enumerate()
-        .take_while(|(index, size)| {
-            bytes += i64::from(size.body_bytes);
-            *index == 0 || bytes <= max_bytes
-        })
-        .map(|(_, size)| size.id)
-        .collect();
-    let (Some(first), Some(last)) = (fitting.first(), fitting.last()) else { return Ok(Vec::new()) };
-    due.filter(Column::Id.between(*first, *last))
-        .select_only()
-        .columns([
-            Column::Id,
-            Column::Kind,
-            Column::ReceivedAt,
-            Column::MediaType,
-            Column::Body,
-            Column::Context,
-            Column::Attempts,
-        ])
-        .into_model::<Taken>()
-        .all(db.primary())
-        .await
+        .into_query();
+    // No body is read that is not taken.
+    let sized = Query::select()
+        .column("id")
+        .expr_as(Expr::cust("SUM(body_bytes) OVER (ORDER BY id)"), "bytes")
+        .expr_as(Expr::cust("COUNT(*) OVER ()"), "due")
+        .from_subquery(due, "due")
+        .take();
+    let sized_column = |name| Expr::col(("sized", name));
+    let mut taking = delivery::Entity::find().select_only().columns(TAKEN).order_by_asc(Column::Id);
+    let is_same = sized_column("id").equals((delivery::Entity, Column::Id));
+    let is_first = || sized_column("bytes").equals((delivery::Entity, Column::BodyBytes));
+    QuerySelect::query(&mut taking)
+        .expr_as(sized_column("due"), "due")
+        .join_subquery(JoinType::InnerJoin, sized, "sized", is_same)
+        .and_where(sized_column("bytes").lte(max_bytes).or(is_first()));
+    let rows = taking.into_model::<Row>().all(db.primary()).await?;
+    let is_all = rows.first().is_none_or(|first| u64::try_from(first.due) == Ok(rows.len() as u64))
+        && (rows.len() as u64) < count;
+    Ok(Batch { deliveries: rows.into_iter().map(|row| row.taken).collect(), is_all })
 }
 
 /// The next page of a plan after a position; a page that is held is taken by nobody else.
@@ -95,15 +108,7 @@ pub async fn take_held(db: &Database, source_id: i32, run_id: i64, after: i64) -
         .filter(Column::DedupeKey.starts_with(format!("page:{run_id}:")))
         .order_by_asc(Column::Id)
         .select_only()
-        .columns([
-            Column::Id,
-            Column::Kind,
-            Column::ReceivedAt,
-            Column::MediaType,
-            Column::Body,
-            Column::Context,
-            Column::Attempts,
-        ])
+        .columns(TAKEN)
         .into_model::<Taken>()
         .one(db.primary())
         .await

@@ -6,6 +6,7 @@ use crate::clock::SharedClock;
 use crate::db::Database;
 use crate::inbox::{self, Along, Context, Inbox, NewDelivery};
 use entity::{DeliveryKind, FetchState, Moment, Purpose, fetch_request};
+use futures::future::BoxFuture;
 use provider::{Asked, Provider, Vouch};
 use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{ActiveEnum, ColumnTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -153,7 +154,11 @@ impl Puller {
     }
 
     /// Carries out a claimed request: keeps its answer in the inbox, or puts the request off.
-    pub async fn fetch(&self, request: fetch_request::Model) {
+    pub fn fetch(&self, request: fetch_request::Model) -> BoxFuture<'_, ()> {
+        Box::pin(self.carry_out(request))
+    }
+
+    async fn carry_out(&self, request: fetch_request::Model) {
         let outcome = match Asked::deserialize(&request.target) {
             Ok(asked) => self.ask(request.purpose, &asked).await.map(|found| (asked, found)),
             Err(error) => {

@@ -111,7 +111,11 @@ fn gather<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
 
 /// The words of a text.
 fn split(text: &str) -> impl Iterator<Item = String> {
-    let plain: String = text.nfkd().filter(|one| !is_combining_mark(*one)).flat_map(char::to_lowercase).collect();
+    let plain: String = if text.is_ascii() {
+        text.to_ascii_lowercase()
+    } else {
+        text.nfkd().filter(|one| !is_combining_mark(*one)).flat_map(char::to_lowercase).collect()
+    };
     let words = plain.split(|one: char| !one.is_alphanumeric()).filter(|word| !word.is_empty());
     words.map(|word| word.chars().take(MAX_CHARACTERS).collect()).collect::<Vec<String>>().into_iter()
 }

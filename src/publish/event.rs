@@ -3,6 +3,7 @@
 use super::before::{Before, befores};
 use crate::mirror::read::{ReadError, Reader};
 use ::entity::{ChangeKind, change, profile, profile_type};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -31,7 +32,8 @@ impl Event {
     }
 }
 
-/// Reads changes of one source in commit order, with their profiles: four statements at most.
+/// Reads changes of one source in commit order, with their profiles: three statements at most, and what their types
+/// take where the catalog is not in memory.
 pub(super) async fn read_log(
     reader: &Reader,
     source_id: i32,
@@ -41,15 +43,18 @@ pub(super) async fn read_log(
     let changes = reader.log(source_id, after, limit).await?;
     let ids: BTreeSet<i64> = changes.iter().map(|change| change.profile_id).collect();
     let profiles = reader.profiles_by_ids(&ids.into_iter().collect::<Vec<_>>()).await?;
-    let types: BTreeSet<i32> = profiles.iter().filter_map(|profile| profile.profile_type_id).collect();
-    let types = reader.profile_types_by_ids(&types.into_iter().collect::<Vec<_>>()).await?;
-    let types: HashMap<i32, _> = types.into_iter().map(|row| (row.id, Arc::new(row))).collect();
+    let mut types = HashMap::new();
+    for id in profiles.iter().filter_map(|profile| profile.profile_type_id) {
+        if let Entry::Vacant(place) = types.entry(id) {
+            place.insert(reader.in_catalog(|catalog| catalog.profile_type(id)).await?);
+        }
+    }
     let profiles: HashMap<i64, _> = profiles.into_iter().map(|row| (row.id, Arc::new(row))).collect();
     let befores = befores(reader, source_id, &changes, &profiles).await?;
     let event = |(change, before): (change::Model, Before)| {
         let profile = profiles.get(&change.profile_id).cloned();
         let of_type = profile.as_ref().and_then(|profile| profile.profile_type_id);
-        let profile_type = of_type.and_then(|id| types.get(&id).cloned());
+        let profile_type = of_type.and_then(|id| types.get(&id).cloned().flatten());
         Arc::new(Event { change: Arc::new(change), profile, before, profile_type })
     };
     Ok(changes.into_iter().zip(befores).map(event).collect())

@@ -142,14 +142,41 @@ both!(what_an_instance_with_a_fast_clock_has_kept_is_taken_at_once, |database| {
     let (inbox, _task, _stop) = open(&db);
     let Appended::Kept(id) = inbox.append(webhook(source_id, "a")).await.unwrap() else { panic!("kept") };
     let five_minutes_ago = clock().now().plus_ms(-5 * 60_000);
-    let taken = inbox::take(&db, source_id, five_minutes_ago, 10, 1_000).await.unwrap();
+    let taken = inbox::take(&db, source_id, five_minutes_ago, 10, 1_000).await.unwrap().deliveries;
     assert_eq!(taken.iter().map(|taken| taken.id).collect::<Vec<_>>(), [id], "by the clock of another instance");
     let later = Settlement::Retried(clock().now(), 1);
     let transaction = db.begin().await.unwrap();
     inbox::settle(&transaction, five_minutes_ago, &[(id, None, later)]).await.unwrap();
     transaction.commit().await.unwrap();
-    let taken = inbox::take(&db, source_id, five_minutes_ago, 10, 1_000).await.unwrap();
+    let taken = inbox::take(&db, source_id, five_minutes_ago, 10, 1_000).await.unwrap().deliveries;
     assert!(taken.is_empty(), "what failed waits for its time");
+});
+
+both!(a_batch_is_bounded_by_count_and_bytes_and_says_whether_it_is_all, |database| {
+    let db = database.connect().await;
+    let source_id = add_source(&db, "crm").await;
+    let (inbox, _task, _stop) = open(&db);
+    let mut ids = Vec::new();
+    for key in ["a", "b", "c"] {
+        let delivery = NewDelivery { body: vec![b'x'; 400].into(), ..webhook(source_id, key) };
+        let Appended::Kept(id) = inbox.append(delivery).await.unwrap() else { panic!("kept") };
+        ids.push(id);
+    }
+    let now = clock().now();
+    let take = async |count, max_bytes| {
+        let batch = inbox::take(&db, source_id, now, count, max_bytes).await.unwrap();
+        (batch.deliveries.iter().map(|taken| taken.id).collect::<Vec<_>>(), batch.is_all)
+    };
+    assert_eq!(take(10, 10_000).await, (ids.clone(), true));
+    assert_eq!(take(2, 10_000).await, (ids[..2].to_vec(), false), "no more than so many");
+    assert_eq!(take(10, 800).await, (ids[..2].to_vec(), false), "no more than so many bytes");
+    assert_eq!(take(10, 100).await, (ids[..1].to_vec(), false), "the first however large it is");
+    assert_eq!(take(3, 10_000).await.0, ids);
+    let transaction = db.begin().await.unwrap();
+    let applied: Vec<_> = ids.iter().map(|id| (*id, None, Settlement::Applied)).collect();
+    inbox::settle(&transaction, now, &applied).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(take(10, 10_000).await, (Vec::new(), true));
 });
 
 both!(an_applied_delivery_that_is_sent_again_stays_applied, |database| {

@@ -26,6 +26,7 @@ use crate::clock::SharedClock;
 use crate::db::Database;
 use crate::inbox::{self, Inbox};
 use entity::{RunState, sync_run};
+use futures::future::BoxFuture;
 use provider::Provider;
 use sea_orm::DbErr;
 use std::sync::Arc;
@@ -113,7 +114,11 @@ impl Runner {
     ///
     /// # Errors
     /// [`Halt`]; a run that failed is noted as such, and no error.
-    pub async fn carry_on(&self, stop: &CancellationToken) -> Result<bool, Halt> {
+    pub fn carry_on<'a>(&'a self, stop: &'a CancellationToken) -> BoxFuture<'a, Result<bool, Halt>> {
+        Box::pin(self.advance(stop))
+    }
+
+    async fn advance(&self, stop: &CancellationToken) -> Result<bool, Halt> {
         let now = self.clock.now();
         if stop.is_cancelled() || !inbox::is_held(&self.db, self.source_id, &self.instance, now).await? {
             return Ok(false);

@@ -5,6 +5,7 @@
 //! for each value that it binds and stays with its connection, hence statements of a few sizes only.
 
 use crate::db::dialect;
+use futures::future::{join, lazy};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ColumnType, ConnectionTrait, DbErr, EntityTrait, IdenStatic, IntoActiveModel,
     Iterable, QueryResult, Statement, Value,
@@ -43,8 +44,12 @@ where
 {
     let plan = Plan::<E>::new(transaction, id, known, &[]);
     let mut rows = rows.into_iter();
-    while let Some(statement) = plan.statement(&mut rows) {
-        transaction.execute_raw(statement).await?;
+    let mut next = plan.statement(&mut rows);
+    while let Some(statement) = next {
+        // The database works on one statement while the next is put together.
+        let (done, statement) = join(transaction.execute_raw(statement), lazy(|_| plan.statement(&mut rows))).await;
+        done?;
+        next = statement;
     }
     Ok(())
 }
@@ -65,10 +70,13 @@ where
 {
     let plan = Plan::<E>::new(transaction, id, known, returned);
     let mut rows = rows.into_iter();
-    while let Some(statement) = plan.statement(&mut rows) {
-        for row in transaction.query_all_raw(statement).await? {
+    let mut next = plan.statement(&mut rows);
+    while let Some(statement) = next {
+        let (found, statement) = join(transaction.query_all_raw(statement), lazy(|_| plan.statement(&mut rows))).await;
+        for row in found? {
             read(&row)?;
         }
+        next = statement;
     }
     Ok(())
 }

@@ -18,8 +18,7 @@ pub(super) use records::{
     TransitionsOf,
 };
 pub(super) use sources::{
-    DeletionsWaitingOf, DeletionsWaitingOfRun, LastCompleteRunOf, LastRunOf, OverdueOf, ParkedOf, PendingErasuresOf,
-    PendingOf, StateOf,
+    AllDeletionsWaiting, LastCompleteRunOf, LastRunOf, OverdueOf, ParkedOf, PendingErasuresOf, PendingOf, StateOf,
 };
 
 use super::wave::Wave;

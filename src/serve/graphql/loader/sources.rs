@@ -15,12 +15,9 @@ pub(in crate::serve::graphql) struct PendingOf(pub i32);
 /// The parked deliveries of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::serve::graphql) struct ParkedOf(pub i32);
-/// The deletions of a source that wait for a person.
+/// The deletions that wait for a person, by run: sources and their runs are told from the same rows.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::serve::graphql) struct DeletionsWaitingOf(pub i32);
-/// The deletions of a run that wait for a person.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::serve::graphql) struct DeletionsWaitingOfRun(pub i64);
+pub(in crate::serve::graphql) struct AllDeletionsWaiting;
 /// The erasures of a source after which the database's files are not clean yet.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::serve::graphql) struct PendingErasuresOf(pub i32);
@@ -59,24 +56,13 @@ by_source!(PendingErasuresOf, SourceCount, pending_erasures);
 by_source!(LastRunOf, sync_run::Model, last_runs);
 by_source!(LastCompleteRunOf, sync_run::Model, last_complete_runs);
 
-impl async_graphql::dataloader::Loader<DeletionsWaitingOf> for Batch {
-    type Value = Arc<DeletionsWaiting>;
+impl async_graphql::dataloader::Loader<AllDeletionsWaiting> for Batch {
+    type Value = Arc<Vec<DeletionsWaiting>>;
     type Error = ReadError;
 
-    async fn load(&self, keys: &[DeletionsWaitingOf]) -> Loaded<DeletionsWaitingOf, Self::Value> {
+    async fn load(&self, _keys: &[AllDeletionsWaiting]) -> Loaded<AllDeletionsWaiting, Self::Value> {
         let waiting = self.0.deletions_waiting().await?;
-        let of = |key: &DeletionsWaitingOf| Some((*key, Arc::new(DeletionsWaiting::of(&waiting, key.0)?)));
-        Ok(keys.iter().filter_map(of).collect())
-    }
-}
-
-impl async_graphql::dataloader::Loader<DeletionsWaitingOfRun> for Batch {
-    type Value = i64;
-    type Error = ReadError;
-
-    async fn load(&self, _keys: &[DeletionsWaitingOfRun]) -> Loaded<DeletionsWaitingOfRun, Self::Value> {
-        let waiting = self.0.deletions_waiting().await?;
-        Ok(waiting.into_iter().map(|run| (DeletionsWaitingOfRun(run.run_id), run.count)).collect())
+        Ok(HashMap::from([(AllDeletionsWaiting, Arc::new(waiting))]))
     }
 }
 

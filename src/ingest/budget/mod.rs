@@ -4,7 +4,11 @@
 //! call without a permit; a wait ends in time, one way or the other. The rules are in [`ledger`], with the time as an
 //! argument; here callers wait for them. Deliberately absent: anything about HTTP.
 
+mod bucket;
 mod ledger;
+mod places;
+mod turns;
+mod window;
 
 pub use ledger::{Ending, Reading, Terms};
 

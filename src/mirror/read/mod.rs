@@ -13,16 +13,20 @@ mod changes;
 mod children;
 mod drift;
 mod erasures;
+mod histories;
 mod inbox;
 mod indexes;
+mod interests;
 mod keyset;
 mod past;
 mod predicate;
 mod profiles;
 mod provenance;
 mod reader;
+mod relationships;
 mod runs;
 mod sources;
+mod subprofiles;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -31,18 +35,21 @@ mod tests;
 
 pub use catalog_memory::{Catalog, Definitions};
 pub use changes::LogSlice;
-pub use children::{ChildPage, Direction, InterestRow, RelationshipRow, SubprofileRow};
+pub use children::ChildPage;
 pub use drift::SampleCounts;
 pub use erasures::{SourceCount, overdue_before};
 pub use inbox::{DeliveryFilter, DeliveryRow, Waiting};
+pub use interests::InterestRow;
 pub use keyset::{Key, Limit, Order, Page, Place, Slice, SortKey};
 pub use past::{LogPlace, PastError, PastPage, PastProfile, undo};
 pub use predicate::{FieldTest, NumberTest, Predicate, Quantity, TextColumn, TextTest, TimeColumn};
 pub use profiles::ProfileKey;
 pub use provenance::ProvenanceRow;
 pub use reader::{ReadError, Reader};
+pub use relationships::{Direction, RelationshipRow};
 pub use runs::{DeletionsWaiting, RunFilter};
 pub use sources::Sources;
+pub use subprofiles::SubprofileRow;
 
 pub use crate::mirror::words::{Sought, SoughtError};
 

@@ -24,6 +24,7 @@ mod shared;
 mod slots;
 mod socket;
 pub(super) mod sse;
+mod subscribed;
 mod wire;
 
 pub(super) use engine::Engine;

@@ -8,7 +8,7 @@ use super::media::takes_events;
 use super::reply::{self, Reply};
 use super::request::{Refusal, admit, read_body, read_url};
 use super::slots::{Carrier, Slot};
-use super::socket::Subscribed;
+use super::subscribed::Subscribed;
 use super::wire::Parameters;
 use crate::serve::Viewer;
 use crate::serve::auth::KeyChanges;

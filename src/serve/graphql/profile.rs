@@ -1,14 +1,16 @@
-//! Profiles and what hangs on them.
+//! A profile and what hangs on it.
 
 use super::Fault;
 use super::change::{Change, ChangeConnection};
+use super::erasure::Erasure;
 use super::fault::Answer;
 use super::field::{self, Field};
 use super::filter::FieldFilterSet;
 use super::global_id::{self, Kind};
+use super::lifecycle::Lifecycle;
 use super::loader::{
     ChildrenOf, ErasureOf, FieldTests, HistoryArguments, InterestsOf, Loader, PastOf, RelationshipArguments,
-    SubprofileArguments, TransitionsOf,
+    SubprofileArguments,
 };
 use super::paging::{self, Cursor};
 use super::past;
@@ -19,13 +21,9 @@ use super::scalar::DateTime;
 use super::source::{Source, source_of};
 use super::subprofile::{Subprofile, SubprofileConnection};
 use super::word::{LifecycleStatus, ProfileKind, RelationshipDirection};
-use crate::clock::SharedClock;
-use crate::mirror::read::{
-    Definitions, Key, LogPlace, Order, PastPage, PastProfile, Place, Predicate, Reader, SubprofileRow, overdue_before,
-};
-use ::entity::{Moment, RecordKind, Status, erasure, lifecycle_transition, profile, source};
-use async_graphql::connection::PageInfo;
-use async_graphql::{ComplexObject, Context, ID, Object, SimpleObject};
+use crate::mirror::read::{Definitions, LogPlace, PastProfile, Reader, SubprofileRow};
+use ::entity::{RecordKind, Status, profile, source};
+use async_graphql::{Context, ID, Object};
 use std::sync::Arc;
 
 /// A profile as upstream has it.
@@ -301,221 +299,5 @@ impl Profile {
     /// When the mirror last confirmed it.
     async fn mirrored_at(&self) -> DateTime {
         DateTime(self.row.mirrored_at)
-    }
-}
-
-/// When a profile came to its status, and how.
-pub struct Lifecycle {
-    row: Arc<profile::Model>,
-    /// What was recorded later is not seen.
-    until: Option<Moment>,
-}
-
-/// When a profile came to its status, and how.
-#[Object]
-impl Lifecycle {
-    /// Upstream time of the last transition, where told.
-    async fn since(&self) -> Option<DateTime> {
-        self.row.status_since.map(DateTime)
-    }
-
-    /// Date of the scheduled deletion, where told.
-    async fn scheduled_for(&self) -> Option<DateTime> {
-        self.row.scheduled_for.map(DateTime)
-    }
-
-    /// Whether the date of the scheduled deletion is more than a day ago and there is no news that upstream has
-    /// carried it out or called it off.
-    async fn is_overdue(&self, ctx: &Context<'_>) -> bool {
-        let now = self.until.unwrap_or_else(|| ctx.data_unchecked::<SharedClock>().now());
-        let before = overdue_before(now);
-        self.row.status == Status::ScheduledForDeletion && self.row.scheduled_for.is_some_and(|due| due < before)
-    }
-
-    /// Its transitions, oldest first; the latest 100 at most.
-    async fn history(&self, ctx: &Context<'_>) -> Answer<Vec<LifecycleTransition>> {
-        let rows = ctx.data_unchecked::<Loader>().load_one(TransitionsOf(self.row.id)).await?.unwrap_or_default();
-        let seen = rows.iter().filter(|row| self.until.is_none_or(|until| row.recorded_at <= until));
-        Ok(seen.map(LifecycleTransition::read).collect())
-    }
-}
-
-/// What an erasure emptied, when and why. Counts are all that stays of it.
-#[derive(SimpleObject)]
-pub struct Erasure {
-    /// When the mirror committed it.
-    at: DateTime,
-    /// What asked for it: the provider's word for the event, or how the state came that told it.
-    reason: String,
-    /// Interests that were on.
-    interests: i32,
-    /// Subprofiles that held values.
-    subprofiles: i32,
-    /// Relationships that stood.
-    relationships: i32,
-    /// Changes in the log that held values.
-    changes: i32,
-    /// Raw deliveries that were emptied whole.
-    deliveries: i32,
-    /// Raw deliveries about others that lost what they told of it.
-    slices: i32,
-    /// Deliveries that came later and were emptied as they were settled.
-    late_deliveries: i32,
-    /// When the database's files held nothing of it any more; null until that is done.
-    files_cleaned_at: Option<DateTime>,
-}
-
-impl Erasure {
-    fn read(row: &erasure::Model) -> Self {
-        Self {
-            at: DateTime(row.at),
-            reason: row.reason.clone(),
-            interests: row.interests,
-            subprofiles: row.subprofiles,
-            relationships: row.relationships,
-            changes: row.changes,
-            deliveries: row.deliveries,
-            slices: row.slices,
-            late_deliveries: row.late_deliveries,
-            files_cleaned_at: row.files_cleaned_at.map(DateTime),
-        }
-    }
-}
-
-/// One step in the life of a profile.
-#[derive(SimpleObject)]
-pub struct LifecycleTransition {
-    /// Status before; null for the first.
-    from: Option<LifecycleStatus>,
-    /// Status after.
-    to: LifecycleStatus,
-    /// Upstream time of the step; our own where upstream told none.
-    at: DateTime,
-    /// When the mirror recorded it.
-    recorded_at: DateTime,
-    /// Date of the scheduled deletion, where told.
-    scheduled_for: Option<DateTime>,
-    /// The provider's word for what caused it.
-    cause: String,
-    /// False for a step that came late or was not possible: it is kept, and did not change the status.
-    is_effective: bool,
-}
-
-impl LifecycleTransition {
-    fn read(row: &lifecycle_transition::Model) -> Self {
-        Self {
-            from: row.from_status.map(Into::into),
-            to: row.to_status.into(),
-            at: DateTime(row.at),
-            recorded_at: DateTime(row.recorded_at),
-            scheduled_for: row.scheduled_for.map(DateTime),
-            cause: row.cause.clone(),
-            is_effective: row.is_effective,
-        }
-    }
-}
-
-/// A page of profiles.
-#[derive(SimpleObject)]
-#[graphql(complex)]
-pub struct ProfileConnection {
-    /// The profiles with their cursors, in order.
-    edges: Vec<ProfileEdge>,
-    #[graphql(skip)]
-    has_previous: bool,
-    #[graphql(skip)]
-    has_next: bool,
-    #[graphql(skip)]
-    predicate: Option<Predicate>,
-    /// Of a page of the past: where it ends.
-    #[graphql(skip)]
-    past: Option<Option<String>>,
-}
-
-/// A profile with its cursor.
-#[derive(SimpleObject)]
-#[graphql(complex)]
-pub struct ProfileEdge {
-    /// The profile.
-    node: Profile,
-    #[graphql(skip)]
-    order: Arc<[Order]>,
-}
-
-#[ComplexObject]
-impl ProfileEdge {
-    /// Hand it back as `after` or `before` to go on from here; it holds after a restart too.
-    async fn cursor(&self) -> String {
-        self.to_cursor()
-    }
-}
-
-impl ProfileEdge {
-    /// Written when it is asked for: most answers hold profiles without cursors.
-    fn to_cursor(&self) -> String {
-        paging::encode("profile", &(&self.order[..], Place::of(&self.node.row, &self.order)))
-    }
-}
-
-#[ComplexObject]
-impl ProfileConnection {
-    /// The profiles without their cursors, in order.
-    async fn nodes(&self) -> Vec<&Profile> {
-        self.edges.iter().map(|edge| &edge.node).collect()
-    }
-
-    /// What is before and behind this page.
-    async fn page_info(&self) -> PageInfo {
-        PageInfo {
-            has_previous_page: self.has_previous,
-            has_next_page: self.has_next,
-            start_cursor: self.edges.first().map(ProfileEdge::to_cursor),
-            end_cursor: match &self.past {
-                None => self.edges.last().map(ProfileEdge::to_cursor),
-                Some(end) => end.clone(),
-            },
-        }
-    }
-
-    /// How many profiles pass the filter in all. Counted only where it is asked for; profiles of the past are not counted.
-    async fn total_count(&self, ctx: &Context<'_>) -> Answer<i64> {
-        if self.past.is_some() {
-            return Err(past::uncounted());
-        }
-        let count = ctx.data_unchecked::<Reader>().count_profiles(self.predicate.as_ref()).await?;
-        Ok(i64::try_from(count).unwrap_or(i64::MAX))
-    }
-}
-
-/// The cursor of a profile in an order holds the order too, so that it cannot be used in another.
-pub(super) type ProfilePlace = (Vec<Order>, Place);
-
-impl ProfileConnection {
-    pub(super) async fn new(
-        ctx: &Context<'_>,
-        slice: crate::mirror::read::Slice<profile::Model>,
-        order: &[Order],
-        predicate: Option<Predicate>,
-    ) -> Answer<Self> {
-        let order: Arc<[Order]> = order.into();
-        let mut edges = Vec::with_capacity(slice.rows.len());
-        for row in slice.rows {
-            if let Some(node) = Profile::new(ctx, Arc::new(row)).await? {
-                edges.push(ProfileEdge { node, order: Arc::clone(&order) });
-            }
-        }
-        Ok(Self { edges, has_previous: slice.has_previous, has_next: slice.has_next, predicate, past: None })
-    }
-
-    /// A page of the past, which ends at the last profile that was looked at, whether it passed the filter or not.
-    pub(super) async fn in_past(ctx: &Context<'_>, page: PastPage, has_previous: bool) -> Answer<Self> {
-        let order: Arc<[Order]> = Arc::default();
-        let mut edges = Vec::with_capacity(page.rows.len());
-        for past in page.rows {
-            let source = source_of(ctx, past.row.source_id).await?;
-            edges.push(ProfileEdge { node: Profile::in_past(past, source), order: Arc::clone(&order) });
-        }
-        let end = page.looked_at.map(|id| paging::encode("profile", &(&order[..], Place(vec![Key::Number(id)]))));
-        Ok(Self { edges, has_previous, has_next: page.has_next, predicate: None, past: Some(end) })
     }
 }

@@ -3,7 +3,7 @@
 use super::candidate::{DeletionCandidate, DeletionCandidateConnection};
 use super::fault::Answer;
 use super::global_id::{self, Kind};
-use super::loader::{CandidateArguments, ChildrenOf, DeletionsWaitingOfRun, Loader};
+use super::loader::{AllDeletionsWaiting, CandidateArguments, ChildrenOf, Loader};
 use super::paging::{self, connection};
 use super::plan::RunPlan;
 use super::scalar::DateTime;
@@ -170,7 +170,8 @@ impl SyncRun {
         if self.row.state != ::entity::RunState::WaitingForApproval {
             return Ok(0);
         }
-        Ok(ctx.data_unchecked::<Loader>().load_one(DeletionsWaitingOfRun(self.row.id)).await?.unwrap_or(0))
+        let waiting = ctx.data_unchecked::<Loader>().load_one(AllDeletionsWaiting).await?.unwrap_or_default();
+        Ok(waiting.iter().find(|run| run.run_id == self.row.id).map_or(0, |run| run.count))
     }
 
     /// What stopped it, or what it waits for; null where nothing did.

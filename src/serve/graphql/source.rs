@@ -6,7 +6,7 @@ use super::fault::Answer;
 use super::global_id::{self, Kind};
 use super::guard::Needs;
 use super::loader::{
-    DeletionsWaitingOf, LastCompleteRunOf, LastRunOf, Loader, OverdueOf, ParkedOf, PendingErasuresOf, PendingOf,
+    AllDeletionsWaiting, LastCompleteRunOf, LastRunOf, Loader, OverdueOf, ParkedOf, PendingErasuresOf, PendingOf,
     StateOf,
 };
 use super::run::SyncRun;
@@ -14,7 +14,7 @@ use super::scalar::DateTime;
 use super::word::SourceState;
 use crate::clock::SharedClock;
 use crate::config::Role;
-use crate::mirror::read::Reader;
+use crate::mirror::read::{DeletionsWaiting, Reader};
 use crate::serve::estimate::Known;
 use crate::serve::health::{Health, Signs};
 use crate::serve::{Budget, Operations};
@@ -57,16 +57,17 @@ impl Source {
 
     async fn judge<T>(&self, ctx: &Context<'_>, read: impl FnOnce(&Signs<'_>) -> T) -> Answer<T> {
         let loader = ctx.data_unchecked::<Loader>();
-        let (state, pending, deletions) = futures::try_join!(
+        let (state, pending, waiting) = futures::try_join!(
             loader.load_one(StateOf(self.row.id)),
             loader.load_one(PendingOf(self.row.id)),
-            loader.load_one(DeletionsWaitingOf(self.row.id))
+            loader.load_one(AllDeletionsWaiting)
         )?;
+        let deletions = DeletionsWaiting::of(&waiting.unwrap_or_default(), self.row.id);
         let signs = Signs {
             name: &self.row.name,
             state: state.as_deref(),
             pending: pending.as_deref(),
-            deletions: deletions.as_deref(),
+            deletions: deletions.as_ref(),
             is_configured: ctx.data_unchecked::<Arc<dyn Operations>>().is_configured(&self.row.name),
             now: ctx.data_unchecked::<SharedClock>().now(),
         };
@@ -164,8 +165,8 @@ impl Source {
 
     /// Deletions past the brake that wait for a person, of all its runs that are WAITING_FOR_APPROVAL.
     async fn deletions_waiting(&self, ctx: &Context<'_>) -> Answer<i64> {
-        let waiting = ctx.data_unchecked::<Loader>().load_one(DeletionsWaitingOf(self.row.id)).await?;
-        Ok(waiting.map_or(0, |waiting| waiting.count))
+        let waiting = ctx.data_unchecked::<Loader>().load_one(AllDeletionsWaiting).await?.unwrap_or_default();
+        Ok(DeletionsWaiting::of(&waiting, self.row.id).map_or(0, |waiting| waiting.count))
     }
 
     /// Profiles whose scheduled deletion was due more than a day ago, with no news that upstream has carried it out or

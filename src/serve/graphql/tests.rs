@@ -163,8 +163,8 @@ mod over_a_mirror {
     use crate::publish::Publisher;
     use crate::serve::Viewer;
     use crate::serve::operations::fixture::NoStages;
-    use ::entity::{ChangeKind, DeliveryState, ProfileKind, Status};
-    use sea_orm::ActiveValue::Set;
+    use ::entity::{ChangeKind, DeliveryState, ProfileKind, RunKind, RunState, Status, sync_run};
+    use sea_orm::{ActiveValue::Set, EntityTrait};
     use serde_json::{Value as Json, json};
     use std::pin::pin;
     use tokio_util::sync::CancellationToken;
@@ -304,6 +304,32 @@ mod over_a_mirror {
         let fields = told["profiles"]["nodes"][0]["fields"].as_array().unwrap();
         let city = fields.iter().find(|field| field["name"] == "city").unwrap();
         assert!(city["provenance"]["change"]["id"].is_string(), "{city}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn deletions_that_wait_are_counted_once_for_runs_and_their_sources() {
+        let served = Served::start().await;
+        let source_id = served.fixture.source("crm").await;
+        let run = sync_run::ActiveModel {
+            source_id: Set(source_id),
+            state: Set(RunState::WaitingForApproval),
+            cause: Set("test".to_owned()),
+            started_at: Set(NEW_YEAR),
+            checkpoint: Set(json!({})),
+            pages: Set(0),
+            rows_seen: Set(0),
+            kind: Set(RunKind::Full),
+            ..Default::default()
+        };
+        sync_run::Entity::insert(run).exec(served.fixture.db.writer()).await.unwrap();
+        served.reader.sources().await.unwrap();
+        let before = served.reader.statements();
+        let query = "{ syncRuns(first: 5) { nodes { deletionsWaiting source { deletionsWaiting } } } }";
+        let answer = served.api.execute(Served::request(query, Role::Operator)).await;
+        assert!(answer.errors.is_empty(), "{:?}", answer.errors);
+        let node = json!({ "deletionsWaiting": 0, "source": { "deletionsWaiting": 0 } });
+        assert_eq!(answer.data.into_json().unwrap()["syncRuns"]["nodes"], json!([node]));
+        assert_eq!(served.reader.statements() - before, 2, "the runs, and what waits");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,108 +1,39 @@
-//! GraphQL over WebSocket: the protocol graphql-transport-ws.
-//!
-//! One task owns a socket; each operation is a task of its own that hands its messages over through a short queue.
-//! A client that does not read fills the queue, the operations stand still, and after a while the socket is given up:
-//! what it missed is in the change log, behind its last cursor.
+//! The task that owns a socket.
 
-use super::engine::{Answered, Engine};
-use super::slots::{Carrier, Slot};
-use super::wire::Parameters;
+use super::close::{
+    Close, FORBIDDEN, Flow, GOING_AWAY, INIT_TIMED_OUT, MAX_REASON_BYTES, NOT_ACCEPTABLE, SILENT, SUBSCRIBER_EXISTS,
+    TOO_BIG, TOO_MANY_INITS, TRY_AGAIN_LATER, UNAUTHORIZED, bad,
+};
+use super::message::{MAX_MESSAGE_BYTES, PROTOCOL, errors_of, optional_object, read_id, text};
+use super::operation::{Outgoing, Sender};
 use crate::publish::Cursor;
 use crate::serve::Viewer;
+use crate::serve::edge::engine::Answered;
+use crate::serve::edge::slots::Slot;
+use crate::serve::edge::wire::Parameters;
 use crate::serve::graphql::{Code, Fault};
 use crate::serve::router::Shared;
-use async_graphql::parser::types::OperationType;
-use axum::extract::WebSocketUpgrade;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use axum::response::{IntoResponse, Response};
 use futures::channel::mpsc;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
-use http::header::{HOST, ORIGIN, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
-const PROTOCOL: &str = "graphql-transport-ws";
-/// A document of the greatest size, its escapes, and variables.
-const MAX_MESSAGE_BYTES: usize = 128 * 1024;
-/// Beyond it the connection is cut while the message still comes in.
-const CUT_MESSAGE_BYTES: usize = 2 * MAX_MESSAGE_BYTES;
-/// The library's own buffer is 128 KiB for each socket, most of it never used.
-const READ_BUFFER_BYTES: usize = 1024;
 const MAX_OPERATIONS: usize = 100;
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_MISSED_PINGS: u32 = 2;
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long operations may take to end once the service stops.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(2);
-/// What a close frame holds of a reason.
-const MAX_REASON_BYTES: usize = 123;
 /// Messages that wait for the socket.
 const QUEUE: usize = 8;
 
-const GOING_AWAY: u16 = 1001;
-const TOO_BIG: u16 = 1009;
-const TRY_AGAIN_LATER: u16 = 1013;
-const BAD_MESSAGE: u16 = 4400;
-const UNAUTHORIZED: u16 = 4401;
-const FORBIDDEN: u16 = 4403;
-const NOT_ACCEPTABLE: u16 = 4406;
-const INIT_TIMED_OUT: u16 = 4408;
-const SUBSCRIBER_EXISTS: u16 = 4409;
-const TOO_MANY_INITS: u16 = 4429;
-const SILENT: u16 = 1011;
-
-/// Opens a socket for anybody who may be a client; who they are is told in the first message.
-pub(super) fn open(shared: Shared, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    if !is_allowed_origin(&shared, headers) {
-        return (StatusCode::FORBIDDEN, "this origin may not open a socket; see server.allowed_origins")
-            .into_response();
-    }
-    let Some(slot) = shared.slots.open(Carrier::Socket) else {
-        let text = "too many sockets are open; try again later";
-        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], text).into_response();
-    };
-    let header_viewer = super::request::admit(&shared, headers).ok();
-    upgrade
-        .protocols([PROTOCOL])
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .max_message_size(CUT_MESSAGE_BYTES)
-        .max_frame_size(CUT_MESSAGE_BYTES)
-        .on_upgrade(move |socket| {
-            let tracker = shared.sockets.clone();
-            tracker.track_future(Connection::new(shared, socket, slot, header_viewer).run())
-        })
-}
-
-/// Programs send no origin; pages do, and only ours and those of the configuration may come in.
-fn is_allowed_origin(shared: &Shared, headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else { return true };
-    let Ok(origin) = origin.to_str() else { return false };
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let is_same = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == host);
-    is_same || shared.server.allowed_origins.iter().any(|allowed| allowed == origin)
-}
-
-/// Why a socket is closed.
-struct Close(u16, String);
-
-type Flow = Result<(), Close>;
-
-/// What an operation hands over.
-struct Outgoing {
-    id: String,
-    /// Which operation of this id it was.
-    number: u64,
-    text: String,
-    cursor: Option<Cursor>,
-    is_last: bool,
-}
-
-struct Connection {
+/// An open socket, and what runs on it.
+pub(super) struct Connection {
     shared: Shared,
     sink: SplitSink<WebSocket, Message>,
     stream: Option<SplitStream<WebSocket>>,
@@ -120,7 +51,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(shared: Shared, socket: WebSocket, slot: Slot, header_viewer: Option<Viewer>) -> Self {
+    pub fn new(shared: Shared, socket: WebSocket, slot: Slot, header_viewer: Option<Viewer>) -> Self {
         let protocol_is_ours = socket.protocol().is_some_and(|protocol| protocol.as_bytes() == PROTOCOL.as_bytes());
         let (sink, stream) = socket.split();
         let (queue, waiting) = mpsc::channel(QUEUE);
@@ -141,7 +72,7 @@ impl Connection {
         }
     }
 
-    async fn run(mut self) {
+    pub async fn run(mut self) {
         let Some(mut stream) = self.stream.take() else { return };
         let outcome = self.serve(&mut stream).await;
         self.tasks.abort_all();
@@ -346,110 +277,5 @@ impl Connection {
                 Err(Close(SILENT, fits.unwrap_or_else(|| "the client does not read".to_owned())))
             }
         }
-    }
-}
-
-/// Runs one operation and hands its messages over.
-struct Sender {
-    id: String,
-    number: u64,
-    queue: mpsc::Sender<Outgoing>,
-}
-
-impl Sender {
-    async fn run(mut self, engine: &Engine, prepared: super::engine::Prepared) {
-        if prepared.kind != OperationType::Subscription {
-            let answered = Box::pin(engine.execute(prepared)).await;
-            if answered.is_refused {
-                return self.last("error", Some(&errors_of(&answered.json))).await;
-            }
-            if self.next(&answered).await {
-                self.last("complete", None).await;
-            }
-            return;
-        }
-        let _subscribed = Subscribed::new();
-        let mut answers = Box::pin(engine.subscribe(prepared));
-        while let Some(answered) = answers.next().await {
-            // Without data the stream is over: what it would go on with is not known.
-            if answered.is_without_data {
-                return self.last("error", Some(&errors_of(&answered.json))).await;
-            }
-            if !self.next(&answered).await {
-                return;
-            }
-        }
-        self.last("complete", None).await;
-    }
-
-    /// Hands an answer over; false where the socket is gone.
-    async fn next(&mut self, answered: &Answered) -> bool {
-        let text = message(&self.id, "next", Some(&answered.json));
-        self.hand_over(text, answered.cursor.clone(), false).await
-    }
-
-    async fn last(&mut self, kind: &str, payload: Option<&str>) {
-        let text = message(&self.id, kind, payload);
-        self.hand_over(text, None, true).await;
-    }
-
-    async fn hand_over(&mut self, text: String, cursor: Option<Cursor>, is_last: bool) -> bool {
-        let outgoing = Outgoing { id: self.id.clone(), number: self.number, text, cursor, is_last };
-        self.queue.send(outgoing).await.is_ok()
-    }
-}
-
-/// A subscription that is counted while this lives.
-pub(super) struct Subscribed(());
-
-impl Subscribed {
-    pub fn new() -> Self {
-        metrics::gauge!("profile_mirror_subscriptions").increment(1.0);
-        Self(())
-    }
-}
-
-impl Drop for Subscribed {
-    fn drop(&mut self) {
-        metrics::gauge!("profile_mirror_subscriptions").decrement(1.0);
-    }
-}
-
-fn text(id: &str, kind: &str, payload: Option<&str>) -> Message {
-    Message::text(message(id, kind, payload))
-}
-
-fn message(id: &str, kind: &str, payload: Option<&str>) -> String {
-    let id = Value::from(id);
-    match payload {
-        Some(payload) => format!(r#"{{"id":{id},"type":"{kind}","payload":{payload}}}"#),
-        None => format!(r#"{{"id":{id},"type":"{kind}"}}"#),
-    }
-}
-
-/// The list of errors out of an answer.
-fn errors_of(json: &str) -> String {
-    let answer: Option<Value> = serde_json::from_str(json).ok();
-    answer.and_then(|answer| answer.get("errors").cloned()).unwrap_or_else(|| Value::Array(Vec::new())).to_string()
-}
-
-fn bad(what: &str) -> Close {
-    let mut reason = format!("Invalid message: {what}");
-    reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
-    Close(BAD_MESSAGE, reason)
-}
-
-fn read_id(message: &mut Map<String, Value>) -> Result<String, Close> {
-    match message.remove("id") {
-        Some(Value::String(id)) if !id.is_empty() && id.len() <= 256 => Ok(id),
-        _ => Err(bad("id: expected a text of 1 to 256 bytes")),
-    }
-}
-
-fn optional_object(message: &mut Map<String, Value>) -> Result<Option<Map<String, Value>>, Close> {
-    match message.remove("payload") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(payload)) => Ok(Some(payload)),
-        Some(_) => Err(bad("payload: expected an object")),
     }
 }

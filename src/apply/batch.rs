@@ -1,6 +1,7 @@
 //! The rows that one transaction works on: loaded once, changed in memory, written once.
 
 use super::catalog::Catalog;
+use super::content::content_hash;
 use super::drift::{Look, Note, Noted, Watch};
 use super::erase::Erasing;
 use super::told::{self, Told};
@@ -11,7 +12,7 @@ use entity::{
 };
 use provider::{DeliveryKind, InterestSeen, Provider, Target, Version};
 use sea_orm::{ConnectionTrait, DbErr};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -719,58 +720,6 @@ pub(super) fn sorted(mut interests: Vec<InterestSeen>) -> Vec<InterestSeen> {
     interests.sort_unstable();
     interests.dedup();
     interests
-}
-
-/// The differences between two sets of fields, as the change log keeps them.
-pub(super) fn differences(before: &Value, after: &Map<String, Value>) -> Vec<Value> {
-    let nothing = Map::new();
-    let before = before.as_object().unwrap_or(&nothing);
-    let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-        .into_iter()
-        .filter(|name| before.get(*name) != after.get(*name))
-        .map(|name| json!({"name": name, "before": before.get(name), "after": after.get(name)}))
-        .collect()
-}
-
-/// Whether a stored object is the seen one, but for how a database writes numbers.
-pub(super) fn is_same_object(stored: &Map<String, Value>, seen: &Map<String, Value>) -> bool {
-    let is_same =
-        |(name, value): (&String, &Value)| stored.get(name).is_some_and(|stored| is_same_value(stored, value));
-    stored.len() == seen.len() && seen.iter().all(is_same)
-}
-
-fn is_same_value(stored: &Value, seen: &Value) -> bool {
-    match (stored, seen) {
-        (Value::Number(one), Value::Number(another)) => {
-            let (one, another) = (one.as_f64().unwrap_or(0.0), another.as_f64().unwrap_or(0.0));
-            one == another || (one - another).abs() <= one.abs() * 1e-12
-        }
-        (Value::Array(one), Value::Array(another)) => {
-            one.len() == another.len() && one.iter().zip(another).all(|(one, another)| is_same_value(one, another))
-        }
-        (Value::Object(one), Value::Object(another)) => is_same_object(one, another),
-        _ => stored == seen,
-    }
-}
-
-/// A difference in something that is not a field.
-pub(super) fn attribute(name: &str, before: impl serde::Serialize, after: impl serde::Serialize) -> Value {
-    json!({"name": name, "before": before, "after": after, "attribute": true})
-}
-
-/// A 64-bit hash of content: the first bytes of SHA-256 over its canonical JSON.
-///
-/// Keys must come sorted, as they do in a JSON object.
-pub fn content_hash(content: &impl serde::Serialize) -> i64 {
-    // Values of JSON always can be written.
-    let text = serde_json::to_vec(content).unwrap_or_default();
-    let digest = ring::digest::digest(&ring::digest::SHA256, &text);
-    let mut first = [0_u8; 8];
-    first.copy_from_slice(&digest.as_ref()[..8]);
-    i64::from_be_bytes(first)
 }
 
 /// Rows that carry the version of their content.

@@ -1,6 +1,7 @@
 //! Takes lifecycle transitions that events tell, and buries what is gone.
 
-use super::batch::{Batch, Handle, Judged, Origin, Versioned, content_hash, differences};
+use super::batch::{Batch, Handle, Judged, Origin, Versioned};
+use super::content::{content_hash, differences};
 use super::erase::Erasing;
 use super::lifecycle::{Transition, judge_event};
 use super::profiles::kind_of;

@@ -7,7 +7,8 @@
 //! Deliberately absent: any I/O but the database. What must be looked up upstream becomes a fetch
 //! request in the same transaction, and its answer comes back through the inbox.
 //!
-//! `worker` takes batches, `step` is one transaction, `batch` holds the rows that it works on;
+//! `worker` takes batches, `read` reads them and makes parts of them, `step` is one transaction, `batch` holds the rows
+//! that it works on;
 //! `profiles`, `lifecycles`, `subprofiles`, `relationships` and `absences` each take one kind of
 //! observation, and `told` is what their changes tell. `sweep` carries on with what complete runs miss, `plan` compares without writing, `drift` measures how far
 //! the mirror was from upstream. `freshness` and `lifecycle` are the rules, pure; `policy` decides what becomes of failures.
@@ -18,6 +19,7 @@ mod absences;
 mod batch;
 mod catalog;
 mod clean;
+mod content;
 mod drift;
 mod due;
 mod erase;
@@ -28,6 +30,7 @@ mod lifecycles;
 mod plan;
 pub mod policy;
 mod profiles;
+mod read;
 mod relationships;
 mod step;
 mod subprofiles;
@@ -35,8 +38,8 @@ mod sweep;
 mod told;
 mod worker;
 
-pub use batch::content_hash;
 pub use clean::Cleaner;
+pub use content::content_hash;
 pub use indexer::Indexer;
 pub use sweep::Brake;
 pub use worker::{Applier, ApplyError, News};

@@ -3,6 +3,7 @@
 //! What it keeps is counts, and of some changes whose they are and what would change, without values: a plan is
 //! read by people for a while, and must not become another place where personal data lies.
 
+use super::read;
 use super::step;
 use super::sweep::Stepped;
 use super::worker::ApplyError;
@@ -30,7 +31,7 @@ pub(super) async fn compare(
     };
     let position = taken.id;
     let reader = provider.clone();
-    let read = tokio::task::spawn_blocking(move || step::read(reader.as_ref(), &taken))
+    let read = tokio::task::spawn_blocking(move || read::read(reader.as_ref(), &taken))
         .await
         .map_err(|error| sea_orm::DbErr::Custom(format!("read a page: {error}")))?;
     let (previews, tally) = step::preview(db, lease.source_id, provider, now, read).await?;

@@ -1,6 +1,7 @@
 //! Takes the whole state of a profile, as a webhook, page or fetch shows it.
 
-use super::batch::{Batch, Handle, Judged, Origin, Versioned, content_hash, differences, is_same_object, sorted};
+use super::batch::{Batch, Handle, Judged, Origin, Versioned, sorted};
+use super::content::{content_hash, differences, is_same_object};
 use super::freshness::{self, Judgement, Observed, Stored};
 use super::{lifecycle, lifecycles, relationships, subprofiles, told};
 use entity::{ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition};

@@ -1,6 +1,7 @@
 //! Takes relationships: told by the provider from either end, or derived from a profile's fields.
 
-use super::batch::{Batch, Handle, Judged, Origin, RelationshipWork, attribute};
+use super::batch::{Batch, Handle, Judged, Origin, RelationshipWork};
+use super::content::attribute;
 use super::told::{Values, named_row};
 use entity::{ChangeKind, Decision, Moment, RecordKind, relationship};
 use provider::{DeliveryKind, Reference, RelationshipSeen, Scope};
@@ -155,8 +156,8 @@ fn create(batch: &mut Batch<'_>, origin: &Origin, work: RelationshipWork) {
     let after = shown(batch, &work);
     let changed = vec![
         named_row("type", (None, Some(work.row.relationship_type_id)), |id| batch.catalog.relationship_type_name(id)),
-        attribute("from", Value::Null, &after.0),
-        attribute("to", Value::Null, &after.1),
+        attribute("from", Value::Null, after.0.into()),
+        attribute("to", Value::Null, after.1.into()),
     ];
     batch.relationships.insert(id.clone(), work);
     let concerned = concerned(batch, from, to);
@@ -184,8 +185,8 @@ fn remove(batch: &mut Batch<'_>, origin: &Origin, id: &str, values: Values) {
             let of_type = (Some(work.row.relationship_type_id), None);
             vec![
                 named_row("type", of_type, |id| batch.catalog.relationship_type_name(id)),
-                attribute("from", before.0, Value::Null),
-                attribute("to", before.1, Value::Null),
+                attribute("from", before.0.into(), Value::Null),
+                attribute("to", before.1.into(), Value::Null),
             ]
         }
         Values::Untold => Vec::new(),

@@ -4,85 +4,21 @@ use super::batch::{Batch, Origin, Preview, Wanted};
 use super::catalog::Catalog;
 use super::drift::Watching;
 use super::erase::{self, Eraser};
+use super::read::{OpenPages, Read};
 use super::worker::{ApplyError, News};
 use super::{absences, lifecycles, policy, profiles, relationships, subprofiles, sweep};
 use crate::db::Database;
 use crate::failpoint::Failpoint;
-use crate::inbox::{self, Context, Lease, Settlement, Taken};
+use crate::inbox::{self, Context, Lease, Settlement};
 use crate::mirror::write::{self, Again, PageTally};
 use entity::{Decision, Moment, RecordKind, fetch_request};
-use provider::{
-    DecodeError, Decoded, Delivery, DeliveryKind, IdsSeen, Observation, Provider, Status, Subjects, Target, Unknown,
-};
+use provider::{Decoded, DeliveryKind, IdsSeen, Observation, Provider, Status, Target, Unknown};
 use sea_orm::DatabaseTransaction;
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::iter::Peekable;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Observations that are taken at once, with the rows that they touch. A page has a thousand, each of which would
-/// otherwise be in memory as a row, a change and the values of their statements at the same time.
-const PIECE: usize = 256;
-
-/// A delivery, read.
-pub(super) struct Read {
-    pub id: i64,
-    pub context: Option<Context>,
-    pub origin: Origin,
-    pub decoded: Result<Decoded, DecodeError>,
-    /// Whom it names.
-    pub subjects: Arc<Subjects>,
-    /// The same as it is kept beside the delivery, where no verdict will name them.
-    pub names: Vec<u8>,
-}
-
-impl Read {
-    /// It is ignored, or cannot be read.
-    fn observes_nothing(&self) -> bool {
-        self.decoded.as_ref().map_or(true, |decoded| decoded.observations.is_empty())
-    }
-}
-
-/// Reads a delivery. Pure, so that it can be done outside the transaction.
-pub(super) fn read(provider: &dyn Provider, taken: &Taken) -> Read {
-    let context = Context::from_json(taken.context.as_ref());
-    let delivery = Delivery {
-        kind: taken.kind.into(),
-        media_type: &taken.media_type,
-        body: &taken.body,
-        target: context.as_ref().and_then(|context| context.target.as_ref()),
-        page: context.as_ref().and_then(|context| context.page.as_ref()),
-        is_missing: context.as_ref().is_some_and(|context| context.is_missing),
-    };
-    // One delivery that a provider cannot cope with must not stop the others.
-    let decoded = catch_unwind(AssertUnwindSafe(|| provider.decode(&delivery)))
-        .unwrap_or_else(|_| Err(DecodeError("reading it failed inside the service; the log has the place".to_owned())));
-    // Where the whole delivery cannot be coped with, nobody is named.
-    let subjects = catch_unwind(AssertUnwindSafe(|| erase::subjects(provider, &delivery, decoded.as_ref().ok())));
-    let subjects = Arc::new(subjects.unwrap_or_default());
-    let is_judged = delivery.kind != DeliveryKind::Page
-        && decoded.as_ref().is_ok_and(|decoded| !decoded.observations.is_empty())
-        && subjects.profiles.len() <= 1;
-    let names = if is_judged { Vec::new() } else { erase::names(&subjects) };
-    let cause = match (&decoded, delivery.kind) {
-        (Ok(Decoded { event: Some(event), .. }), _) => event.clone(),
-        (_, DeliveryKind::Webhook) => "webhook".to_owned(),
-        (_, DeliveryKind::Page) => "page".to_owned(),
-        (_, DeliveryKind::Fetch) => "fetch".to_owned(),
-    };
-    let origin = Origin {
-        position: taken.id,
-        kind: delivery.kind,
-        received_at: taken.received_at,
-        started_at: context.as_ref().map(|context| context.started_at),
-        request_id: context.as_ref().and_then(|context| context.request_id),
-        cause,
-    };
-    Read { id: taken.id, context, origin, decoded, subjects, names }
-}
-
-/// Applies deliveries in one transaction. Returns what it brought.
+/// Applies a part of a batch in one transaction. Returns what it brought; `pages` keeps what a page has come to whose
+/// rest follows.
 #[expect(clippy::too_many_arguments, reason = "the parts of one transaction, passed through once")]
 pub(super) async fn apply(
     db: &Database,
@@ -93,6 +29,7 @@ pub(super) async fn apply(
     mut deliveries: Vec<Read>,
     watching: Watching,
     eraser: &Eraser,
+    pages: &mut OpenPages,
 ) -> Result<News, ApplyError> {
     let told_by = erase::search(db, provider, lease.source_id, &deliveries).await?;
     let names = |delivery: &mut Read| (delivery.id, std::mem::take(&mut delivery.names));
@@ -104,7 +41,7 @@ pub(super) async fn apply(
         return Err(ApplyError::LeaseLost);
     };
     let changed_types = learn(&transaction, lease.source_id, now, catalog, &deliveries).await?;
-    let mut unknown = ensure(&transaction, lease.source_id, now, catalog, &deliveries).await?;
+    let unknown = ensure(&transaction, lease.source_id, now, catalog, &deliveries).await?;
     let requests = load_requests(&transaction, &deliveries).await?;
     for delivery in &deliveries {
         for seen in ids(delivery) {
@@ -114,49 +51,38 @@ pub(super) async fn apply(
     let first = deliveries.first().map(|first| first.origin.clone());
     let unknown_words: Vec<Unknown> = decoded(&deliveries).flat_map(|decoded| &decoded.unknown).copied().collect();
 
-    let mut newest = revision;
-    let mut wishes = !changed_types.is_empty();
-    let mut tallies: BTreeMap<(i64, i64), PageTally> = BTreeMap::new();
-    let (mut erasing, mut erased) = (Vec::new(), erase::Erased::default());
     let told: Vec<_> = deliveries.iter().map(|delivery| (delivery.id, Arc::clone(&delivery.subjects))).collect();
+    let unfinished = deliveries.iter().find(|delivery| delivery.has_more).map(|delivery| delivery.id);
     let mut settlements = Vec::with_capacity(deliveries.len());
-    let mut pieces = Pieces(deliveries.into_iter().peekable());
-    while let Some(piece) = pieces.next() {
-        let wanted = wanted(provider.as_ref(), catalog, &piece);
-        let mut batch = Batch::new(lease.source_id, provider.clone(), now, newest, catalog);
-        batch.load(&transaction, &wanted).await?;
-        if watching.has_candidates && piece.iter().any(|delivery| delivery.origin.kind != DeliveryKind::Webhook) {
-            batch.load_candidates(&transaction).await?;
-        }
-        if let Some(first) = piece.first() {
-            erase::uphold(&transaction, eraser, &mut batch, &wanted.profiles, &first.origin).await?;
-        }
-        batch.watch.open(&transaction, lease.source_id, watching, &piece).await?;
-        for delivery in piece {
-            let settlement = take_delivery(&mut batch, delivery, &requests);
-            // Each part of a delivery ends as the whole does.
-            if settlements.last().is_none_or(|(id, _, _)| *id != settlement.0) {
-                settlements.push(settlement);
-            }
-        }
-        if let (Some(first), true) = (&first, pieces.is_over()) {
-            for profile_type in unknown.drain(..) {
-                let target = Target::Metadata { profile_type };
-                batch.wish(target, first, "named by a record, not known yet", 0, false);
-            }
-        }
-        newest = batch.revision();
-        erasing.append(&mut batch.erasing);
-        erased.note(&batch);
-        wishes |= batch.asks();
-        for tally in batch.flush(&transaction).await? {
-            match tallies.entry((tally.run_id, tally.delivery_id)) {
-                Entry::Occupied(known) => known.into_mut().add(tally),
-                Entry::Vacant(place) => drop(place.insert(tally)),
-            }
+
+    let wanted = wanted(provider.as_ref(), catalog, &deliveries);
+    let mut batch = Batch::new(lease.source_id, provider.clone(), now, revision, catalog);
+    batch.load(&transaction, &wanted).await?;
+    if watching.has_candidates && deliveries.iter().any(|delivery| delivery.origin.kind != DeliveryKind::Webhook) {
+        batch.load_candidates(&transaction).await?;
+    }
+    if let Some(first) = &first {
+        erase::uphold(&transaction, eraser, &mut batch, &wanted.profiles, first).await?;
+    }
+    batch.watch.open(&transaction, lease.source_id, watching, &deliveries).await?;
+    for delivery in deliveries {
+        let settlement = take_delivery(&mut batch, delivery, &requests);
+        settlements.extend((unfinished != Some(settlement.0)).then_some(settlement));
+    }
+    if let Some(first) = &first {
+        for profile_type in unknown {
+            batch.wish(Target::Metadata { profile_type }, first, "named by a record, not known yet", 0, false);
         }
     }
-    write::write_tallies(&transaction, tallies.into_values().collect()).await?;
+    let mut newest = batch.revision();
+    let wishes = batch.asks() || !changed_types.is_empty();
+    let erasing = std::mem::take(&mut batch.erasing);
+    let mut erased = erase::Erased::default();
+    erased.note(&batch);
+    for tally in batch.flush(&transaction).await? {
+        pages.add(tally);
+    }
+    write::write_tallies(&transaction, pages.take_finished(unfinished)).await?;
     if let Some(first) = &first {
         for profile_type_id in changed_types {
             newest =
@@ -205,46 +131,6 @@ pub(super) async fn preview(
     let (previews, tally) = (batch.preview(), batch.tally());
     transaction.rollback().await?;
     Ok((previews, tally))
-}
-
-/// Deliveries in pieces of so many observations. Only what answers no fetch request is parted: how a request ends
-/// is told by all of its answer.
-struct Pieces(Peekable<std::vec::IntoIter<Read>>);
-
-impl Pieces {
-    fn is_over(&mut self) -> bool {
-        self.0.peek().is_none()
-    }
-}
-
-impl Iterator for Pieces {
-    type Item = Vec<Read>;
-
-    fn next(&mut self) -> Option<Vec<Read>> {
-        let mut piece = Vec::new();
-        let mut room = PIECE;
-        while let Some(next) = self.0.peek_mut() {
-            let count = next.decoded.as_ref().map_or(0, |decoded| decoded.observations.len());
-            if count > room && !piece.is_empty() {
-                break;
-            }
-            room = room.saturating_sub(count);
-            match &mut next.decoded {
-                Ok(whole) if count > PIECE && next.origin.request_id.is_none() => {
-                    let rest = whole.observations.split_off(PIECE);
-                    let observations = std::mem::replace(&mut whole.observations, rest);
-                    let (ignored, event) = (whole.ignored.clone(), whole.event.clone());
-                    let part = Decoded { observations, ignored, event, unknown: whole.unknown.clone() };
-                    let (context, origin) = (next.context.clone(), next.origin.clone());
-                    let (subjects, names) = (Arc::clone(&next.subjects), Vec::new());
-                    piece.push(Read { id: next.id, context, origin, decoded: Ok(part), subjects, names });
-                    break;
-                }
-                _ => piece.extend(self.0.next()),
-            }
-        }
-        (!piece.is_empty()).then_some(piece)
-    }
 }
 
 fn decoded(deliveries: &[Read]) -> impl Iterator<Item = &Decoded> {
@@ -583,55 +469,5 @@ async fn rederive(
         }
         revision = batch.revision();
         batch.flush(transaction).await?;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn delivery(id: i64, observations: usize, request_id: Option<i64>) -> Read {
-        let kind = if request_id.is_some() { DeliveryKind::Fetch } else { DeliveryKind::Page };
-        let touched =
-            |place: usize| Observation::SubprofileMissing { subprofile: format!("{id}-{place}"), said: String::new() };
-        let decoded = Decoded {
-            observations: (0..observations).map(touched).collect(),
-            event: Some(id.to_string()),
-            ..Decoded::default()
-        };
-        let origin = Origin {
-            position: id,
-            kind,
-            received_at: Moment(0),
-            started_at: Some(0),
-            request_id,
-            cause: String::new(),
-        };
-        Read { id, context: None, origin, decoded: Ok(decoded), subjects: Arc::default(), names: Vec::new() }
-    }
-
-    #[test]
-    fn a_page_is_taken_in_pieces_and_nothing_is_lost_or_moved() {
-        let deliveries = vec![
-            delivery(1, 3, None),
-            delivery(2, 2 * PIECE + 1, None),
-            delivery(3, 0, None),
-            delivery(4, PIECE + 1, Some(7)),
-            delivery(5, 1, None),
-        ];
-        let all: Vec<Observation> = observations(&deliveries).cloned().collect();
-        let pieces: Vec<Vec<Read>> = Pieces(deliveries.into_iter().peekable()).collect();
-
-        let parted: Vec<Observation> = pieces.iter().flat_map(|piece| observations(piece)).cloned().collect();
-        assert!(parted == all, "the observations come in their order");
-        let of_a_request = pieces.iter().flatten().filter(|part| part.origin.request_id.is_some());
-        assert_eq!(of_a_request.count(), 1, "an answer to a request stays whole");
-        for piece in &pieces {
-            let is_whole_answer = piece.iter().any(|part| part.origin.request_id.is_some());
-            assert!(is_whole_answer || observations(piece).count() <= PIECE);
-        }
-        let mut ids: Vec<i64> = pieces.iter().flatten().map(|part| part.id).collect();
-        ids.dedup();
-        assert_eq!(ids, [1, 2, 3, 4, 5], "parts of a delivery follow each other");
     }
 }

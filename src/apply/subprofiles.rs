@@ -1,9 +1,8 @@
 //! Takes the whole state of a subprofile, and its going.
 
-use super::batch::{
-    Batch, Judged, Origin, SubprofileWork, Versioned, attribute, content_hash, differences, is_same_object,
-};
+use super::batch::{Batch, Judged, Origin, SubprofileWork, Versioned};
 use super::catalog::Catalog;
+use super::content::{attribute, content_hash, differences, is_same_object};
 use super::freshness::{self, Judgement, Observed, Stored};
 use super::profiles::object;
 use super::told::{Values, named_row, time};

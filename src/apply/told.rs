@@ -3,7 +3,7 @@
 //! Whatever differs from it goes with the profile's next change, so that the log alone can lead back to any earlier
 //! state, whichever rule moved an attribute.
 
-use super::batch::attribute;
+use super::content::attribute;
 use entity::{ChangeKind, Moment, ProfileKind, Status, profile};
 use provider::InterestSeen;
 use sea_orm::ActiveEnum;
@@ -67,7 +67,8 @@ impl Told {
         let after = &*self;
         let mut told = Vec::new();
         if before.status != after.status {
-            told.push(attribute("status", before.status.map(status_word), after.status.map(status_word)));
+            let word = |status: Option<Status>| json!(status.map(status_word));
+            told.push(attribute("status", word(before.status), word(after.status)));
         }
         if kind == ChangeKind::Anonymized {
             return told;
@@ -112,16 +113,18 @@ pub(super) fn named_row(
     (before, after): (Option<i32>, Option<i32>),
     name_of: impl Fn(i32) -> Option<String>,
 ) -> Value {
-    json!({
-        "name": name, "attribute": true,
-        "before": before.and_then(&name_of), "after": after.and_then(&name_of),
-        "beforeId": before, "afterId": after,
-    })
+    let mut told = attribute(name, json!(before.and_then(&name_of)), json!(after.and_then(&name_of)));
+    for (key, id) in [("beforeId", before), ("afterId", after)] {
+        if let Some(id) = id {
+            told[key] = Value::from(id);
+        }
+    }
+    told
 }
 
 /// A difference in interests, which are told whole.
 pub(super) fn interests(before: &[InterestSeen], after: &[InterestSeen]) -> Value {
-    attribute("interests", before, after)
+    attribute("interests", json!(before), json!(after))
 }
 
 /// A moment as readers see it.

@@ -6,6 +6,7 @@ use super::due::DueLook;
 use super::erase::{self, Eraser};
 use super::plan;
 use super::policy::{self, Failed};
+use super::read::{self, OpenPages};
 use super::step;
 use super::sweep::{self, Brake, Stepped};
 use crate::clock::SharedClock;
@@ -345,7 +346,7 @@ impl Applier {
         let Some(lease) = self.lease.clone() else { return Err(ApplyError::LeaseLost) };
         let (provider, taken) = (self.provider.clone(), left.clone());
         let bytes: usize = taken.iter().map(|delivery| delivery.body.len()).sum();
-        let read = move || taken.iter().map(|delivery| step::read(provider.as_ref(), delivery)).collect::<Vec<_>>();
+        let read = move || taken.iter().map(|delivery| read::read(provider.as_ref(), delivery)).collect::<Vec<_>>();
         // A page is milliseconds of parsing: not on a thread that answers requests.
         let deliveries = if bytes > 64 << 10 {
             tokio::task::spawn_blocking(read)
@@ -358,7 +359,8 @@ impl Applier {
             Some(catalog) => catalog,
             None => Catalog::load(self.db.primary(), self.source_id).await?,
         };
-        for (number, part) in parts(deliveries).into_iter().enumerate() {
+        let mut pages = OpenPages::default();
+        for (number, part) in read::parts(deliveries).into_iter().enumerate() {
             if number > 0 {
                 self.db.precedence().let_senders_go_first(MAX_REST).await;
             }
@@ -369,12 +371,13 @@ impl Applier {
                 measured_run: self.pace.measured(&self.db, run_id).await?,
                 has_awaited: self.pace.has_awaited(),
             };
-            let count = part.len();
+            let finished = part.iter().filter(|delivery| !delivery.has_more).count();
+            let (eraser, pages) = (&self.eraser, &mut pages);
             let applied =
-                step::apply(&self.db, &lease, &self.provider, &mut catalog, now, part, watching, &self.eraser);
+                step::apply(&self.db, &lease, &self.provider, &mut catalog, now, part, watching, eraser, pages);
             // Boxed: unoptimized it is a good part of what the stack of a thread holds.
             let news = Box::pin(applied).await?;
-            left.drain(..count);
+            left.drain(..finished);
             if catalog.take_news() {
                 (self.on_catalog)();
             }
@@ -425,24 +428,6 @@ impl Applier {
             self.eraser.cleaner.notify_one();
         }
         Ok(())
-    }
-}
-
-/// Deliveries in order, few that erase somebody in each part.
-fn parts(mut deliveries: Vec<step::Read>) -> Vec<Vec<step::Read>> {
-    let mut parts = Vec::new();
-    loop {
-        let erasing = deliveries.iter().enumerate().filter(|(_, delivery)| erase::erases(delivery));
-        match erasing.map(|(place, _)| place).nth(erase::MAX_ERASURES) {
-            Some(place) => {
-                let rest = deliveries.split_off(place);
-                parts.push(std::mem::replace(&mut deliveries, rest));
-            }
-            None => {
-                parts.push(deliveries);
-                return parts;
-            }
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What pages and sampled reads show of records, noted while their observations are taken.
 
 use crate::apply::batch::{Handle, Origin};
-use crate::apply::step::Read;
+use crate::apply::read::Read;
 use crate::apply::told;
 use crate::mirror::write::{self, Awaited, Differing, PageDrift};
 use entity::{

@@ -1,6 +1,6 @@
 //! Whom a delivery names, and whom it erases.
 
-use crate::apply::step::Read;
+use crate::apply::read::Read;
 use provider::{Decoded, Delivery, Observation, Provider, Subjects};
 use ring::digest;
 

@@ -2,7 +2,7 @@
 
 use super::named::{erased_by, name};
 use super::redact::{Emptied, delivery};
-use crate::apply::step::Read;
+use crate::apply::read::Read;
 use crate::db::Database;
 use crate::inbox::Context;
 use crate::inbox::erase::{self, Kept};

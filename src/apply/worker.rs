@@ -234,7 +234,7 @@ impl Applier {
         Ok(if taken.is_all && !self.has_run { Left::Unknown } else { Left::More })
     }
 
-    async fn take(&self) -> Result<inbox::Batch, ApplyError> {
+    async fn take(&self) -> Result<inbox::Due, ApplyError> {
         Ok(inbox::take(&self.db, self.source_id, self.clock.now(), MAX_BATCH, MAX_BATCH_BYTES).await?)
     }
 

@@ -23,4 +23,4 @@ pub use backlog::{Backlog, backlog};
 pub use context::{Context, load_contexts};
 pub use lease::{Lease, is_held, renew, take_over_requests};
 pub use operate::{MAX_TOUCHED, Operation, Selection, Touched, count_selected, operate};
-pub use take::{Batch, Settlement, Taken, count_pending, head, settle, take, take_held};
+pub use take::{Due, Settlement, Taken, count_pending, head, settle, take, take_held};

@@ -39,9 +39,9 @@ pub struct Taken {
     pub attempts: i32,
 }
 
-/// Deliveries that are applied together.
+/// Deliveries that are due, to be applied together.
 #[derive(Clone, Debug, Default)]
-pub struct Batch {
+pub struct Due {
     /// The oldest that are due, in order.
     pub deliveries: Vec<Taken>,
     /// No other was due.
@@ -62,7 +62,7 @@ struct Row {
 ///
 /// # Errors
 /// The database's own error.
-pub async fn take(db: &Database, source_id: i32, now: Moment, count: u64, max_bytes: i64) -> Result<Batch, DbErr> {
+pub async fn take(db: &Database, source_id: i32, now: Moment, count: u64, max_bytes: i64) -> Result<Due, DbErr> {
     use delivery::Column;
     let due = delivery::Entity::find()
         .filter(Column::SourceId.eq(source_id))
@@ -92,7 +92,7 @@ pub async fn take(db: &Database, source_id: i32, now: Moment, count: u64, max_by
     let rows = taking.into_model::<Row>().all(db.primary()).await?;
     let is_all = rows.first().is_none_or(|first| u64::try_from(first.due) == Ok(rows.len() as u64))
         && (rows.len() as u64) < count;
-    Ok(Batch { deliveries: rows.into_iter().map(|row| row.taken).collect(), is_all })
+    Ok(Due { deliveries: rows.into_iter().map(|row| row.taken).collect(), is_all })
 }
 
 /// The next page of a plan after a position; a page that is held is taken by nobody else.

@@ -47,6 +47,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "inbox::take_held",
             "inbox::settle",
             "inbox::Taken",
+            "inbox::Due",
             "inbox::Settlement",
             "inbox::Lease",
             "inbox::Context",

@@ -12,6 +12,7 @@ use profile_mirror::app::{self, AppOptions, Running, SyncError};
 use profile_mirror::clock::Clock;
 use profile_mirror::config::{Access, AccessKey, Config, Role, Secret};
 use profile_mirror::db::Database;
+use profile_mirror::inbox::Backlog;
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
 use serde_json::Value;
 use simulator::{ProviderKind, SignedWebhook, Simulator, TruthStatus};
@@ -26,6 +27,22 @@ pub const READER: &str = "reader-key-for-tests-0123456789abcdef";
 
 /// Longest wait until nothing is left to do.
 const DRAIN: Duration = Duration::from_secs(60);
+/// Longer than any worker looks for what is due.
+const STANDSTILL: Duration = Duration::from_secs(3);
+
+/// How long the backlog has been the same.
+#[derive(Default)]
+struct Standstill(Option<(Backlog, Instant)>);
+
+impl Standstill {
+    /// Whether it has been so for long; counts anew then.
+    fn has_lasted(&mut self, left: Backlog) -> bool {
+        let since = self.0.filter(|(known, _)| *known == left).map_or_else(Instant::now, |(_, since)| since);
+        let has_lasted = since.elapsed() > STANDSTILL;
+        self.0 = (!has_lasted).then_some((left, since));
+        has_lasted
+    }
+}
 
 type Reconfigure = Box<dyn FnOnce(&mut Config) + Send>;
 
@@ -166,9 +183,10 @@ impl TestApp {
     /// waits for its moment, the clock is moved.
     pub async fn drain(&self) {
         let started = Instant::now();
+        let mut standstill = Standstill::default();
         loop {
             assert!(started.elapsed() < DRAIN, "{:?} does not end", self.running().backlog().await);
-            if self.move_on().await {
+            if self.move_on(&mut standstill).await {
                 return;
             }
         }
@@ -176,12 +194,14 @@ impl TestApp {
 
     /// Moves the clock to the next moment where nothing happens before it; true where there is none and nothing is
     /// left to do.
-    async fn move_on(&self) -> bool {
+    async fn move_on(&self, standstill: &mut Standstill) -> bool {
         let left = self.running().backlog().await.expect("the backlog");
         match left.next_due {
             None if left.due == 0 => return true,
             // A run may wait for what is put off.
             Some(next) if left.due == left.runs => self.clock.advance_ms((next.0 - self.clock.now().0).max(1)),
+            // What is due may wait for a pause of the budget, of which the backlog does not know.
+            _ if standstill.has_lasted(left) => self.clock.advance_ms(1_000),
             _ => {}
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -192,10 +212,11 @@ impl TestApp {
     pub async fn sync(&self, source: &str) -> Result<sync_run::Model, SyncError> {
         let mut sync = std::pin::pin!(self.running().sync(source, "test", |_| {}));
         let started = Instant::now();
+        let mut standstill = Standstill::default();
         loop {
             tokio::select! {
                 outcome = &mut sync => return outcome,
-                _ = self.move_on() => assert!(started.elapsed() < DRAIN, "a run of {source} does not end"),
+                _ = self.move_on(&mut standstill) => assert!(started.elapsed() < DRAIN, "a run of {source} does not end"),
             }
         }
     }

@@ -167,25 +167,40 @@ pub(super) fn list<'a>(
     fields
 }
 
+/// What the providers call their types, whichever case they write them in.
+const WORDS: [(&str, FieldType); 24] = [
+    ("text", FieldType::Text),
+    ("short_text", FieldType::Text),
+    ("big", FieldType::Text),
+    ("string", FieldType::Text),
+    ("country_code", FieldType::Text),
+    ("integer", FieldType::Number),
+    ("float", FieldType::Number),
+    ("number", FieldType::Number),
+    ("decimal", FieldType::Number),
+    ("date", FieldType::Date),
+    ("empty_date", FieldType::Date),
+    ("datetime", FieldType::Datetime),
+    ("empty_datetime", FieldType::Datetime),
+    ("boolean", FieldType::Boolean),
+    ("bool", FieldType::Boolean),
+    ("select", FieldType::Select),
+    ("checkbox", FieldType::MultiSelect),
+    ("email", FieldType::Email),
+    ("phone", FieldType::Phone),
+    ("phone_fax", FieldType::Phone),
+    ("phone_gsm", FieldType::Phone),
+    ("foreign_key", FieldType::Reference),
+    ("file", FieldType::File),
+    ("user_assignment", FieldType::User),
+];
+
 fn type_of(definition: &field_definition::Model) -> FieldType {
     if definition.is_reference {
         return FieldType::Reference;
     }
-    match definition.upstream_type.to_ascii_lowercase().as_str() {
-        "text" | "short_text" | "big" | "string" | "country_code" => FieldType::Text,
-        "integer" | "float" | "number" | "decimal" => FieldType::Number,
-        "date" | "empty_date" => FieldType::Date,
-        "datetime" | "empty_datetime" => FieldType::Datetime,
-        "boolean" | "bool" => FieldType::Boolean,
-        "select" => FieldType::Select,
-        "checkbox" => FieldType::MultiSelect,
-        "email" => FieldType::Email,
-        "phone" | "phone_fax" | "phone_gsm" => FieldType::Phone,
-        "foreign_key" => FieldType::Reference,
-        "file" => FieldType::File,
-        "user_assignment" => FieldType::User,
-        _ => FieldType::Json,
-    }
+    let known = WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(&definition.upstream_type));
+    known.map_or(FieldType::Json, |(_, kind)| *kind)
 }
 
 fn guess(raw: &Value) -> FieldType {

@@ -1,0 +1,129 @@
+//! What goes out of a batch: everything that changed, written once.
+
+use super::{Batch, Handle};
+use crate::apply::drift::{self, Noted};
+use crate::mirror::write::{self, Again, PageTally};
+use entity::{change, lifecycle_transition, profile, relationship, subprofile, verdict};
+use provider::Target;
+use sea_orm::{ConnectionTrait, DbErr};
+use std::collections::HashMap;
+
+impl Batch<'_> {
+    /// Writes everything that changed, and tells what the pages of runs came to.
+    pub async fn flush(mut self, transaction: &impl ConnectionTrait) -> Result<Vec<PageTally>, DbErr> {
+        // The rows leave the batch as they are written.
+        let mut wishes = std::mem::take(&mut self.wishes);
+        for wish in wishes.values_mut() {
+            wish.within = self.place_of(&wish.target);
+        }
+        self.wishes = wishes;
+        let dirty = self.profiles.iter_mut().filter(|work| work.is_dirty).map(|work| {
+            // Nothing asks for the fields any more: they go with the row instead of being copied.
+            let fields = std::mem::take(&mut work.row.fields);
+            profile::Model { fields, ..work.row.clone() }
+        });
+        let (placeholders, mut rows): (Vec<_>, Vec<_>) =
+            dirty.partition(|row| row.id == 0 && row.position == 0 && !row.is_known);
+        // Sorted keys touch neighbouring pages of the index.
+        rows.sort_unstable_by(|a, b| a.external_id.cmp(&b.external_id));
+        let mut ids = write::write_profiles(transaction, rows).await?;
+        ids.extend(write::write_placeholders(transaction, placeholders).await?);
+        for (external_id, id) in ids {
+            if let Some(handle) = self.by_external_id.get(&external_id) {
+                self.profiles[*handle].row.id = id;
+            }
+        }
+        let interests = self
+            .profiles
+            .iter_mut()
+            .filter(|work| work.has_new_interests)
+            .map(|work| (work.row.id, std::mem::take(&mut work.interests)))
+            .collect();
+        write::write_interests(transaction, interests).await?;
+        let id_of = |handle: Handle| self.profiles[handle].row.id;
+
+        let subprofiles = std::mem::take(&mut self.subprofiles);
+        let mut subprofile_ids: HashMap<String, i64> = HashMap::new();
+        if !self.pages.is_empty() {
+            subprofile_ids.extend(subprofiles.iter().map(|(external_id, work)| (external_id.clone(), work.row.id)));
+        }
+        let rows = subprofiles.into_values().filter(|work| work.is_dirty);
+        let rows = rows.map(|work| subprofile::Model { profile_id: id_of(work.profile), ..work.row }).collect();
+        subprofile_ids.extend(write::write_subprofiles(transaction, rows).await?);
+
+        let relationships = std::mem::take(&mut self.relationships).into_values().filter(|work| work.is_dirty);
+        let rows = relationships
+            .map(|work| relationship::Model {
+                from_profile_id: id_of(work.from),
+                to_profile_id: id_of(work.to),
+                ..work.row
+            })
+            .collect();
+        write::write_relationships(transaction, rows).await?;
+
+        let rows = std::mem::take(&mut self.transitions).into_iter();
+        let rows =
+            rows.map(|(profile, row)| lifecycle_transition::Model { profile_id: id_of(profile), ..row }).collect();
+        write::write_transitions(transaction, rows).await?;
+
+        let rows = std::mem::take(&mut self.changes).into_iter();
+        let rows = rows.map(|pending| change::Model { profile_id: id_of(pending.profile), ..pending.row }).collect();
+        write::write_changes(transaction, rows).await?;
+
+        let rows = std::mem::take(&mut self.verdicts).into_iter();
+        let rows = rows.map(|(profile, row)| verdict::Model { profile_id: profile.map(id_of), ..row }).collect();
+        write::write_verdicts(transaction, rows).await?;
+
+        let row_of = |record: &Noted| match record {
+            Noted::Profile(profile) => (id_of(*profile), id_of(*profile)),
+            Noted::Subprofile(profile, id) => (subprofile_ids.get(id).copied().unwrap_or(0), id_of(*profile)),
+        };
+        let mut finds = Vec::new();
+        let tallies = std::mem::take(&mut self.pages).into_iter().map(|page| {
+            let drift = page.notes.map(|notes| {
+                let (drift, differing) = drift::tell_page(notes, row_of);
+                finds.push((Some(page.tally.run_id), None, page.received_at, differing));
+                drift
+            });
+            PageTally {
+                profiles: page.profiles.into_iter().map(id_of).collect(),
+                subprofiles: page.subprofiles.iter().filter_map(|id| subprofile_ids.get(id).copied()).collect(),
+                drift,
+                ..page.tally
+            }
+        });
+        let tallies = tallies.collect();
+        finds.extend(self.watch.flush(transaction, self.now, row_of).await?);
+        for (run_id, sample_id, found_at, differing) in finds.into_iter().filter(|find| !find.3.is_empty()) {
+            let place = write::Place { source_id: self.source_id, run_id, sample_id, found_at };
+            write::write_find(transaction, place, self.now, differing).await?;
+        }
+        for (id, state, delivery_id) in std::mem::take(&mut self.settled_candidates) {
+            write::settle_candidates(transaction, &[id], state, Some(delivery_id)).await?;
+        }
+        self.flush_requests(transaction).await?;
+        Ok(tallies)
+    }
+
+    /// The profile type of a profile, or the collection of a subprofile, as it stands after everything was taken.
+    fn place_of(&self, target: &Target) -> Option<String> {
+        match target {
+            Target::Profile { id } => {
+                let row = &self.get(*self.by_external_id.get(id)?).row;
+                self.catalog.type_external_id(row.profile_type_id?)
+            }
+            Target::Subprofile { id } => {
+                self.catalog.collection_external_id(self.subprofiles.get(id)?.row.collection_id?)
+            }
+            Target::Metadata { .. } | Target::Ids { .. } => None,
+        }
+    }
+
+    async fn flush_requests(self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let done: Vec<_> = self.done_requests.into_iter().filter(|(id, _)| !self.again.contains_key(id)).collect();
+        let again: Vec<Again> = self.again.into_values().collect();
+        write::settle_requests(transaction, self.now, &done, &again).await?;
+        write::cancel_requests(transaction, self.source_id, &self.cancelled).await?;
+        write::write_wishes(transaction, self.source_id, self.now, self.wishes.into_values().collect()).await
+    }
+}

@@ -19,6 +19,8 @@ pub enum Failpoint {
     ApplyCommit,
     /// Committed by apply, not published.
     Applied,
+    /// The same of a part of a page, whose rest is not applied yet.
+    Parted,
     /// Handed to subscribers.
     Published,
 }
@@ -31,6 +33,7 @@ impl Failpoint {
             Self::Taken => "taken",
             Self::ApplyCommit => "apply-commit",
             Self::Applied => "applied",
+            Self::Parted => "parted",
             Self::Published => "published",
         }
     }

@@ -6,6 +6,15 @@ use provider::{FieldSeen, ProfileTypeSeen, RelationshipSeen};
 use sea_orm::{ConnectionTrait, DbErr};
 use std::collections::BTreeMap;
 
+/// A profile type whose fields are others than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Learned {
+    /// Its row.
+    pub profile_type_id: i32,
+    /// None of them was known.
+    pub is_first: bool,
+}
+
 /// A source's metadata, kept between batches while the lease is held.
 pub(super) struct Catalog {
     known: Definitions,
@@ -139,7 +148,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Writes a profile type's metadata. Returns its row id where its fields changed, so that what is
+    /// Writes a profile type's metadata. Returns the type where its fields changed, so that what is
     /// derived from them must be derived again.
     pub async fn learn(
         &mut self,
@@ -147,7 +156,7 @@ impl Catalog {
         source_id: i32,
         now: Moment,
         seen: &ProfileTypeSeen,
-    ) -> Result<Option<i32>, DbErr> {
+    ) -> Result<Option<Learned>, DbErr> {
         self.has_news = true;
         let known = self.known.types.get(&seen.external_id);
         let old_fields = known.map(|known| known.fields.clone()).unwrap_or_default();
@@ -177,7 +186,7 @@ impl Catalog {
             write::replace_interests(transaction, source_id, profile_type_id, interests).await?;
         }
         self.known.types.insert(seen.external_id.clone(), KnownType { row, fields });
-        Ok(has_changed.then_some(profile_type_id))
+        Ok(has_changed.then_some(Learned { profile_type_id, is_first: old_fields.is_empty() }))
     }
 
     /// Writes the fields of a collection that is known.

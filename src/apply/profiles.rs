@@ -236,10 +236,18 @@ pub(super) fn object(value: &Value) -> &Map<String, Value> {
     value.as_object().unwrap_or(&EMPTY)
 }
 
-/// Derives what only the field definitions tell: name, e-mail address, references to other profiles.
-pub(super) fn derive(batch: &mut Batch<'_>, origin: &Origin, profile: Handle) {
+/// Derives what only the field definitions tell: name, e-mail address, references to other profiles. Where there were none
+/// before, readers saw its values untyped: they are told of it even if nothing else has changed.
+pub(super) fn derive(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, is_first: bool) {
     let references = derive_columns(batch, profile);
+    let before = batch.revision();
     batch.tell_rest(profile, origin);
+    let row = &batch.get(profile).row;
+    let is_shown = !matches!(row.status, Status::Deleted | Status::Anonymized);
+    if is_first && is_shown && batch.revision() == before {
+        let id = row.external_id.clone();
+        batch.change(profile, ChangeKind::Updated, (RecordKind::Profile, &id), Vec::new(), origin);
+    }
     relationships::follow_fields(batch, origin, profile, references);
 }
 

@@ -1,7 +1,7 @@
 //! One transaction: the observations of some deliveries, taken in order.
 
 use super::batch::{Batch, Origin, Preview, Wanted};
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Learned};
 use super::drift::Watching;
 use super::erase::{self, Eraser};
 use super::read::{OpenPages, Read};
@@ -84,9 +84,8 @@ pub(super) async fn apply(
     }
     write::write_tallies(&transaction, pages.take_finished(unfinished)).await?;
     if let Some(first) = &first {
-        for profile_type_id in changed_types {
-            newest =
-                rederive(&transaction, lease.source_id, provider, catalog, now, newest, profile_type_id, first).await?;
+        for learned in changed_types {
+            newest = rederive(&transaction, lease.source_id, provider, catalog, now, newest, learned, first).await?;
         }
     }
     inbox::settle(&transaction, now, &settlements).await?;
@@ -101,6 +100,9 @@ pub(super) async fn apply(
     Failpoint::ApplyCommit.pass();
     transaction.commit().await?;
     Failpoint::Applied.pass();
+    if unfinished.is_some() {
+        Failpoint::Parted.pass();
+    }
     count_unknown(&eraser.source_name, &unknown_words);
     if has_erased {
         eraser.cleaner.notify_one();
@@ -166,7 +168,7 @@ async fn learn(
     now: Moment,
     catalog: &mut Catalog,
     deliveries: &[Read],
-) -> Result<Vec<i32>, ApplyError> {
+) -> Result<Vec<Learned>, ApplyError> {
     let mut changed = Vec::new();
     for observation in observations(deliveries) {
         match observation {
@@ -439,13 +441,13 @@ async fn rederive(
     catalog: &mut Catalog,
     now: Moment,
     mut revision: i64,
-    profile_type_id: i32,
+    learned: Learned,
     origin: &Origin,
 ) -> Result<i64, ApplyError> {
     const CHUNK: u64 = 500;
     let mut after = 0;
     loop {
-        let rows = write::load_profiles_of_type(transaction, profile_type_id, after, CHUNK).await?;
+        let rows = write::load_profiles_of_type(transaction, learned.profile_type_id, after, CHUNK).await?;
         let Some((last, _)) = rows.last() else { return Ok(revision) };
         after = *last;
         let names: Vec<String> = rows.into_iter().map(|(_, name)| name).collect();
@@ -465,7 +467,7 @@ async fn rederive(
         let referred = Wanted { profiles: referred.collect(), ..Wanted::default() };
         batch.load(transaction, &referred).await?;
         for handle in handles {
-            profiles::derive(&mut batch, origin, handle);
+            profiles::derive(&mut batch, origin, handle, learned.is_first);
         }
         revision = batch.revision();
         batch.flush(transaction).await?;

@@ -2,6 +2,7 @@
 //! nothing is applied twice, and a client that resumes misses nothing.
 
 mod failpoints;
+mod parts;
 mod shutdown;
 mod streams;
 

@@ -237,7 +237,7 @@ pub(super) fn object(value: &Value) -> &Map<String, Value> {
 }
 
 /// Derives what only the field definitions tell: name, e-mail address, references to other profiles. Where there were none
-/// before, readers saw its values untyped: they are told of it even if nothing else has changed.
+/// before, readers saw its values untyped: they are told of it even if nothing else has changed. Subprofiles are not.
 pub(super) fn derive(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, is_first: bool) {
     let references = derive_columns(batch, profile);
     let before = batch.revision();

@@ -17,6 +17,10 @@ use sea_orm::DatabaseTransaction;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+/// Profiles that are told anew once the fields of their type are known. Usually they are a few that webhooks brought
+/// before the first sync; a whole account that was synced without its types is too much for one transaction.
+const MAX_TOLD_ANEW: usize = 1_000;
+
 /// Applies a part of a batch in one transaction. Returns what it brought; `pages` keeps what a page has come to whose
 /// rest follows.
 #[expect(clippy::too_many_arguments, reason = "the parts of one transaction, passed through once")]
@@ -446,6 +450,7 @@ async fn rederive(
 ) -> Result<i64, ApplyError> {
     const CHUNK: u64 = 500;
     let mut after = 0;
+    let mut told = 0;
     loop {
         let rows = write::load_profiles_of_type(transaction, learned.profile_type_id, after, CHUNK).await?;
         let Some((last, _)) = rows.last() else { return Ok(revision) };
@@ -467,7 +472,8 @@ async fn rederive(
         let referred = Wanted { profiles: referred.collect(), ..Wanted::default() };
         batch.load(transaction, &referred).await?;
         for handle in handles {
-            profiles::derive(&mut batch, origin, handle, learned.is_first);
+            told += 1;
+            profiles::derive(&mut batch, origin, handle, learned.is_first && told <= MAX_TOLD_ANEW);
         }
         revision = batch.revision();
         batch.flush(transaction).await?;

@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Deliveries in one transaction.
-const MAX_BATCH: u64 = 200;
+/// Deliveries in one batch: as many as are one transaction where each tells of one record.
+const MAX_BATCH: u64 = read::PART as u64;
 /// Body bytes in one transaction: about one page of a sync, so that accepts never wait long behind it.
 const MAX_BATCH_BYTES: i64 = 1 << 20;
 /// Looks for work at least this often: retries that are due, work of an instance that died.
@@ -100,6 +100,8 @@ pub struct Applier {
     has_candidates: bool,
     /// A run was under way that apply carries on with.
     has_run: bool,
+    /// When other work was last looked for.
+    looked_at: Instant,
     /// Looks at how far the mirror is from upstream.
     pace: Pace,
     rest: Duration,
@@ -141,6 +143,7 @@ impl Applier {
             named: None,
             has_candidates: true,
             has_run: false,
+            looked_at: Instant::now(),
             pace: Pace::new(0),
             rest: Duration::ZERO,
             eraser: Eraser { source_name, cleaner },
@@ -222,16 +225,16 @@ impl Applier {
         in_time(self.look_for_due()).await?;
         let taken = in_time(self.take()).await?;
         if taken.deliveries.is_empty() {
+            self.looked_at = Instant::now();
             let has_more = in_time(self.carry_on_run()).await? || in_time(self.measure_drift()).await?;
             return Ok(if has_more { Left::More } else { Left::Nothing });
         }
         Failpoint::Taken.pass();
-        let waited_ms = taken.deliveries.first().map_or(0, |oldest| self.clock.now().0 - oldest.received_at.0);
-        let started = Instant::now();
         self.apply_taken(taken.deliveries).await?;
-        self.rest = (started.elapsed() * policy::rest(waited_ms)).min(MAX_REST);
-        // Who appends meanwhile wakes us. A run under way does not wait for the lull.
-        Ok(if taken.is_all && !self.has_run { Left::Unknown } else { Left::More })
+        // Who appends meanwhile wakes us. A run under way does not wait for the lull, and no work waits for ever where
+        // there is none.
+        let may_wait = !self.has_run && self.looked_at.elapsed() < POLL;
+        Ok(if taken.is_all && may_wait { Left::Unknown } else { Left::More })
     }
 
     async fn take(&self) -> Result<inbox::Due, ApplyError> {
@@ -313,6 +316,12 @@ impl Applier {
         Ok(self.lease.is_some())
     }
 
+    /// The lease in the middle of a batch: renewed where it is time, the same all through.
+    async fn hold_on_to(&mut self, lease: &Lease) -> Result<Lease, ApplyError> {
+        self.hold_lease().await?;
+        self.lease.clone().filter(|held| held.epoch == lease.epoch).ok_or(ApplyError::LeaseLost)
+    }
+
     /// Applies a batch; if it fails, each delivery of it that is left on its own, so that one bad one stops no other.
     async fn apply_taken(&mut self, taken: Vec<Taken>) -> Result<(), ApplyError> {
         let mut left: Vec<Arc<Taken>> = taken.into_iter().map(Arc::new).collect();
@@ -343,7 +352,7 @@ impl Applier {
     }
 
     async fn apply_batch(&mut self, left: &mut Vec<Arc<Taken>>) -> Result<(), ApplyError> {
-        let Some(lease) = self.lease.clone() else { return Err(ApplyError::LeaseLost) };
+        let Some(mut lease) = self.lease.clone() else { return Err(ApplyError::LeaseLost) };
         let (provider, taken) = (self.provider.clone(), left.clone());
         let bytes: usize = taken.iter().map(|delivery| delivery.body.len()).sum();
         let read = move || taken.iter().map(|delivery| read::read(provider.as_ref(), delivery)).collect::<Vec<_>>();
@@ -362,9 +371,12 @@ impl Applier {
         let mut pages = OpenPages::default();
         for (number, part) in read::parts(deliveries).into_iter().enumerate() {
             if number > 0 {
-                self.db.precedence().let_senders_go_first(MAX_REST).await;
+                self.db.precedence().let_senders_go_first(self.rest).await;
+                lease = self.hold_on_to(&lease).await?;
             }
             let now = self.clock.now();
+            let waited_ms = part.first().map_or(0, |oldest| now.0 - oldest.origin.received_at.0);
+            let begun = Instant::now();
             let run_id = part.iter().find_map(|delivery| delivery.context.as_ref()?.run_id);
             let watching = Watching {
                 has_candidates: self.has_candidates,
@@ -377,6 +389,7 @@ impl Applier {
                 step::apply(&self.db, &lease, &self.provider, &mut catalog, now, part, watching, eraser, pages);
             // Boxed: unoptimized it is a good part of what the stack of a thread holds.
             let news = Box::pin(applied).await?;
+            self.rest = (begun.elapsed() * policy::rest(waited_ms)).min(MAX_REST);
             left.drain(..finished);
             if catalog.take_news() {
                 (self.on_catalog)();

@@ -9,7 +9,7 @@ use crate::db::Database;
 use crate::failpoint::Failpoint;
 use crate::mirror::read::{ReadError, Reader};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +72,7 @@ impl Publisher {
     /// Follows the log until cancelled; then every feed ends.
     pub async fn run(&self, token: CancellationToken) {
         let mut is_failing = false;
+        let mut forget_at = Instant::now() + POLL;
         loop {
             match self.read_on(&token).await {
                 Ok(()) if is_failing => {
@@ -88,8 +89,12 @@ impl Publisher {
             tokio::select! {
                 () = token.cancelled() => break,
                 () = self.bell.notified() => {}
-                // What another instance has committed rings no bell here.
-                () = tokio::time::sleep(POLL) => self.reader.forget_catalog(),
+                () = tokio::time::sleep(POLL) => {}
+            }
+            // What another instance has committed rings no bell here.
+            if Instant::now() >= forget_at {
+                self.reader.forget_catalog();
+                forget_at = Instant::now() + POLL;
             }
         }
         self.end_feeds();

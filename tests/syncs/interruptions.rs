@@ -6,6 +6,7 @@ use entity::RunState;
 use profile_mirror::clock::Clock;
 use profile_mirror::ingest::run::{RunRequest, RunRequestError, cancel_run, request_run};
 use simulator::{FailureKind, ProviderKind};
+use std::time::Duration;
 
 both!(a_run_resumed_at_page_two_deletes_nothing_of_page_one, |database| {
     let mut app = TestApp::builder(&database).profiles(900).start().await;
@@ -115,5 +116,32 @@ both!(a_token_that_runs_out_in_the_middle_of_a_run_is_renewed, |database| {
     app.drain().await;
     assert_eq!(app.newest_run("marketing").await.state, RunState::Done);
     app.import_all().await;
+    app.finish().await;
+});
+
+both!(a_run_comes_to_its_end_however_steadily_news_comes, |database| {
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    let truth = app.simulator.truth(ProviderKind::Copernica);
+    let open = truth.profiles.iter().find(|(_, profile)| profile.fields.contains_key("notes"));
+    let (person, _) = open.expect("somebody with notes");
+    let news = async {
+        for number in 0.. {
+            assert!(copernica.update_profile(person, &[("notes", &format!("note {number}"))]).unwrap());
+            app.send().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let id = app.source_id("marketing").await;
+    request_run(app.database(), app.clock.now(), id, RunRequest::full("test")).await.unwrap();
+    let ended = async {
+        while app.newest_run("marketing").await.state != RunState::Done {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = news => unreachable!("there is always more"),
+        ended = tokio::time::timeout(Duration::from_secs(30), ended) => ended.expect("the run ends"),
+    }
     app.finish().await;
 });

@@ -22,7 +22,7 @@ pub(in crate::apply) struct Hit {
     pub(super) of: BTreeSet<String>,
 }
 
-/// Who was found erased while a batch was taken, piece by piece.
+/// Who is erased by the end of a part of a batch.
 #[derive(Debug, Default)]
 pub(in crate::apply) struct Erased {
     profiles: HashSet<String>,
@@ -31,7 +31,7 @@ pub(in crate::apply) struct Erased {
 }
 
 impl Erased {
-    /// Notes who is erased by the end of a piece.
+    /// Notes who is erased once all observations of a part are taken.
     pub fn note(&mut self, batch: &Batch<'_>) {
         let erased = batch.erased_ids();
         if erased.is_empty() {
@@ -46,7 +46,7 @@ impl Erased {
         self.profiles.extend(erased.into_iter().map(str::to_owned));
     }
 
-    /// The deliveries that name them, in whichever piece: what came before somebody was erased tells of them too.
+    /// The deliveries of the part that name them: what came before somebody was erased tells of them too.
     pub fn hits(&self, told: &[(i64, Arc<Subjects>)]) -> Vec<Hit> {
         if self.profiles.is_empty() {
             return Vec::new();

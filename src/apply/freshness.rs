@@ -4,7 +4,14 @@
 //! stand. Out: a [`Judgement`]. The rules are those of design section 5; each returns its own words,
 //! which `explainProfile` shows.
 
+use entity::Moment;
 use provider::{Freshness, Rung, Version};
+
+/// How far the clock of a provider may be from ours, milliseconds, where a moment of theirs is held against one of ours.
+const CLOCK_SKEW_MS: i64 = 5_000;
+
+/// The rule where news of an unknown record is older than lists that did not name it.
+pub const OVERTAKEN: &str = "not known, and older than lists that were read since: asked for by id";
 
 /// Where an observation comes from, as far as order is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +69,19 @@ pub fn is_newer(observed: Version, stored: Version) -> bool {
     compare(observed, stored) == Freshness::Newer
 }
 
+/// Whether what a webhook tells of an unknown record may have been overtaken by its end: lists that were read to their
+/// end later than that did not name it. Both clocks are taken to be right to within [`CLOCK_SKEW_MS`].
+pub fn is_older_than_lists(observed: Version, listed_until: Moment) -> bool {
+    is_upstream_time(observed.rung) && observed.until.saturating_add(CLOCK_SKEW_MS) < listed_until.0
+}
+
+fn is_upstream_time(rung: Rung) -> bool {
+    matches!(rung, Rung::EventTime | Rung::UpstreamModified)
+}
+
 /// Event time and time of modification are moments on the same upstream clock and compare; a request's
 /// inbox position compares with nothing else.
 fn compare(observed: Version, stored: Version) -> Freshness {
-    let is_upstream_time = |rung| matches!(rung, Rung::EventTime | Rung::UpstreamModified);
     if is_upstream_time(observed.rung) && is_upstream_time(stored.rung) {
         let same_rung = Version { rung: stored.rung, ..observed };
         return same_rung.against(&stored);
@@ -118,6 +134,15 @@ mod tests {
         assert!(matches!(judge(overlapping, stored), Judgement::Fetch(_)));
         assert!(matches!(judge(later, stored), Judgement::Observed(_)));
         assert!(matches!(judge(earlier, stored), Judgement::Stored(_)));
+    }
+
+    #[test]
+    fn news_that_lists_have_overtaken_is_told_from_news_that_is_later_than_they_are() {
+        let listed_until = Moment(20_000);
+        assert!(is_older_than_lists(second(10), listed_until));
+        assert!(!is_older_than_lists(second(16), listed_until), "within the skew of clocks");
+        assert!(!is_older_than_lists(second(30), listed_until));
+        assert!(!is_older_than_lists(request_version(1, 2), listed_until), "positions are no times");
     }
 
     #[test]

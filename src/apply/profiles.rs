@@ -82,6 +82,10 @@ fn settle_content(
         return (Decision::Applied, "a fetch found it alive");
     }
     if !is_known {
+        if batch.is_overtaken(origin, seen.version) {
+            batch.wish_profile(&seen.external_id, origin, freshness::OVERTAKEN);
+            return (Decision::TieRefetched, freshness::OVERTAKEN);
+        }
         write_content(batch, origin, profile, seen);
         return (Decision::Applied, "first seen");
     }

@@ -62,6 +62,7 @@ pub(super) async fn apply(
     let wanted = wanted(provider.as_ref(), catalog, &deliveries);
     let mut batch = Batch::new(lease.source_id, provider.clone(), now, revision, catalog);
     batch.load(&transaction, &wanted).await?;
+    batch.load_lists(&transaction, &deliveries).await?;
     if watching.has_candidates && deliveries.iter().any(|delivery| delivery.origin.kind != DeliveryKind::Webhook) {
         batch.load_candidates(&transaction).await?;
     }

@@ -48,6 +48,10 @@ fn settle(batch: &mut Batch<'_>, origin: &Origin, seen: &mut SubprofileSeen) -> 
         Status::Open | Status::Closed | Status::ScheduledForDeletion => {}
     }
     let Some(work) = batch.subprofiles.get(&seen.external_id) else {
+        if batch.is_overtaken(origin, seen.version) {
+            batch.wish(Target::Subprofile { id: seen.external_id.clone() }, origin, freshness::OVERTAKEN, 0, false);
+            return (Decision::TieRefetched, freshness::OVERTAKEN);
+        }
         write(batch, origin, seen);
         return (Decision::Applied, "first seen");
     };

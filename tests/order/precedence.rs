@@ -60,6 +60,43 @@ both!(a_late_update_does_not_bring_a_deleted_profile_back, |database| {
     app.finish().await;
 });
 
+both!(news_of_who_came_and_went_before_a_sync_brings_nobody_back, |database| {
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    let person = a_person(&app);
+    let visit = copernica.create_subprofile(&person, "Visits", &[("page", "/late")]).unwrap();
+    let passer_by = copernica.create_profile("People", &[("lastname", "Passer-by")]).unwrap();
+    copernica.set_interests(&passer_by, &["newsletter"]).unwrap();
+    let late = app.simulator.take_webhooks();
+    copernica.delete_subprofile(&visit).unwrap();
+    copernica.delete_profile_completely(&passer_by).unwrap();
+    assert_eq!(app.simulator.take_webhooks().len(), 2, "that they went is lost");
+    app.clock.advance_ms(10_000);
+    app.sync("marketing").await.unwrap();
+    let kinds = app.kinds(Copernica, &person).await;
+    for webhook in late {
+        assert_eq!(app.post(&webhook).await, 200);
+    }
+    app.drain().await;
+    assert_eq!(app.profile(Copernica, &passer_by).await, json!(null), "not even for a moment");
+    assert_eq!(app.kinds(Copernica, &person).await, kinds, "no subprofile came and went");
+    app.finish().await;
+});
+
+both!(news_of_who_came_after_a_sync_is_taken_though_upstream_has_a_slow_clock, |database| {
+    let app = TestApp::imported(&database).await;
+    app.clock.advance_ms(20_000);
+    app.sync("marketing").await.unwrap();
+    let copernica = app.simulator.copernica();
+    let person = a_person(&app);
+    copernica.create_subprofile(&person, "Visits", &[("page", "/new")]).unwrap();
+    let new = copernica.create_profile("People", &[("lastname", "New")]).unwrap();
+    app.settle().await;
+    assert!(app.kinds(Copernica, &person).await.contains(&"SUBPROFILE_CREATED".to_owned()));
+    assert_eq!(app.kinds(Copernica, &new).await, ["CREATED"]);
+    app.finish().await;
+});
+
 both!(an_event_beats_a_page_that_was_made_before_it, |database| {
     let app = TestApp::builder(&database).start().await;
     let copernica = app.simulator.copernica();

@@ -82,6 +82,7 @@ impl Builder {
             change(&mut config);
         }
         let clock = MovableClock::new();
+        simulator.advance(chrono::Duration::milliseconds(clock.now().0 - simulator.now().timestamp_millis()));
         let running = run(&config, &clock, &simulator, "one").await;
         let app = TestApp { simulator, clock, config, running: Some(running), is_over: false };
         app.register_webhooks();

@@ -1,9 +1,12 @@
 //! What comes into a batch: the rows that its observations will touch.
 
 use super::{Batch, ProfileWork, RelationshipWork, SubprofileWork, Wanted, sorted};
+use crate::apply::freshness;
+use crate::apply::read::Read;
 use crate::apply::told::Told;
 use crate::mirror::write::{self, RelationshipsOf};
 use entity::{RecordKind, profile};
+use provider::{DeliveryKind, Observation};
 use sea_orm::{ConnectionTrait, DbErr};
 use std::collections::HashSet;
 
@@ -63,6 +66,27 @@ impl Batch<'_> {
             let (Some(from), Some(to)) = ends else { continue };
             let work = RelationshipWork { from: *from, to: *to, is_dirty: false, row };
             self.relationships.entry(work.row.external_id.clone()).or_insert(work);
+        }
+        Ok(())
+    }
+
+    /// Loads until when lists were read, where a webhook that has been on its way for a while tells of a record that
+    /// nobody knows.
+    pub async fn load_lists(&mut self, transaction: &impl ConnectionTrait, deliveries: &[Read]) -> Result<(), DbErr> {
+        let webhooks = deliveries.iter().filter(|delivery| delivery.origin.kind == DeliveryKind::Webhook);
+        let observations = webhooks.flat_map(|delivery| &delivery.decoded).flat_map(|decoded| &decoded.observations);
+        let mut strangers = observations.filter_map(|observation| match observation {
+            Observation::Profile(seen) => {
+                let known = self.by_external_id.get(&seen.external_id);
+                known.is_none_or(|handle| !self.profiles[*handle].row.is_known).then_some(seen.version)
+            }
+            Observation::Subprofile(seen) => {
+                (!self.subprofiles.contains_key(&seen.external_id)).then_some(seen.version)
+            }
+            _ => None,
+        });
+        if strangers.any(|version| freshness::is_older_than_lists(version, self.now)) {
+            self.listed_until = write::load_listed_until(transaction, self.source_id).await?;
         }
         Ok(())
     }

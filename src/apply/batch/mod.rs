@@ -12,6 +12,7 @@ use self::pages::OpenPage;
 use super::catalog::Catalog;
 use super::drift::Watch;
 use super::erase::Erasing;
+use super::freshness;
 use super::told::Told;
 use crate::mirror::write::{self, Again, Wish};
 use entity::{
@@ -125,6 +126,9 @@ pub(super) struct Batch<'a> {
     pub erasing: Vec<Erasing>,
     /// What is looked at for drift.
     pub watch: Watch,
+    /// Until when the lists of the source were read; none where they never were or where nothing in the batch depends on
+    /// it.
+    listed_until: Option<Moment>,
     revision: i64,
 }
 
@@ -159,6 +163,7 @@ impl<'a> Batch<'a> {
             settled_candidates: Vec::new(),
             erasing: Vec::new(),
             watch: Watch::default(),
+            listed_until: None,
             revision,
         }
     }
@@ -166,6 +171,13 @@ impl<'a> Batch<'a> {
     /// The revision after the changes so far.
     pub fn revision(&self) -> i64 {
         self.revision
+    }
+
+    /// Whether an unknown record of which a webhook tells is missing in lists that were read since. It may have been
+    /// removed without a word: only a fetch can tell.
+    pub fn is_overtaken(&self, origin: &Origin, version: Version) -> bool {
+        let is_older = self.listed_until.is_some_and(|until| freshness::is_older_than_lists(version, until));
+        origin.kind == DeliveryKind::Webhook && is_older
     }
 
     /// Settles a record that is in quarantine; false where it is not.

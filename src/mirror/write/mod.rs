@@ -54,7 +54,9 @@ pub(crate) use requests::{
     Again, Wish, cancel_requests, load_request_states, load_requests, settle_requests, target_key, write_wishes,
 };
 pub(crate) use run_pages::{NamedRows, PageTally, load_named, write_tallies};
-pub(crate) use runs::{advance_sweep, end_sweep, load_run_for_apply, note_candidates, set_run_count, write_plan};
+pub(crate) use runs::{
+    advance_sweep, end_sweep, load_listed_until, load_run_for_apply, note_candidates, set_run_count, write_plan,
+};
 pub(crate) use search::fill_search;
 pub(crate) use subprofiles::{load_subprofiles, write_subprofiles};
 pub(crate) use unlisted::{Unlisted, clear_listed, count_place, count_unlisted, give_up_list};

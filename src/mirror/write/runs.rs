@@ -1,9 +1,9 @@
 //! How far runs are, in their sweeps and at their ends.
 
 use super::listed::Missable;
-use entity::{Moment, RecordKind, RunState, SweepStage, run_page, source_state, sync_run};
+use entity::{Moment, RecordKind, RunKind, RunState, SweepStage, run_page, source_state, sync_run};
 use sea_orm::sea_query::{Expr, Query};
-use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter};
+use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder};
 
 /// The run of a source that apply has to carry on with: one that sweeps, or a plan that compares.
 pub(crate) async fn load_run_for_apply(
@@ -13,6 +13,23 @@ pub(crate) async fn load_run_for_apply(
     use sync_run::Column;
     let compares = Column::State.eq(RunState::Running).and(Column::IsPlan.eq(true));
     sync_run::under_way(source_id).filter(Column::State.eq(RunState::Sweeping).or(compares)).one(connection).await
+}
+
+/// Until when the lists of a source were read: the end of the newest full run that is no plan, its start while it goes
+/// on, none where there was none.
+pub(crate) async fn load_listed_until(
+    connection: &impl ConnectionTrait,
+    source_id: i32,
+) -> Result<Option<Moment>, DbErr> {
+    use sync_run::Column;
+    let run = sync_run::Entity::find()
+        .filter(Column::SourceId.eq(source_id))
+        .filter(Column::Kind.eq(RunKind::Full))
+        .filter(Column::IsPlan.eq(false))
+        .order_by_desc(Column::Id)
+        .one(connection)
+        .await?;
+    Ok(run.map(|run| run.finished_at.unwrap_or(run.started_at)))
 }
 
 /// Moves the sweep of a run that still sweeps to a stage, done up to the row `after`; false where somebody ended it.

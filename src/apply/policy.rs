@@ -50,7 +50,7 @@ pub fn after_miss(misses: i32, now: Moment) -> Moment {
 /// pending delivery has waited so long: a burst is taken in first, a flood is shared.
 pub fn rest(waited_ms: i64) -> u32 {
     match waited_ms {
-        ..5_000 => 24,
+        ..5_000 => 36,
         5_000..30_000 => 4,
         _ => 1,
     }

@@ -146,7 +146,7 @@ async fn commit_groups(
         Dialect::Postgres => None,
     };
     if let Some(keys) = &mut keys
-        && let Err(error) = keys.load(&db, &stop).await
+        && let Err(error) = keys.open(&db, &stop).await
     {
         tracing::warn!(%error, "read the dedupe keys; the first append reads them again");
     }

@@ -40,7 +40,8 @@ pub(super) async fn insert_unknown(
     let mut newest = 0;
     let mut kept = 0;
     if !unknown.is_empty() {
-        let inserted = connection.execute_raw(insert_statement(now, &unknown, keys.known_to())).await?;
+        let looks = unknown.iter().any(|(_, digest)| keys.may_be_filed(digest));
+        let inserted = connection.execute_raw(insert_statement(now, &unknown, keys.known_to(), looks)).await?;
         newest = i64::try_from(inserted.last_insert_id()).unwrap_or(0);
         kept = usize::try_from(inserted.rows_affected()).unwrap_or(usize::MAX);
         if kept < unknown.len() {
@@ -67,7 +68,8 @@ pub(super) async fn insert_unknown(
     Ok(Some(appended))
 }
 
-fn insert_statement(now: Moment, rows: &[&Row], known_to: i64) -> Statement {
+/// With `looks`, rows whose keys are filed are left out.
+fn insert_statement(now: Moment, rows: &[&Row], known_to: i64, looks: bool) -> Statement {
     let size = SIZES.into_iter().find(|size| *size >= rows.len()).unwrap_or(rows.len());
     let mut sql = String::with_capacity(640 + size * 18);
     sql.push_str(
@@ -96,7 +98,9 @@ fn insert_statement(now: Moment, rows: &[&Row], known_to: i64) -> Statement {
     }
     sql.push_str(") WHERE column3 IS NOT NULL AND ? = ");
     sql.push_str(NEWEST_ID);
-    sql.push_str(" AND NOT EXISTS (SELECT 1 FROM delivery_key WHERE digest = column8)");
+    if looks {
+        sql.push_str(" AND NOT EXISTS (SELECT 1 FROM delivery_key WHERE digest = column8)");
+    }
     values.push(known_to.into());
     Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
 }

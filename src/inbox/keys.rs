@@ -4,10 +4,13 @@
 //! and that was most of what a commit wrote. So a commit appends rows and touches no index of keys; once many have
 //! gathered, their keys are filed in sorted order, a page for many of them, while nobody waits or between two groups.
 //!
+//! Of the filed ones, [`Filed`] keeps in memory which may be there, so that hardly any new key is looked for.
+//!
 //! Guaranteed: what [`Keys`] knows is what the table `delivery` says, never more. Every key above the mark is in memory, every
 //! other one is filed, and an insert says up to which delivery its instance knows the keys: it does nothing where another
 //! instance has appended meanwhile. A process that dies loses nothing but what it can read again.
 
+use super::filed::Filed;
 use crate::db::Database;
 use entity::{delivery, delivery_key, delivery_key_mark};
 use ring::digest::{Context, SHA256};
@@ -17,6 +20,8 @@ use sea_orm::{
 };
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Keys in memory before they are filed: the more, the more of them share a page. 50 bytes each.
@@ -45,6 +50,8 @@ pub(super) fn digest(source_id: i32, dedupe_key: &str) -> Digest {
 #[derive(Default)]
 pub(super) struct Keys {
     fresh: HashMap<Digest, i64>,
+    /// Which of the others may be filed; none where all of them are looked for.
+    filed: Option<Arc<Filed>>,
     /// Id of the last delivery whose key is known; none before anything was read.
     known_to: Option<i64>,
     filing: Option<Filing>,
@@ -64,6 +71,11 @@ impl Keys {
         self.fresh.get(digest).copied()
     }
 
+    /// Whether the key may be filed; false only where it certainly is not.
+    pub fn may_be_filed(&self, digest: &Digest) -> bool {
+        self.filed.as_ref().is_none_or(|filed| filed.may_hold(digest))
+    }
+
     /// An insert holds only if this is still the newest delivery there ever was.
     pub fn known_to(&self) -> i64 {
         self.known_to.unwrap_or(-1)
@@ -72,17 +84,39 @@ impl Keys {
     /// Takes up deliveries that have been committed, in the order of their ids.
     pub fn note(&mut self, kept: impl IntoIterator<Item = (Digest, i64)>) {
         for (digest, id) in kept {
+            if let Some(filed) = &self.filed {
+                filed.add(&digest);
+            }
             self.fresh.insert(digest, id);
             self.known_to = self.known_to.max(Some(id));
             self.kept_since += 1;
         }
     }
 
-    /// Reads the keys of all deliveries that are not known yet. Too many are filed on the way.
+    /// Reads what a process must know before its first append. Which keys are filed is read in the background, until the
+    /// end of the task that is returned; each new one is looked for in their table meanwhile.
     ///
     /// # Errors
     /// The database's own error.
-    pub async fn load(&mut self, db: &Database, stop: &CancellationToken) -> Result<(), DbErr> {
+    pub async fn open(&mut self, db: &Database, stop: &CancellationToken) -> Result<JoinHandle<()>, DbErr> {
+        self.load(db, stop).await?;
+        // From here on every key is filed already, in memory, or noted later.
+        let filed = Arc::new(Filed::beside(mark(db.primary()).await?.unsigned_abs()));
+        self.fresh.keys().for_each(|digest| filed.add(digest));
+        self.filed = Some(Arc::clone(&filed));
+        let (db, stop) = (db.clone(), stop.clone());
+        Ok(tokio::spawn(async move {
+            match filed.read_all(&db, &stop).await {
+                Err(error) if !stop.is_cancelled() => {
+                    tracing::warn!(%error, "read the filed dedupe keys; each new one is looked for in their table");
+                }
+                _ => {}
+            }
+        }))
+    }
+
+    /// Reads the keys of all deliveries that are not known yet. Too many are filed on the way.
+    async fn load(&mut self, db: &Database, stop: &CancellationToken) -> Result<(), DbErr> {
         while !stop.is_cancelled() && !self.read_some(db.primary()).await? {
             while !stop.is_cancelled() && self.fresh.len() >= FILE_AT {
                 self.file_some(db.writer()).await?;
@@ -275,7 +309,7 @@ mod tests {
 
     async fn load(db: &Database) -> Keys {
         let mut keys = Keys::default();
-        keys.load(db, &CancellationToken::new()).await.unwrap();
+        keys.open(db, &CancellationToken::new()).await.unwrap().await.unwrap();
         keys
     }
 
@@ -304,7 +338,11 @@ mod tests {
         }
         assert_eq!(keys.fresh.len(), 500, "what came meanwhile is not filed");
         assert_eq!(delivery_key::Entity::find().count(db.reader()).await.unwrap(), 2_500);
-        assert_eq!(load(&db).await.fresh.len(), 500, "and only that is read at a start");
+        let started = load(&db).await;
+        assert_eq!(started.fresh.len(), 500, "and only that is read at a start");
+        let looked_for = |row: &Row| started.may_be_filed(&row.1);
+        assert!(rows(0..3_000).iter().all(looked_for), "of each that is there");
+        assert!(rows(3_000..6_000).iter().filter(|row| looked_for(row)).count() < 10, "of hardly any that is new");
         assert_eq!(append(&db, &mut keys, 2_900..3_100).await, 100);
         assert_known(&db, &mut keys, 3_100).await;
     }

@@ -11,6 +11,7 @@ mod append;
 mod backlog;
 mod context;
 pub mod erase;
+mod filed;
 mod insert;
 mod keys;
 mod lease;

@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Observations in one transaction.
-pub(super) const PART: usize = 192;
+pub(super) const PART: usize = 128;
 
 /// A delivery, read.
 pub(super) struct Read {

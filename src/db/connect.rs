@@ -254,7 +254,8 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
 
     // Statements of many rows come in a few sizes each, none of which holds more than some hundred kilobytes: all of
     // them may stay prepared. The log may grow
-    // to 64 MB, because pages of random keys are written again and again before each is copied into the file once.
+    // to 32 MB, because many pages are written again and again before each is copied into the file once; copying more at
+    // a time would hold up senders for longer.
     let mut writing = options(url);
     writing.max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
     writing.map_sqlx_sqlite_opts(|options| {
@@ -267,8 +268,8 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
             .pragma("secure_delete", "ON")
             .pragma("temp_store", "MEMORY")
             .pragma("cache_size", "-16000")
-            .pragma("wal_autocheckpoint", "16000")
-            .pragma("journal_size_limit", "67108864")
+            .pragma("wal_autocheckpoint", "8000")
+            .pragma("journal_size_limit", "33554432")
             .statement_cache_capacity(128)
     });
     let writer = sea_orm::Database::connect(writing).await.map_err(failed)?;

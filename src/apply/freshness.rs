@@ -10,8 +10,8 @@ use provider::{Freshness, Rung, Version};
 /// How far the clock of a provider may be from ours, milliseconds, where a moment of theirs is held against one of ours.
 const CLOCK_SKEW_MS: i64 = 5_000;
 
-/// The rule where news of an unknown record is older than lists that did not name it.
-pub const OVERTAKEN: &str = "not known, and older than lists that were read since: asked for by id";
+/// The rule where news of an unknown record is older than the lists that were read last.
+pub const OVERTAKEN: &str = "not known, and older than the last full run: asked for by id";
 
 /// Where an observation comes from, as far as order is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +69,8 @@ pub fn is_newer(observed: Version, stored: Version) -> bool {
     compare(observed, stored) == Freshness::Newer
 }
 
-/// Whether what a webhook tells of an unknown record may have been overtaken by its end: lists that were read to their
-/// end later than that did not name it. Both clocks are taken to be right to within [`CLOCK_SKEW_MS`].
+/// Whether what a webhook tells of an unknown record may have been overtaken by its end: it is older than the lists that
+/// were read last. Both clocks are taken to be right to within 5 s.
 pub fn is_older_than_lists(observed: Version, listed_until: Moment) -> bool {
     is_upstream_time(observed.rung) && observed.until.saturating_add(CLOCK_SKEW_MS) < listed_until.0
 }

@@ -5,7 +5,7 @@ use super::content::{content_hash, differences, is_same_object};
 use super::freshness::{self, Judgement, Observed, Stored};
 use super::{lifecycle, lifecycles, relationships, subprofiles, told};
 use entity::{ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition};
-use provider::{DeliveryKind, InterestSeen, ProfileSeen, Reference, Rung, Version};
+use provider::{DeliveryKind, InterestSeen, ProfileSeen, Reference, Rung, Target, Version};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -83,7 +83,7 @@ fn settle_content(
     }
     if !is_known {
         if batch.is_overtaken(origin, seen.version) {
-            batch.wish_profile(&seen.external_id, origin, freshness::OVERTAKEN);
+            batch.wish_overtaken(Target::Profile { id: seen.external_id.clone() }, origin);
             return (Decision::TieRefetched, freshness::OVERTAKEN);
         }
         write_content(batch, origin, profile, seen);

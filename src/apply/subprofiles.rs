@@ -49,7 +49,7 @@ fn settle(batch: &mut Batch<'_>, origin: &Origin, seen: &mut SubprofileSeen) -> 
     }
     let Some(work) = batch.subprofiles.get(&seen.external_id) else {
         if batch.is_overtaken(origin, seen.version) {
-            batch.wish(Target::Subprofile { id: seen.external_id.clone() }, origin, freshness::OVERTAKEN, 0, false);
+            batch.wish_overtaken(Target::Subprofile { id: seen.external_id.clone() }, origin);
             return (Decision::TieRefetched, freshness::OVERTAKEN);
         }
         write(batch, origin, seen);

@@ -12,11 +12,12 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySel
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 
-/// Bits for each key that there is room for: of a thousand new keys two or three are looked for in vain.
+/// Bits for each key that there is room for: of a thousand new keys two or three are looked for in vain. What is noted
+/// beyond the room makes it more, up to all of them; the next start makes room again.
 const BITS_A_KEY: u64 = 16;
 /// Places that each key sets.
 const PLACES: usize = 4;
-/// Room for so many keys at least (4 MB), and at most (64 MB): beyond, more and more of them are looked for in vain.
+/// Room for so many keys at least (4 MB), and at most (64 MB).
 const ROOM: std::ops::RangeInclusive<u64> = 1 << 21..=1 << 25;
 /// Keys read at once.
 const READ_AT_ONCE: u64 = 8192;

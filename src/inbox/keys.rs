@@ -143,6 +143,10 @@ impl Keys {
         };
         // Read first: all deliveries up to it are committed, and the newest may have been removed since.
         let newest = newest_id(connection).await?;
+        if newest > after && self.filed.is_some() && mark(connection).await? > after {
+            // Another instance has filed keys of which this one knows nothing: from now on each new one is looked for.
+            self.filed = None;
+        }
         let rows: Vec<(i64, i32, String)> = delivery::Entity::find()
             .filter(Column::Id.gt(after))
             .filter(Column::Id.lte(newest))
@@ -377,6 +381,22 @@ mod tests {
 
         two.catch_up(db.writer()).await.unwrap();
         assert_eq!(append(&db, &mut two, 0..20).await, 10);
+    }
+
+    #[tokio::test]
+    async fn keys_that_another_instance_has_filed_are_told_apart_though_their_deliveries_are_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = database(&folder).await;
+        let (mut one, mut two) = (load(&db).await, load(&db).await);
+        append(&db, &mut one, 0..1_500).await;
+        one.file_some(db.writer()).await.unwrap();
+        while one.is_filing() {
+            one.file_some(db.writer()).await.unwrap();
+        }
+        delivery::Entity::delete_many().exec(db.writer()).await.unwrap();
+        assert_eq!(insert_unknown(db.writer(), Moment(1), &rows(0..10), &two).await.unwrap(), None);
+        two.catch_up(db.writer()).await.unwrap();
+        assert_eq!(append(&db, &mut two, 0..1_500).await, 0);
     }
 
     #[tokio::test]

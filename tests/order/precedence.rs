@@ -89,11 +89,12 @@ both!(news_of_who_came_after_a_sync_is_taken_though_upstream_has_a_slow_clock, |
     app.sync("marketing").await.unwrap();
     let copernica = app.simulator.copernica();
     let person = a_person(&app);
-    copernica.create_subprofile(&person, "Visits", &[("page", "/new")]).unwrap();
+    let visit = copernica.create_subprofile(&person, "Visits", &[("page", "/new")]).unwrap();
     let new = copernica.create_profile("People", &[("lastname", "New")]).unwrap();
     app.settle().await;
     assert!(app.kinds(Copernica, &person).await.contains(&"SUBPROFILE_CREATED".to_owned()));
     assert_eq!(app.kinds(Copernica, &new).await, ["CREATED"]);
+    assert_eq!(app.simulator.requests_to(&format!("/subprofile/{visit}")), 1, "it is asked for by id");
     app.finish().await;
 });
 

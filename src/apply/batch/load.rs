@@ -86,7 +86,7 @@ impl Batch<'_> {
             _ => None,
         });
         if strangers.any(|version| freshness::is_older_than_lists(version, self.now)) {
-            self.listed_until = write::load_listed_until(transaction, self.source_id).await?;
+            self.listed_until = write::load_listed_until(transaction, self.source_id, self.now).await?;
         }
         Ok(())
     }

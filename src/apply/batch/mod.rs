@@ -126,7 +126,7 @@ pub(super) struct Batch<'a> {
     pub erasing: Vec<Erasing>,
     /// What is looked at for drift.
     pub watch: Watch,
-    /// Until when the lists of the source were read; none where they never were or where nothing in the batch depends on
+    /// Until when full runs have read lists of the source; none before the first, or where nothing in the batch depends on
     /// it.
     listed_until: Option<Moment>,
     revision: i64,
@@ -325,9 +325,19 @@ impl<'a> Batch<'a> {
     pub fn wish(&mut self, target: Target, origin: &Origin, reason: &str, delay_ms: u64, is_creation: bool) {
         let not_before = self.now.plus_ms(i64::try_from(delay_ms).unwrap_or(i64::MAX));
         let purpose = if origin.kind == DeliveryKind::Page { Purpose::Repair } else { Purpose::Live };
-        let position = origin.position;
-        let reason = reason.to_owned();
-        let wish = Wish { target, within: None, position, reason, not_before, is_creation, purpose };
+        let (position, reason) = (origin.position, reason.to_owned());
+        self.add_wish(Wish { target, within: None, position, reason, not_before, is_creation, purpose });
+    }
+
+    /// Wishes to see whether a record is there of which old news tells. Many may come at once, after a standstill: they are
+    /// repair, so that fresh news goes first.
+    pub fn wish_overtaken(&mut self, target: Target, origin: &Origin) {
+        let (position, reason) = (origin.position, freshness::OVERTAKEN.to_owned());
+        let (not_before, purpose) = (self.now, Purpose::Repair);
+        self.add_wish(Wish { target, within: None, position, reason, not_before, is_creation: false, purpose });
+    }
+
+    fn add_wish(&mut self, wish: Wish) {
         match self.wishes.get_mut(&write::target_key(&wish.target)) {
             Some(known) => {
                 known.position = known.position.max(wish.position);

@@ -3,7 +3,12 @@
 use super::listed::Missable;
 use entity::{Moment, RecordKind, RunKind, RunState, SweepStage, run_page, source_state, sync_run};
 use sea_orm::sea_query::{Expr, Query};
-use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+
+/// A run that is tried again may end after newer ones: so many are looked at.
+const RUNS_LOOKED_AT: u64 = 20;
 
 /// The run of a source that apply has to carry on with: one that sweeps, or a plan that compares.
 pub(crate) async fn load_run_for_apply(
@@ -15,21 +20,30 @@ pub(crate) async fn load_run_for_apply(
     sync_run::under_way(source_id).filter(Column::State.eq(RunState::Sweeping).or(compares)).one(connection).await
 }
 
-/// Until when the lists of a source were read: the end of the newest full run that is no plan, its start while it goes
-/// on, none where there was none.
+/// Until when full runs have read lists of a source: the end of each that is no plan, its start while its pages are read, and
+/// now after that. None before the first.
 pub(crate) async fn load_listed_until(
     connection: &impl ConnectionTrait,
     source_id: i32,
+    now: Moment,
 ) -> Result<Option<Moment>, DbErr> {
     use sync_run::Column;
-    let run = sync_run::Entity::find()
+    let runs: Vec<(RunState, Moment, Option<Moment>)> = sync_run::Entity::find()
         .filter(Column::SourceId.eq(source_id))
         .filter(Column::Kind.eq(RunKind::Full))
         .filter(Column::IsPlan.eq(false))
         .order_by_desc(Column::Id)
-        .one(connection)
+        .limit(RUNS_LOOKED_AT)
+        .select_only()
+        .columns([Column::State, Column::StartedAt, Column::FinishedAt])
+        .into_tuple()
+        .all(connection)
         .await?;
-    Ok(run.map(|run| run.finished_at.unwrap_or(run.started_at)))
+    let until = |(state, started_at, finished_at): (RunState, Moment, Option<Moment>)| match state {
+        RunState::Planned | RunState::Running => started_at,
+        _ => finished_at.unwrap_or(now),
+    };
+    Ok(runs.into_iter().map(until).max())
 }
 
 /// Moves the sweep of a run that still sweeps to a stage, done up to the row `after`; false where somebody ended it.

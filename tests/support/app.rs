@@ -25,8 +25,8 @@ pub const ADMIN: &str = "admin-key-for-tests-0123456789abcdef";
 /// The key of the role *reader*.
 pub const READER: &str = "reader-key-for-tests-0123456789abcdef";
 
-/// Longest wait until nothing is left to do.
-const DRAIN: Duration = Duration::from_secs(60);
+/// Longest wait until nothing is left to do. A page that is refused again and again is given up after a minute of pauses.
+const DRAIN: Duration = Duration::from_secs(180);
 /// Longer than any worker looks for what is due.
 const STANDSTILL: Duration = Duration::from_secs(3);
 

@@ -317,6 +317,14 @@ mod tests {
         keys
     }
 
+    /// Files all that is in memory, or the rest of what is being filed.
+    async fn file_all(db: &Database, keys: &mut Keys) {
+        keys.file_some(db.writer()).await.unwrap();
+        while keys.is_filing() {
+            keys.file_some(db.writer()).await.unwrap();
+        }
+    }
+
     /// Every copy so far must be told apart by an instance that has been there all the time, and by one that starts now.
     async fn assert_known(db: &Database, keys: &mut Keys, count: u32) {
         assert_eq!(append(db, keys, 0..count).await, 0, "by the one that has been there");
@@ -337,9 +345,7 @@ mod tests {
         assert_eq!(append(&db, &mut keys, 2_400..3_000).await, 500);
         assert_known(&db, &mut keys, 3_000).await;
 
-        while keys.is_filing() {
-            keys.file_some(db.writer()).await.unwrap();
-        }
+        file_all(&db, &mut keys).await;
         assert_eq!(keys.fresh.len(), 500, "what came meanwhile is not filed");
         assert_eq!(delivery_key::Entity::find().count(db.reader()).await.unwrap(), 2_500);
         let started = load(&db).await;
@@ -361,10 +367,7 @@ mod tests {
         drop(first);
 
         let mut second = load(&db).await;
-        second.file_some(db.writer()).await.unwrap();
-        while second.is_filing() {
-            second.file_some(db.writer()).await.unwrap();
-        }
+        file_all(&db, &mut second).await;
         assert_eq!(delivery_key::Entity::find().count(db.reader()).await.unwrap(), 2_500);
         assert_known(&db, &mut second, 2_500).await;
     }
@@ -389,10 +392,7 @@ mod tests {
         let db = database(&folder).await;
         let (mut one, mut two) = (load(&db).await, load(&db).await);
         append(&db, &mut one, 0..1_500).await;
-        one.file_some(db.writer()).await.unwrap();
-        while one.is_filing() {
-            one.file_some(db.writer()).await.unwrap();
-        }
+        file_all(&db, &mut one).await;
         delivery::Entity::delete_many().exec(db.writer()).await.unwrap();
         assert_eq!(insert_unknown(db.writer(), Moment(1), &rows(0..10), &two).await.unwrap(), None);
         two.catch_up(db.writer()).await.unwrap();

@@ -1,6 +1,7 @@
 //! Connects to SQLite or PostgreSQL, chosen by the URL, and brings the schema up to date.
 
 use super::dialect::{self, Dialect};
+use super::held::Held;
 use super::precedence::Precedence;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -109,6 +110,15 @@ impl Database {
         self.writer
             .begin_with_options(TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() })
             .await
+    }
+
+    /// On SQLite: the one writing connection, kept from everybody else. Whoever has it must let it go before asking for
+    /// the writer in any other way.
+    ///
+    /// # Errors
+    /// The database's own error.
+    pub async fn hold_writer(&self) -> Result<Held, DbErr> {
+        Held::of(self.writer.get_sqlite_connection_pool()).await
     }
 
     /// Brings the schema up to date, one process at a time.

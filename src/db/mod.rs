@@ -9,9 +9,11 @@ mod connect;
 pub mod dialect;
 pub mod field_index;
 pub mod fields;
+mod held;
 mod pages;
 mod precedence;
 
 pub use connect::{Database, DatabaseError, Unhurried, connect};
 pub use dialect::Dialect;
+pub use held::Held;
 pub use precedence::{Precedence, Ticket};

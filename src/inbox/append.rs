@@ -1,16 +1,17 @@
 //! Appends deliveries: everything that waits rides in one commit.
 
-use super::along::{Along, write_along};
-use super::insert::{Row, insert_or_count, insert_unknown};
-use super::keys::{Digest, Keys, digest};
+use super::along::Along;
+use super::commit::Committer;
+use super::insert::Row;
+use super::keys::digest;
 use crate::clock::SharedClock;
-use crate::db::{Database, Dialect, Precedence, dialect};
+use crate::db::{Database, Precedence};
 use crate::failpoint::Failpoint;
 use bytes::Bytes;
-use entity::{DeliveryKind, DeliveryState, Moment};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
+use entity::{DeliveryKind, DeliveryState};
+use sea_orm::DbErr;
 use serde_json::Value;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -24,9 +25,6 @@ const MAX_GROUP: usize = 256;
 const MAX_GROUP_BYTES: usize = 8 << 20;
 /// Longest wait for a commit; every known sender waits at least 5 s.
 const DEADLINE: Duration = Duration::from_millis(4_500);
-/// A commit that takes longer is given up, so that a connection that hangs does not hold up every group behind it. On
-/// SQLite the lock's own timeout does that.
-const COMMIT_DEADLINE: Duration = Duration::from_secs(6);
 
 /// A delivery on its way into the inbox.
 #[derive(Clone, Debug)]
@@ -141,27 +139,14 @@ async fn commit_groups(
     mut waiting: mpsc::Receiver<Waiting>,
     on_append: impl Fn(&BTreeSet<i32>) + Send + Sync + 'static,
 ) {
-    let mut keys = match db.dialect() {
-        Dialect::Sqlite => Some(Keys::default()),
-        Dialect::Postgres => None,
-    };
-    if let Some(keys) = &mut keys
-        && let Err(error) = keys.open(&db, &stop).await
-    {
-        tracing::warn!(%error, "read the dedupe keys; the first append reads them again");
-    }
+    let mut committer = Committer::open(db, &stop).await;
     let on_append = Arc::new(on_append);
     let mut answering = tokio::spawn(async {});
     loop {
-        if keys.as_ref().is_some_and(Keys::is_filing_due) {
-            file_some(&db, &mut keys).await;
-        }
+        committer.tidy().await;
         let first = match waiting.try_recv() {
             Ok(first) => first,
-            Err(_) if keys.as_ref().is_some_and(Keys::is_filing) && !stop.is_cancelled() => {
-                file_some(&db, &mut keys).await;
-                continue;
-            }
+            Err(_) if committer.tidy_while_nobody_waits().await && !stop.is_cancelled() => continue,
             Err(_) => match next_waiting(&mut waiting, &stop).await {
                 Some(first) => first,
                 None => break,
@@ -173,21 +158,13 @@ async fn commit_groups(
         }
         let (deliveries, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         let sources: BTreeSet<i32> = deliveries.iter().map(|(delivery, _)| delivery.source_id).collect();
-        let outcome = commit_in_time(&db, clock.now(), deliveries, &sources, &mut keys).await;
+        let outcome = committer.commit(clock.now(), deliveries, &sources).await;
         // Among the senders, where waking one after the other is cheap; the next group is committed meanwhile.
         let (committed, on_append) = (Committed { outcome, answers, sources }, Arc::clone(&on_append));
         answering = tokio::spawn(async move { committed.answer(&*on_append) });
     }
     if let Err(error) = answering.await {
         tracing::error!(%error, "answer the last senders");
-    }
-}
-
-async fn file_some(db: &Database, keys: &mut Option<Keys>) {
-    if let Some(keys) = keys
-        && let Err(error) = keys.file_some(db.writer()).await
-    {
-        tracing::warn!(%error, "file dedupe keys; they stay in memory until it works");
     }
 }
 
@@ -242,159 +219,4 @@ impl Committed {
             }
         }
     }
-}
-
-/// Commits a group within its time. One that met apply half way, each waiting for a row of the other, is done again.
-async fn commit_in_time(
-    db: &Database,
-    now: Moment,
-    deliveries: Vec<Row>,
-    sources: &BTreeSet<i32>,
-    keys: &mut Option<Keys>,
-) -> Result<Vec<Appended>, DbErr> {
-    if db.dialect() == Dialect::Sqlite {
-        return commit_group(db, now, deliveries, sources, keys).await;
-    }
-    let commit = async {
-        match commit_group(db, now, deliveries.clone(), sources, keys).await {
-            Err(error) if dialect::is_deadlock(&error) => commit_group(db, now, deliveries, sources, keys).await,
-            outcome => outcome,
-        }
-    };
-    let too_late = |_| Err(DbErr::Custom(format!("no commit within {} s", COMMIT_DEADLINE.as_secs())));
-    tokio::time::timeout(COMMIT_DEADLINE, commit).await.unwrap_or_else(too_late)
-}
-
-/// Commits a group and tells what became of each, in order.
-async fn commit_group(
-    db: &Database,
-    now: Moment,
-    deliveries: Vec<Row>,
-    sources: &BTreeSet<i32>,
-    keys: &mut Option<Keys>,
-) -> Result<Vec<Appended>, DbErr> {
-    if deliveries.iter().all(|(delivery, _)| matches!(delivery.along, Along::Nothing)) {
-        let (rows, places) = distinct(deliveries);
-        let placed = match keys {
-            Some(keys) => commit_bare_on_sqlite(db, now, &rows, keys).await?,
-            None => {
-                let transaction = begin_in_order(db, sources).await?;
-                let placed = insert_in_chunks(&transaction, now, &rows).await?;
-                Failpoint::Append.pass();
-                transaction.commit().await?;
-                placed
-            }
-        };
-        return Ok(answers(&placed, places));
-    }
-    let transaction = begin_in_order(db, sources).await?;
-    let mut welcome = Vec::with_capacity(deliveries.len());
-    for (delivery, _) in &deliveries {
-        welcome.push(write_along(&transaction, &delivery.along).await?);
-    }
-    let kept = deliveries.into_iter().zip(&welcome).filter_map(|(row, is_welcome)| is_welcome.then_some(row));
-    let (rows, places) = distinct(kept.collect());
-    let placed = match keys {
-        Some(keys) => {
-            keys.catch_up(&transaction).await?;
-            insert_on_sqlite(&transaction, now, &rows, keys).await?
-        }
-        None => insert_in_chunks(&transaction, now, &rows).await?,
-    };
-    Failpoint::Append.pass();
-    transaction.commit().await?;
-    if let Some(keys) = keys {
-        note(keys, &rows, &placed);
-    }
-    let mut answered = answers(&placed, places).into_iter();
-    let answer = |is_welcome: bool| if is_welcome { answered.next() } else { None };
-    Ok(welcome.into_iter().map(answer).map(|answer| answer.unwrap_or(Appended::Refused)).collect())
-}
-
-/// A transaction in which positions are handed out in the order in which they commit.
-async fn begin_in_order(db: &Database, sources: &BTreeSet<i32>) -> Result<DatabaseTransaction, DbErr> {
-    let transaction = db.begin().await?;
-    for source_id in sources {
-        dialect::order_inbox(&transaction, db.dialect(), *source_id).await?;
-    }
-    Ok(transaction)
-}
-
-async fn insert_in_chunks(
-    transaction: &impl ConnectionTrait,
-    now: Moment,
-    rows: &[Row],
-) -> Result<Vec<Appended>, DbErr> {
-    let mut placed = Vec::with_capacity(rows.len());
-    for chunk in rows.chunks(128) {
-        placed.extend(insert_or_count(transaction, now, chunk).await?);
-    }
-    Ok(placed)
-}
-
-/// What became of each delivery: the first of several copies is the one that is kept.
-fn answers(placed: &[Appended], places: Vec<usize>) -> Vec<Appended> {
-    let mut is_first = vec![true; placed.len()];
-    let answer = |place: usize| match placed[place] {
-        Appended::Kept(id) if !std::mem::take(&mut is_first[place]) => Appended::Duplicate(id),
-        appended => appended,
-    };
-    places.into_iter().map(answer).collect()
-}
-
-/// Commits rows with different keys in one statement, unless another instance has appended meanwhile.
-async fn commit_bare_on_sqlite(
-    db: &Database,
-    now: Moment,
-    rows: &[Row],
-    keys: &mut Keys,
-) -> Result<Vec<Appended>, DbErr> {
-    Failpoint::Append.pass();
-    let placed = match insert_unknown(db.writer(), now, rows, keys).await? {
-        Some(placed) => placed,
-        None => {
-            let transaction = db.begin().await?;
-            keys.catch_up(&transaction).await?;
-            let placed = insert_on_sqlite(&transaction, now, rows, keys).await?;
-            Failpoint::Append.pass();
-            transaction.commit().await?;
-            placed
-        }
-    };
-    note(keys, rows, &placed);
-    Ok(placed)
-}
-
-/// Inserts within a transaction that has caught up: nobody else appends meanwhile.
-async fn insert_on_sqlite(
-    transaction: &impl ConnectionTrait,
-    now: Moment,
-    rows: &[Row],
-    keys: &Keys,
-) -> Result<Vec<Appended>, DbErr> {
-    let placed = insert_unknown(transaction, now, rows, keys).await?;
-    placed.ok_or_else(|| DbErr::Custom("two wrote to the inbox at once".to_owned()))
-}
-
-fn note(keys: &mut Keys, rows: &[Row], placed: &[Appended]) {
-    keys.note(rows.iter().zip(placed).filter_map(|((_, digest), placed)| match placed {
-        Appended::Kept(id) => Some((*digest, *id)),
-        Appended::Duplicate(_) | Appended::Refused => None,
-    }));
-}
-
-/// Each key once, and for every delivery which of them is its own: copies that wait side by side would
-/// touch one row twice in one statement.
-fn distinct(deliveries: Vec<Row>) -> (Vec<Row>, Vec<usize>) {
-    let mut rows: Vec<Row> = Vec::with_capacity(deliveries.len());
-    let mut places = Vec::with_capacity(deliveries.len());
-    let mut known: HashMap<Digest, usize> = HashMap::with_capacity(deliveries.len());
-    for (delivery, digest) in deliveries {
-        let place = *known.entry(digest).or_insert(rows.len());
-        if place == rows.len() {
-            rows.push((delivery, digest));
-        }
-        places.push(place);
-    }
-    (rows, places)
 }

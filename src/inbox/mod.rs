@@ -9,6 +9,7 @@
 mod along;
 mod append;
 mod backlog;
+mod commit;
 mod context;
 pub mod erase;
 mod filed;
@@ -17,6 +18,7 @@ mod keys;
 mod lease;
 mod operate;
 mod take;
+mod turn;
 
 pub use along::Along;
 pub use append::{AppendError, Appended, Inbox, NewDelivery};

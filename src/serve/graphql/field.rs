@@ -1,10 +1,12 @@
 //! Fields: raw upstream values, typed and readable.
 
 use super::fault::Answer;
+use super::field_list::Leaf;
 use super::provenance::{Owner, Provenance};
-use super::scalar::JsonValue;
+use super::scalar::{JsonValue, answered};
 use ::entity::field_definition;
-use async_graphql::{Context, Enum, Object};
+use async_graphql::resolver_utils::enum_value;
+use async_graphql::{Context, Enum, Object, OutputType};
 use serde_json::{Number, Value};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -91,6 +93,21 @@ impl<'a> Field<'a> {
 }
 
 impl Field<'_> {
+    /// What the resolvers of this name answer.
+    pub(super) fn leaf(&self, leaf: Leaf) -> async_graphql::Value {
+        let text = |text: &str| async_graphql::Value::String(text.to_owned());
+        match leaf {
+            Leaf::TypeName => async_graphql::Value::String(<Self as OutputType>::type_name().into_owned()),
+            Leaf::Name => text(self.name),
+            Leaf::Label => {
+                self.definition.as_ref().and_then(|known| known.label.as_deref()).map(text).unwrap_or_default()
+            }
+            Leaf::Type => enum_value(self.field_type()),
+            Leaf::Value => typed(self.field_type(), self.raw).map(|value| answered(&value)).unwrap_or_default(),
+            Leaf::Text => readable(self.raw).map(async_graphql::Value::String).unwrap_or_default(),
+        }
+    }
+
     fn field_type(&self) -> FieldType {
         match &self.definition {
             Some(definition) => type_of(definition),

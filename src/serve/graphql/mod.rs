@@ -12,6 +12,7 @@ mod drift;
 mod erasure;
 mod fault;
 mod field;
+mod field_list;
 mod filter;
 mod global_id;
 mod guard;

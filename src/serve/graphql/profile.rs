@@ -5,6 +5,7 @@ use super::change::{Change, ChangeConnection};
 use super::erasure::Erasure;
 use super::fault::Answer;
 use super::field::{self, Field};
+use super::field_list::FieldList;
 use super::filter::FieldFilterSet;
 use super::global_id::{self, Kind};
 use super::lifecycle::Lifecycle;
@@ -169,8 +170,9 @@ impl Profile {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only fields of these names.")] names: Option<Vec<String>>,
-    ) -> Answer<Vec<Field<'_>>> {
-        Ok(field::list(&self.row.fields, &self.definitions(ctx).await?, names.as_deref(), self.owner()))
+    ) -> Answer<FieldList<'_>> {
+        let fields = field::list(&self.row.fields, &self.definitions(ctx).await?, names.as_deref(), self.owner());
+        Ok(FieldList(fields))
     }
 
     /// One field; null where the profile does not hold it.

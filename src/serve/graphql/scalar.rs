@@ -91,7 +91,8 @@ impl OutputType for JsonValue<'_> {
     }
 }
 
-fn answered(value: &serde_json::Value) -> Value {
+/// The value as an answer tells it.
+pub(super) fn answered(value: &serde_json::Value) -> Value {
     match value {
         serde_json::Value::Null => Value::Null,
         serde_json::Value::Bool(one) => Value::Boolean(*one),

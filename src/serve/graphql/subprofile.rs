@@ -2,6 +2,7 @@
 
 use super::fault::Answer;
 use super::field::{self, Field};
+use super::field_list::FieldList;
 use super::global_id::{self, Kind};
 use super::loader::{Loader, ProfileById};
 use super::paging::connection;
@@ -78,8 +79,9 @@ impl Subprofile {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only fields of these names.")] names: Option<Vec<String>>,
-    ) -> Answer<Vec<Field<'_>>> {
-        Ok(field::list(&self.row.fields, &self.definitions(ctx).await?, names.as_deref(), self.owner()))
+    ) -> Answer<FieldList<'_>> {
+        let fields = field::list(&self.row.fields, &self.definitions(ctx).await?, names.as_deref(), self.owner());
+        Ok(FieldList(fields))
     }
 
     /// One field; null where it does not hold it.

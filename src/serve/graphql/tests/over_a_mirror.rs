@@ -115,6 +115,35 @@ async fn a_page_costs_the_same_few_statements_whatever_its_length() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn fields_are_answered_alike_by_their_list_and_by_the_executor() {
+    let served = Served::start().await;
+    people(&served.fixture, 2).await;
+    let leaves = "__typename name again: name label type value text";
+    let ask = async |fields: &str, fragment: &str| {
+        let nodes =
+            format!("nodes {{ fields {{ {fields} }} subprofiles(first: 5) {{ nodes {{ fields {{ {fields} }} }} }} }}");
+        served.ask(&format!("{{ profiles(first: 2) {{ {nodes} }} }} {fragment}")).await
+    };
+    let listed = ask(leaves, "").await;
+    assert_eq!(listed, ask("...Leaves", &format!("fragment Leaves on Field {{ {leaves} }}")).await);
+    assert_eq!(listed, ask(&format!("{leaves} definition @include(if: false) {{ name }}"), "").await);
+    let executed = ask(&format!("{leaves} definition {{ __typename }}"), "").await;
+    let fields = &listed["profiles"]["nodes"][1]["fields"];
+    assert_eq!(fields.as_array().map(Vec::len), Some(4));
+    for (place, field) in fields.as_array().unwrap().iter().enumerate() {
+        let mut other = executed["profiles"]["nodes"][1]["fields"][place].clone();
+        other.as_object_mut().unwrap().remove("definition");
+        assert_eq!(*field, other);
+    }
+    assert_eq!(
+        fields[1],
+        json!({ "__typename": "Field", "name": "age", "again": "age", "label": null, "type": "NUMBER", "value": 42, "text": "42" })
+    );
+    let none = ask("name @skip(if: true)", "").await;
+    assert_eq!(none["profiles"]["nodes"][0]["fields"], json!([{}, {}, {}, {}]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_page_with_fields_type_and_subprofiles_costs_two_statements_and_a_count_one_more() {
     let served = Served::start().await;
     people(&served.fixture, 60).await;

@@ -47,7 +47,7 @@ type Interests = BTreeSet<(Option<String>, String)>;
 
 /// Interests by profile; a group that a profile does not tell is the one of its type.
 async fn interests(
-    db: &sea_orm::DatabaseConnection,
+    db: &impl sea_orm::ConnectionTrait,
     source_id: i32,
     profiles: &[profile::Model],
 ) -> HashMap<i64, Interests> {
@@ -74,7 +74,7 @@ async fn interests(
 
 type Subprofiles = BTreeMap<String, (String, BTreeMap<String, Value>)>;
 
-async fn subprofiles(db: &sea_orm::DatabaseConnection, source_id: i32) -> HashMap<i64, Subprofiles> {
+async fn subprofiles(db: &impl sea_orm::ConnectionTrait, source_id: i32) -> HashMap<i64, Subprofiles> {
     let collections =
         collection::Entity::find().filter(collection::Column::SourceId.eq(source_id)).all(db).await.unwrap();
     let collections: HashMap<i32, String> = collections.into_iter().map(|row| (row.id, row.external_id)).collect();
@@ -89,7 +89,7 @@ async fn subprofiles(db: &sea_orm::DatabaseConnection, source_id: i32) -> HashMa
 }
 
 async fn relationships(
-    db: &sea_orm::DatabaseConnection,
+    db: &impl sea_orm::ConnectionTrait,
     source_id: i32,
     ids: &HashMap<i64, String>,
 ) -> BTreeSet<(String, String, String)> {

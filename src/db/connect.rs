@@ -1,8 +1,9 @@
 //! Connects to SQLite or PostgreSQL, chosen by the URL, and brings the schema up to date.
 
 use super::dialect::{self, Dialect};
-use super::held::Held;
+use super::held::{Held, Shelf};
 use super::precedence::Precedence;
+use super::readers::Readers;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
@@ -29,7 +30,8 @@ const POSTGRES_READER_LIMITS: [(&str, &str); 2] =
 #[derive(Clone, Debug)]
 pub struct Database {
     writer: DatabaseConnection,
-    reader: DatabaseConnection,
+    reader: Readers,
+    primary: Readers,
     dialect: Dialect,
     file: Option<PathBuf>,
     precedence: Arc<Precedence>,
@@ -70,16 +72,13 @@ impl Database {
     }
 
     /// The side for queries of clients; on SQLite it cannot write, on PostgreSQL it may be a replica.
-    pub fn reader(&self) -> &DatabaseConnection {
+    pub fn reader(&self) -> &Readers {
         &self.reader
     }
 
     /// The side for reads that must see the newest commit: never a replica.
-    pub fn primary(&self) -> &DatabaseConnection {
-        match self.dialect {
-            Dialect::Sqlite => &self.reader,
-            Dialect::Postgres => &self.writer,
-        }
+    pub fn primary(&self) -> &Readers {
+        &self.primary
     }
 
     /// Which database this is.
@@ -296,7 +295,9 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
             .statement_cache_capacity(128)
     });
     let reader = sea_orm::Database::connect(reading).await.map_err(failed)?;
-    Ok(Database { writer, reader, dialect: Dialect::Sqlite, file: Some(file), precedence: Arc::default() })
+    let reader = Readers::Sqlite(Arc::new(Shelf::over(reader.get_sqlite_connection_pool().clone())));
+    let (primary, file, precedence) = (reader.clone(), Some(file), Arc::default());
+    Ok(Database { writer, reader, primary, dialect: Dialect::Sqlite, file, precedence })
 }
 
 async fn connect_postgres(url: &str, read_url: Option<&str>) -> Result<Database, DatabaseError> {
@@ -315,5 +316,6 @@ async fn connect_postgres(url: &str, read_url: Option<&str>) -> Result<Database,
     let writer = sea_orm::Database::connect(pool(url, 8, &POSTGRES_WRITER_LIMITS)).await.map_err(failed)?;
     let reading = pool(read_url.unwrap_or(url), 8, &POSTGRES_READER_LIMITS);
     let reader = sea_orm::Database::connect(reading).await.map_err(failed)?;
-    Ok(Database { writer, reader, dialect: Dialect::Postgres, file: None, precedence: Arc::default() })
+    let (reader, primary) = (Readers::Postgres(reader), Readers::Postgres(writer.clone()));
+    Ok(Database { writer, reader, primary, dialect: Dialect::Postgres, file: None, precedence: Arc::default() })
 }

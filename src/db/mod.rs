@@ -12,8 +12,10 @@ pub mod fields;
 mod held;
 mod pages;
 mod precedence;
+mod readers;
 
 pub use connect::{Database, DatabaseError, Unhurried, connect};
 pub use dialect::Dialect;
 pub use held::Held;
 pub use precedence::{Precedence, Ticket};
+pub use readers::Readers;

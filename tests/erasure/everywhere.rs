@@ -148,7 +148,9 @@ both!(a_reader_that_holds_an_old_state_delays_the_cleaning_and_no_more, |databas
     plant(&app, &person, "held");
     app.deliver(Parallel, parallel_event("PROFILE_UPDATED", &person, json!({}))).await;
 
-    let reading = app.database().reader().begin().await.unwrap();
+    // Such as a backup has.
+    let backup = sea_orm::Database::connect(&database.url).await.unwrap();
+    let reading = backup.begin().await.unwrap();
     reading.execute_unprepared("SELECT count(*) FROM profile").await.unwrap();
     if database.dialect == Dialect::Postgres {
         reading.execute_unprepared("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").await.ok();
@@ -161,6 +163,7 @@ both!(a_reader_that_holds_an_old_state_delays_the_cleaning_and_no_more, |databas
         assert_eq!(app.readiness("crm").await["pending_erasures"], 1);
     }
     reading.rollback().await.unwrap();
+    backup.close().await.unwrap();
     cleaned(&app, &person).await;
     app.assert_no_canary(&database).await;
     app.finish().await;

@@ -23,12 +23,13 @@ const POSTGRES: [(&str, bool); 13] = [
     ("P0001", false),
 ];
 
+async fn of_the_database(statement: &str, connection: &impl ConnectionTrait) -> bool {
+    let error = connection.execute_unprepared(statement).await.expect_err(statement);
+    dialect::is_of_the_database(&error)
+}
+
 both!(errors_of_the_database_are_told_by_their_codes, |database| {
     let connected = database.connect().await;
-    let of_the_database = async |statement: &str, connection: &sea_orm::DatabaseConnection| {
-        let error = connection.execute_unprepared(statement).await.expect_err(statement);
-        dialect::is_of_the_database(&error)
-    };
     match database.dialect {
         Dialect::Postgres => {
             for (code, expected) in POSTGRES {

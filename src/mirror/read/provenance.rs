@@ -4,7 +4,7 @@ use super::reader::{Reading, padded};
 use super::{ReadError, Reader};
 use crate::db::dialect;
 use ::entity::{Moment, RecordKind, VersionRung};
-use sea_orm::{DbErr, FromQueryResult, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Statement};
 
 /// The newest change of one field.
 #[derive(Clone, Debug)]

@@ -3,9 +3,9 @@
 use super::Sources;
 use super::catalog_memory::Memory;
 use super::indexes::Known;
-use crate::db::{Database, Dialect};
+use crate::db::{Database, Dialect, Readers};
 pub(super) use crate::mirror::padded;
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DbErr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
@@ -77,7 +77,7 @@ impl Reader {
     }
 
     /// The connection for the next statement, which is counted.
-    pub(super) fn connection(&self) -> &DatabaseConnection {
+    pub(super) fn connection(&self) -> &Readers {
         self.statements.fetch_add(1, Ordering::Relaxed);
         self.db.reader()
     }

@@ -113,14 +113,17 @@ impl Shelf {
     }
 
     async fn lend(&self) -> Result<Lent<'_>, DbErr> {
-        let permit = tokio::time::timeout(self.longest_wait, self.permits.acquire()).await;
-        let permit = permit.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?.map_err(|_| closed())?;
-        let free = self.free().pop();
-        let held = match free {
-            Some(held) => held,
-            None => Held::of(&self.pool).await?,
+        let lend = async {
+            let permit = self.permits.acquire().await.map_err(|_| closed())?;
+            let free = self.free().pop();
+            let held = match free {
+                Some(held) => held,
+                None => Held::of(&self.pool).await?,
+            };
+            Ok(Lent { held, _permit: permit })
         };
-        Ok(Lent { held, _permit: permit })
+        let lent = tokio::time::timeout(self.longest_wait, lend).await;
+        lent.unwrap_or(Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)))
     }
 
     fn put_back(&self, lent: Lent<'_>) {

@@ -146,7 +146,7 @@ async fn commit_groups(
         committer.tidy().await;
         let first = match waiting.try_recv() {
             Ok(first) => first,
-            Err(_) if committer.tidy_while_nobody_waits().await && !stop.is_cancelled() => continue,
+            Err(_) if !stop.is_cancelled() && committer.tidy_while_nobody_waits().await => continue,
             Err(_) => match next_waiting(&mut waiting, &stop).await {
                 Some(first) => first,
                 None => break,

@@ -61,12 +61,9 @@ impl Committer {
     /// Does some of what is better done while nobody waits, and lets everybody else write; whether there was any.
     pub async fn tidy_while_nobody_waits(&mut self) -> bool {
         let Some(on_sqlite) = &mut self.on_sqlite else { return false };
-        let is_filing = on_sqlite.keys.is_filing();
-        if is_filing {
-            on_sqlite.file_some(&self.db).await;
-        }
+        let has_filed = on_sqlite.keys.is_filing() && on_sqlite.file_some(&self.db).await;
         on_sqlite.turn.end();
-        is_filing
+        has_filed
     }
 
     /// Commits a group within its time and tells what became of each, in order. One that met apply half way, each waiting
@@ -101,15 +98,18 @@ impl Committer {
 }
 
 impl OnSqlite {
-    async fn file_some(&mut self, db: &Database) {
+    /// Files some keys; whether that worked.
+    async fn file_some(&mut self, db: &Database) -> bool {
         let filed = match self.turn.writer(db).await {
             Ok(writer) => self.keys.file_some(writer).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = filed {
+        if let Err(error) = &filed {
             self.turn.end();
+            self.keys.put_off_filing();
             tracing::warn!(%error, "file dedupe keys; they stay in memory until it works");
         }
+        filed.is_ok()
     }
 
     /// Commits rows with different keys in one statement, unless another instance has appended meanwhile.
@@ -248,4 +248,29 @@ fn distinct(deliveries: Vec<Row>) -> (Vec<Row>, Vec<usize>) {
         places.push(place);
     }
     (rows, places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::tests::{database, rows};
+    use super::*;
+
+    #[tokio::test]
+    async fn filing_is_put_off_where_there_is_no_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = database(&folder).await;
+        let mut committer = Committer::open(db.clone(), &CancellationToken::new()).await;
+        for group in rows(0..2_500).chunks(250) {
+            let kept = committer.commit(Moment(1), group.to_vec(), &BTreeSet::from([1])).await.unwrap();
+            assert!(kept.iter().all(|appended| matches!(appended, Appended::Kept(_))));
+        }
+        assert!(!committer.tidy_while_nobody_waits().await, "nothing is being filed yet");
+        let on_sqlite = committer.on_sqlite.as_mut().unwrap();
+        assert!(on_sqlite.file_some(&db).await && on_sqlite.keys.is_filing(), "more than one statement");
+        assert!(committer.tidy_while_nobody_waits().await, "one more of them");
+
+        db.close().await.unwrap();
+        assert!(!committer.tidy_while_nobody_waits().await, "so that whoever asks waits for senders");
+        assert!(!committer.tidy_while_nobody_waits().await);
+    }
 }

@@ -195,6 +195,12 @@ impl Keys {
         self.fresh.len() >= FILE_AT && self.kept_since >= KEPT_BETWEEN
     }
 
+    /// Files none for now: they are filed later, in another order.
+    pub fn put_off_filing(&mut self) {
+        self.kept_since = 0;
+        self.filing = None;
+    }
+
     /// Files some keys. Filing twice changes nothing, so that a process may die anywhere in it.
     ///
     /// # Errors
@@ -259,7 +265,7 @@ fn filing_statement(chunk: &[(Digest, i64)]) -> Statement {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::along::Along;
     use super::super::append::{Appended, NewDelivery};
     use super::super::insert::{Row, insert_unknown};
@@ -268,14 +274,14 @@ mod tests {
     use sea_orm::PaginatorTrait;
     use std::ops::Range;
 
-    async fn database(folder: &tempfile::TempDir) -> Database {
+    pub(in crate::inbox) async fn database(folder: &tempfile::TempDir) -> Database {
         let url = format!("sqlite://{}", folder.path().join("mirror.db").display());
         let db = crate::db::connect(&url, None).await.expect("connect");
         db.migrate().await.expect("migrate");
         db
     }
 
-    fn rows(numbers: Range<u32>) -> Vec<Row> {
+    pub(in crate::inbox) fn rows(numbers: Range<u32>) -> Vec<Row> {
         let row = |number: u32| {
             // In no order, as the keys of most providers.
             let dedupe_key = format!("id:{:08x}", number.wrapping_mul(0x9e37_79b9));

@@ -1,13 +1,13 @@
 //! SQLite's one writing connection, kept from one group of senders to the next while more of them wait.
 //!
-//! To give it back and take it again costs more than a commit does ([`Held`]). Everybody else who writes waits meanwhile, so
-//! it is given back after some commits at the latest.
+//! To give it back and take it again costs about as much as the statement of a group ([`Held`]). Everybody else who writes
+//! waits meanwhile, so it is given back after some commits at the latest.
 
 use crate::db::{Database, Held};
 use sea_orm::DbErr;
 use std::time::{Duration, Instant};
 
-/// Longest time that it is kept while others may wait for it: a few commits.
+/// So long it is kept while others may wait for it, and until the commit under way ends: a few commits.
 const LONG: Duration = Duration::from_millis(10);
 
 /// The writing connection, where it is kept.

@@ -112,6 +112,7 @@ impl Reader {
             [] => query,
             // Written out so that the partial indexes serve: neither database proves a bound value.
             [DeliveryState::Pending] => query.filter(Expr::cust("\"delivery\".\"state\" = 'pending'")),
+            [DeliveryState::Held] => query.filter(Expr::cust("\"delivery\".\"state\" = 'held'")),
             [DeliveryState::Parked] => query.filter(Expr::cust("\"delivery\".\"state\" = 'parked'")),
             states => query.filter(delivery::Column::State.is_in(states.iter().copied())),
         };

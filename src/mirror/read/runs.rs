@@ -63,7 +63,10 @@ impl Reader {
             .expr_as(Expr::col((candidate, deletion_candidate::Column::Id)).count(), "count")
             .from(run)
             .left_join(candidate, of_run)
-            // Written out so that the partial index serves.
+            // Written out, as the partial index has it, so that it serves: SQLite does not conclude it from the state alone.
+            .and_where(Expr::cust(
+                "\"sync_run\".\"state\" IN ('planned', 'running', 'sweeping', 'waiting_for_approval')",
+            ))
             .and_where(Expr::cust("\"sync_run\".\"state\" = 'waiting_for_approval'"))
             .group_by_columns([(run, sync_run::Column::SourceId), (run, sync_run::Column::Id)])
             .order_by((run, sync_run::Column::Id), Order::Asc)

@@ -21,6 +21,7 @@ mod m20261125_000013_search;
 mod m20261125_000014_verdicts;
 mod m20261125_000015_gaps;
 mod m20261125_000016_unsubscribing;
+mod m20261126_000017_request_order;
 
 pub use sea_orm_migration::prelude::MigratorTrait;
 
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000014_verdicts::Migration),
             Box::new(m20261125_000015_gaps::Migration),
             Box::new(m20261125_000016_unsubscribing::Migration),
+            Box::new(m20261126_000017_request_order::Migration),
         ]
     }
 }

@@ -97,8 +97,8 @@ impl Puller {
         }
     }
 
-    /// Claims due requests, those of the highest right first, then the oldest. A claim notes where the inbox stands:
-    /// everything up to there is older than the answer. Empty where another instance holds the lease.
+    /// Claims due requests, those of the highest right first, then the oldest, then in the order of the news that they are
+    /// for. A claim notes where the inbox stands: everything up to there is older than the answer. Empty where another instance holds the lease.
     ///
     /// # Errors
     /// The database's own error.
@@ -122,6 +122,8 @@ impl Puller {
             .filter(is_due.clone())
             .order_by_asc(Column::Purpose)
             .order_by_asc(Column::NotBefore)
+            // One batch of news writes its wishes in one moment.
+            .order_by_asc(Column::WantedPosition)
             .limit(u64::try_from(all).unwrap_or(1))
             .all(self.db.primary())
             .await?;

@@ -111,20 +111,21 @@ both!(live_requests_are_carried_out_before_repair, |database| {
     app.simulator.forget_requests();
     let source_id = entity::source::by_name("crm").one(app.database().reader()).await.unwrap().unwrap().id;
     let now = app.clock.now();
-    let wishes = repair.iter().map(|person| wish(source_id, person, now));
+    let wishes = repair.iter().zip([3, 2, 1]).map(|(person, news)| wish(source_id, person, news, now));
     fetch_request::Entity::insert_many(wishes).exec(app.database().writer()).await.unwrap();
-    for person in live {
+    // Not in the order of their ids; whether one batch brings them or three is left to chance.
+    for person in live.iter().rev() {
         change(&app, person, 802).await;
     }
     until("they are applied", async || app.unsettled_in_all().await == 0).await;
-    let mut holds: Vec<_> = live.iter().map(|person| app.simulator.pause_next(person)).collect();
+    let mut holds: Vec<_> = live.iter().rev().map(|person| app.simulator.pause_next(person)).collect();
     holds.insert(0, held);
     for (place, hold) in holds.into_iter().enumerate() {
         if place > 0 {
             hold.reached().await;
         }
         let waiting_live = u64::from(place < live.len());
-        until("who comes next stands in line", async || {
+        until(&format!("two repairs and {waiting_live} live stand in line"), async || {
             let budget = source(&app, "crm").await["budget"].take();
             (budget["waitingRepair"].as_u64(), budget["waitingLive"].as_u64()) == (Some(2), Some(waiting_live))
         })
@@ -135,18 +136,24 @@ both!(live_requests_are_carried_out_before_repair, |database| {
 
     let log = app.simulator.request_log();
     let place = |person: &String| log.iter().position(|line| line.path.contains(person.as_str())).unwrap();
-    let last_live = live.iter().map(place).max().unwrap();
-    assert!(repair.iter().map(place).all(|place| place > last_live), "{log:#?}");
+    assert!(live.iter().rev().map(place).is_sorted(), "the oldest news first: {log:#?}");
+    // Two repairs were claimed at once.
+    let [latest, older @ ..] = repair else { panic!() };
+    let older: Vec<_> = older.iter().map(place).collect();
+    assert!(
+        older.iter().all(|older| (place(&live[0])..place(latest)).contains(older)),
+        "live, then the oldest: {log:#?}"
+    );
     app.finish().await;
 });
 
-fn wish(source_id: i32, person: &str, now: Moment) -> fetch_request::ActiveModel {
+fn wish(source_id: i32, person: &str, news: i64, now: Moment) -> fetch_request::ActiveModel {
     fetch_request::ActiveModel {
         source_id: Set(source_id),
         target_key: Set(format!("profile:{person}")),
         target: Set(json!({ "kind": "profile", "id": person })),
         state: Set(FetchState::Pending),
-        wanted_position: Set(0),
+        wanted_position: Set(news),
         started_position: Set(0),
         reason: Set("to make sure".to_owned()),
         purpose: Set(Purpose::Repair),

@@ -1,8 +1,8 @@
 //! From a change to the last of many subscribers, and what each of them costs the service: sockets in this process, the
 //! service in its own. The ceiling is a server that writes a text of the same length to as many sockets.
 //!
-//! `BENCH_SUBSCRIBERS` (5000), `BENCH_CHANGES` (40), `BENCH_ROUNDS` (3), `BENCH_PROFILES` (500). Each change comes when
-//! the last one has reached everybody. It needs twice as many open files as there are subscribers.
+//! `BENCH_SUBSCRIBERS` (5000), `BENCH_CHANGES` (40), `BENCH_ROUNDS` (3), `BENCH_PROFILES` (500), `BENCH_DATABASE` (`sqlite`,
+//! or `postgres` on a server of its own). Each change comes when the last one has reached everybody. It needs twice as many open files as there are subscribers.
 
 #[path = "fanout/raw.rs"]
 mod raw;
@@ -16,9 +16,10 @@ use simulator::{ProviderKind, Simulator, TruthStatus};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use subscribers::Subscribers;
+use support::databases::Databases;
 use support::place;
 use support::report::{self, cpu_seconds, knob, median, quantile_ms, round};
-use support::service::{Service, configure};
+use support::service::{Service, configure_on};
 use support::world::{self, Upstream};
 
 /// The field that is changed.
@@ -33,7 +34,8 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let folder = place::fresh()?;
     let simulator = runtime.block_on(world::start(knob("BENCH_PROFILES", 500)))?;
-    configure(folder.path(), &Upstream::of(&simulator))?;
+    let mut databases = Databases::asked_for(folder.path())?;
+    configure_on(folder.path(), &databases.make("mirror"), &Upstream::of(&simulator), "")?;
     let service = Service::start(folder.path())?;
     service.wait_for_import(|_| {})?;
     let ceiling = raw::spawn()?;
@@ -75,8 +77,9 @@ fn main() -> anyhow::Result<()> {
     let ms = |times: &[u32]| median(&times.iter().map(|us| f64::from(*us) / 1000.0).collect::<Vec<_>>());
     let told = last.len() as f64;
     println!(
-        "{count} subscribers: {kb_each:.1} KB each (target below 12); told after p50 {:.1} ms, p99 {:.1} ms (target below 250), \
+        "{count} subscribers on {}: {kb_each:.1} KB each (target below 12); told after p50 {:.1} ms, p99 {:.1} ms (target below 250), \
          the last after {:.1} ms, of raw sockets {:.1} ms; {:.1} ms CPU a change, raw {:.1} ms",
+        databases.dialect,
         quantile_ms(&each, 0.5),
         quantile_ms(&each, 0.99),
         ms(&last),
@@ -87,7 +90,7 @@ fn main() -> anyhow::Result<()> {
     println!(
         "{}",
         json!({
-            "bench": "fanout", "subscribers": count, "changes": last.len(), "kb_each": round(kb_each),
+            "bench": "fanout", "database": databases.dialect.to_string(), "subscribers": count, "changes": last.len(), "kb_each": round(kb_each),
             "told_ms": { "p50": round(quantile_ms(&each, 0.5)), "p99": round(quantile_ms(&each, 0.99)) },
             "last_ms": round(ms(&last)), "raw_last_ms": round(ms(&raw_last)),
             "cpu_ms": round(cpu * 1000.0 / told), "raw_cpu_ms": round(raw_cpu * 1000.0 / told),

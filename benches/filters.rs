@@ -1,25 +1,27 @@
 //! Filters and orders on filterable fields, and search, over a small and a large mirror: a page of 50 must not cost more
 //! than twice as much where there are a hundred times as many profiles. Also how long the indexes take to be made.
 //!
-//! Knobs: `FILTERS_SMALL` (10,000 profiles), `FILTERS_LARGE` (1,000,000), `FILTERS_ROUNDS` (200).
+//! Knobs: `FILTERS_SMALL` (10,000 profiles), `FILTERS_LARGE` (1,000,000), `FILTERS_ROUNDS` (200), `BENCH_DATABASE` (`sqlite`, or
+//! `postgres` on a server of its own).
 
 mod support;
 
 use anyhow::ensure;
 use profile_mirror::apply::Indexer;
 use profile_mirror::db::fields::FieldAs;
-use profile_mirror::db::{self, Database};
+use profile_mirror::db::{self, Database, Dialect};
 use profile_mirror::mirror::read::{
     FieldTest, Limit, NumberTest, Order, Page, Predicate, Reader, SortKey, Sought, TextTest,
 };
 use sea_orm::ConnectionTrait;
 use std::time::Instant;
+use support::databases::Databases;
 use support::place;
 use support::report::{is_asked_for, knob, median, round};
 use tokio_util::sync::CancellationToken;
 
 /// Profiles whose values differ from row to row as those of people do.
-const ROWS: &str = "
+const ROWS_OF_SQLITE: &str = "
     WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < COUNT)
     INSERT INTO profile (source_id, external_id, is_known, kind, display_name, email, status, status_position, fields,
         mirrored_at, version_rung, version_from, version_until, position, row_hash, revision)
@@ -29,6 +31,17 @@ const ROWS: &str = "
             'p_note', 'nothing that anybody looks for stands here', 'p_city', 'City' || (n * 7919 % 3000)),
         0, 'event_time', 0, 0, 0, 0, 0
     FROM number";
+
+/// The same.
+const ROWS_OF_POSTGRES: &str = "
+    INSERT INTO profile (source_id, external_id, is_known, kind, display_name, email, status, status_position, fields,
+        mirrored_at, version_rung, version_from, version_until, position, row_hash, revision)
+    SELECT 1, 'p' || n, true, 'individual', 'Person Number' || n, 'person' || n || '@example.com', 'open', 0,
+        jsonb_build_object('p_email', 'person' || n || '@example.com', 'p_country', 'C' || (n * 7919 % 50),
+            'p_amount', (n * 7919 % COUNT) || '.50', 'p_born', (date '1950-01-01' + (n * 7919 % 20000)::int)::text,
+            'p_note', 'nothing that anybody looks for stands here', 'p_city', 'City' || (n * 7919 % 3000)),
+        0, 'event_time', 0, 0, 0, 0, 0
+    FROM generate_series(1, COUNT::bigint) AS n";
 
 const FIELDS: [&str; 4] = ["p_email", "p_country", "p_amount", "p_born"];
 
@@ -40,21 +53,28 @@ async fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let (small, large) = (knob("FILTERS_SMALL", 10_000_u64), knob("FILTERS_LARGE", 1_000_000_u64));
-    let small = measure(small).await?;
-    let large = measure(large).await?;
-    println!("{:<34} {:>10} {:>10} {:>7}", "a page of 50, ms (median)", "small", "large", "ratio");
+    let folder = place::fresh()?;
+    let mut databases = Databases::asked_for(folder.path())?;
+    let (first, second) = tokio::task::block_in_place(|| (databases.make("small"), databases.make("large")));
+    let small = measure(&first, small).await?;
+    let large = measure(&second, large).await?;
+    let dialect = databases.dialect;
+    println!("{:<34} {:>10} {:>10} {:>7}", format!("a page of 50, ms (median), {dialect}"), "small", "large", "ratio");
     for ((what, small), (_, large)) in small.iter().zip(&large) {
         println!("{what:<34} {:>10} {:>10} {:>7}", round(*small), round(*large), round(large / small));
     }
     Ok(())
 }
 
-async fn measure(profiles: u64) -> anyhow::Result<Vec<(String, f64)>> {
-    let folder = place::fresh()?;
-    let db = db::connect(&format!("sqlite://{}/mirror.db", folder.path().display()), None).await?;
+async fn measure(url: &str, profiles: u64) -> anyhow::Result<Vec<(String, f64)>> {
+    let db = db::connect(url, None).await?;
     db.migrate().await?;
     db.writer().execute_unprepared(SOURCE).await?;
-    db.writer().execute_unprepared(&ROWS.replace("COUNT", &profiles.to_string())).await?;
+    let rows = match db.dialect() {
+        Dialect::Sqlite => ROWS_OF_SQLITE,
+        Dialect::Postgres => ROWS_OF_POSTGRES,
+    };
+    db.writer().execute_unprepared(&rows.replace("COUNT", &profiles.to_string())).await?;
     println!("{profiles} profiles");
     index(&db, &[], "the words of all").await;
     for (place, field) in FIELDS.iter().enumerate() {

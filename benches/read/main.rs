@@ -1,5 +1,6 @@
 //! What reading costs: the service, a static async-graphql schema and a floor without GraphQL, over one SQLite file, by
-//! the processor time of each server's own process.
+//! the processor time of each server's own process. With `BENCH_DATABASE=postgres` the service reads the same rows from a
+//! PostgreSQL server of its own, whose time is not counted.
 //!
 //! `BENCH_PROFILES` (100000), `BENCH_SECONDS` a phase (1.5), `BENCH_ROUNDS` of A B C C B A (3), `BENCH_CONNECTIONS` (4),
 //! `BENCH_WORKLOAD` to run one of them (`single`, `search`, `page`), `BENCH_DIR` for the database.
@@ -13,8 +14,10 @@ mod workload;
 #[path = "../support/mod.rs"]
 mod support;
 
+use profile_mirror::db::Dialect;
 use serde_json::{Value, json};
 use server::{Role, Running};
+use support::databases::Databases;
 use support::place;
 use support::report::{self, knob, median, round};
 use workload::{Cost, Workload};
@@ -35,9 +38,16 @@ fn main() -> anyhow::Result<()> {
     let only = knob("BENCH_WORKLOAD", String::new());
     let folder = place::fresh()?;
     println!("writing {profiles} profiles");
-    people::write(folder.path(), profiles)?;
-    let servers: Vec<Running> =
-        Role::ALL.into_iter().map(|role| Running::start(role, folder.path())).collect::<Result<_, _>>()?;
+    let file = format!("sqlite://{}", people::database(folder.path()).display());
+    people::write(&file, profiles)?;
+    let mut databases = Databases::asked_for(folder.path())?;
+    let dialect = databases.dialect;
+    let of_service = if dialect == Dialect::Sqlite { file } else { databases.make("people") };
+    if dialect == Dialect::Postgres {
+        people::write(&of_service, profiles)?;
+    }
+    let start = |role| Running::start(role, folder.path(), &of_service);
+    let servers: Vec<Running> = Role::ALL.into_iter().map(start).collect::<Result<_, _>>()?;
 
     let mut told = serde_json::Map::new();
     for workload in Workload::ALL.into_iter().filter(|workload| only.is_empty() || workload.name() == only) {
@@ -57,7 +67,7 @@ fn main() -> anyhow::Result<()> {
     }
     println!(
         "{}",
-        json!({ "bench": "read", "profiles": profiles, "connections": connections, "rounds": rounds, "workloads": told })
+        json!({ "bench": "read", "database": dialect.to_string(), "profiles": profiles, "connections": connections, "rounds": rounds, "workloads": told })
     );
     Ok(())
 }

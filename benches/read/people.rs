@@ -53,10 +53,10 @@ pub fn email(number: u64) -> String {
 }
 
 /// Writes so many profiles of 12 fields, each with 2 subprofiles, and a relationship for every second one.
-pub fn write(folder: &Path, profiles: u64) -> anyhow::Result<()> {
+pub fn write(url: &str, profiles: u64) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        let db = db::connect(&format!("sqlite://{}", database(folder).display()), None).await?;
+        let db = db::connect(url, None).await?;
         db.migrate().await?;
         let catalog = write_catalog(&db).await?;
         let mut first = 1;

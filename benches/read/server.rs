@@ -48,11 +48,11 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts it over the database in this folder.
-    pub fn start(role: Role, folder: &Path) -> anyhow::Result<Self> {
+    /// Starts it over the database in this folder, the service over any.
+    pub fn start(role: Role, folder: &Path, url_of_service: &str) -> anyhow::Result<Self> {
         let process = match role {
             Role::Service => {
-                configure(folder)?;
+                configure(folder, url_of_service)?;
                 Service::start(folder)?
             }
             Role::Static | Role::Floor => {
@@ -88,13 +88,12 @@ impl Running {
 }
 
 /// One source without a token: nothing is fetched while the benches run.
-fn configure(folder: &Path) -> anyhow::Result<()> {
+fn configure(folder: &Path, url: &str) -> anyhow::Result<()> {
     let text = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\ncost_per_minute = 0\n[database]\nurl = \"sqlite://{}\"\n\
+        "[server]\nlisten = \"127.0.0.1:0\"\ncost_per_minute = 0\n[database]\nurl = \"{url}\"\n\
          [[source]]\nname = \"{}\"\nprovider = \"copernica\"\nbase_url = \"http://127.0.0.1:9\"\n\
          time_zone = \"Europe/Amsterdam\"\n[source.webhook]\naccount = \"bench\"\nkey_domain = \"copernica.com\"\n\
          [[access.keys]]\nname = \"bench\"\nrole = \"admin\"\nkey = {{ env = \"BENCH_KEY\" }}\n",
-        people::database(folder).display(),
         people::SOURCE,
     );
     std::fs::write(folder.join("mirror.toml"), text)?;

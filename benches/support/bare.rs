@@ -1,24 +1,28 @@
 //! The ceiling of a sync: the rows that it has written, written again by bare multi-row upserts and nothing else.
 
 use anyhow::{Context, ensure};
-use entity::{collection, profile, profile_type, source, subprofile};
+use entity::{
+    change, collection, lifecycle_transition, profile, profile_search, profile_type, source, subprofile, verdict,
+};
 use profile_mirror::db::Database;
 use profile_mirror::db::dialect::push_placeholder;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ColumnType, ConnectionTrait, EntityTrait, IdenStatic, IntoActiveModel, Iterable,
     QueryFilter, QueryOrder, QuerySelect, Statement, Value,
 };
+use std::ops::Add;
 use std::time::{Duration, Instant};
 
 /// Rows in a transaction.
 const BATCH: u64 = 10_000;
-/// What both tables know a row by.
-const KEY: &str = "\"source_id\", \"external_id\"";
+/// What profiles and subprofiles are known by.
+const EXTERNAL_ID: &str = "\"source_id\", \"external_id\"";
 /// Rows in a statement; PostgreSQL takes 65,535 values in one, SQLite half of them.
 const ROWS: usize = 500;
 
 /// What was written, and in which time; reading the rows is not in it.
+#[derive(Clone, Copy)]
 pub struct Written {
     /// Rows.
     pub rows: u64,
@@ -26,13 +30,29 @@ pub struct Written {
     pub elapsed: Duration,
 }
 
-/// Copies every profile and subprofile of a source into an empty database with the same schema.
+impl Add for Written {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { rows: self.rows + other.rows, elapsed: self.elapsed + other.elapsed }
+    }
+}
+
+/// What a sync has written of a source.
+pub struct Copied {
+    /// Profiles and subprofiles.
+    pub records: Written,
+    /// What belongs to them: words for search, lifecycle transitions, changes and verdicts.
+    pub beside: Written,
+}
+
+/// Copies what is stored of a source into an empty database with the same schema.
 ///
 /// # Errors
 /// The databases'.
-pub async fn copy(from: &Database, to: &Database, source: &str) -> anyhow::Result<Written> {
+pub async fn copy(from: &Database, to: &Database, source: &str) -> anyhow::Result<Copied> {
     let known = source::Entity::find().filter(source::Column::Name.eq(source)).one(from.primary()).await?;
-    let source_id = known.with_context(|| format!("there is no source {source}"))?.id;
+    let id = known.with_context(|| format!("there is no source {source}"))?.id;
     let small = to.begin().await?;
     source::Entity::insert_many(models::<source::Entity>(from).await?).exec_without_returning(&small).await?;
     profile_type::Entity::insert_many(models::<profile_type::Entity>(from).await?)
@@ -40,11 +60,29 @@ pub async fn copy(from: &Database, to: &Database, source: &str) -> anyhow::Resul
         .await?;
     collection::Entity::insert_many(models::<collection::Entity>(from).await?).exec_without_returning(&small).await?;
     small.commit().await?;
-    let of_source = profile::Column::SourceId.eq(source_id);
-    let profiles = table::<profile::Entity>(from, to, profile::Column::Id, of_source).await?;
-    let of_source = subprofile::Column::SourceId.eq(source_id);
-    let subprofiles = table::<subprofile::Entity>(from, to, subprofile::Column::Id, of_source).await?;
-    Ok(Written { rows: profiles.rows + subprofiles.rows, elapsed: profiles.elapsed + subprofiles.elapsed })
+
+    let of_source = profile::Column::SourceId.eq(id);
+    let profiles = table::<profile::Entity>(from, to, EXTERNAL_ID, profile::Column::Id, of_source).await?;
+    let of_source = subprofile::Column::SourceId.eq(id);
+    let subprofiles = table::<subprofile::Entity>(from, to, EXTERNAL_ID, subprofile::Column::Id, of_source).await?;
+
+    let of_source = Query::select()
+        .column(profile::Column::Id)
+        .from(profile::Entity)
+        .and_where(profile::Column::SourceId.eq(id))
+        .take();
+    let of_source = profile_search::Column::ProfileId.in_subquery(of_source);
+    let key = profile_search::Column::ProfileId;
+    let words = table::<profile_search::Entity>(from, to, "\"profile_id\"", key, of_source).await?;
+    let of_source = lifecycle_transition::Column::SourceId.eq(id);
+    let key = lifecycle_transition::Column::Id;
+    let transitions = table::<lifecycle_transition::Entity>(from, to, "\"id\"", key, of_source).await?;
+    let of_source = change::Column::SourceId.eq(id);
+    let key = change::Column::Revision;
+    let changes = table::<change::Entity>(from, to, "\"source_id\", \"revision\"", key, of_source).await?;
+    let of_source = verdict::Column::SourceId.eq(id);
+    let verdicts = table::<verdict::Entity>(from, to, "\"id\"", verdict::Column::Id, of_source).await?;
+    Ok(Copied { records: profiles + subprofiles, beside: words + transitions + changes + verdicts })
 }
 
 async fn models<E>(from: &Database) -> anyhow::Result<Vec<E::ActiveModel>>
@@ -57,7 +95,14 @@ where
     Ok(rows.into_iter().map(|row| row.into_active_model().reset_all()).collect())
 }
 
-async fn table<E>(from: &Database, to: &Database, id: E::Column, of_source: Expr) -> anyhow::Result<Written>
+/// Copies the rows of a source in the order of a column, which no two of them share; `key` is what the table knows a row by.
+async fn table<E>(
+    from: &Database,
+    to: &Database,
+    key: &str,
+    order: E::Column,
+    of_source: Expr,
+) -> anyhow::Result<Written>
 where
     E: EntityTrait,
     E::Model: IntoActiveModel<E::ActiveModel>,
@@ -67,13 +112,13 @@ where
     let mut written = Written { rows: 0, elapsed: Duration::ZERO };
     let mut last = 0_i64;
     loop {
-        let page = E::find().filter(of_source.clone()).filter(id.gt(last)).order_by_asc(id).limit(BATCH);
+        let page = E::find().filter(of_source.clone()).filter(order.gt(last)).order_by_asc(order).limit(BATCH);
         let page = page.all(from.primary()).await?;
         let mut rows: Vec<Vec<Value>> = Vec::with_capacity(page.len());
         for row in page {
             let mut row = row.into_active_model();
-            if let Some(Value::BigInt(Some(id))) = row.get(id).into_value() {
-                last = id;
+            if let Some(Value::BigInt(Some(at))) = row.get(order).into_value() {
+                last = at;
             }
             rows.push(columns.iter().map(|column| bound(row.take(*column).into_value())).collect());
         }
@@ -82,7 +127,7 @@ where
         }
         let count = rows.len() as u64;
         let started = Instant::now();
-        let done = upsert::<E>(to, &columns, rows).await?;
+        let done = upsert::<E>(to, key, &columns, rows).await?;
         written.elapsed += started.elapsed();
         ensure!(done == count, "{done} of {count} rows were written");
         written.rows += count;
@@ -92,6 +137,7 @@ where
 /// One transaction; how many rows it wrote.
 async fn upsert<E: EntityTrait>(
     to: &Database,
+    key: &str,
     columns: &[E::Column],
     mut rows: Vec<Vec<Value>>,
 ) -> anyhow::Result<u64> {
@@ -99,7 +145,7 @@ async fn upsert<E: EntityTrait>(
     let mut done = 0;
     while !rows.is_empty() {
         let some: Vec<Vec<Value>> = rows.drain(..ROWS.min(rows.len())).collect();
-        done += transaction.execute_raw(statement::<E>(&transaction, columns, some)).await?.rows_affected();
+        done += transaction.execute_raw(statement::<E>(&transaction, key, columns, some)).await?.rows_affected();
     }
     transaction.commit().await?;
     Ok(done)
@@ -116,6 +162,7 @@ fn bound(value: Option<Value>) -> Value {
 
 fn statement<E: EntityTrait>(
     connection: &impl ConnectionTrait,
+    key: &str,
     columns: &[E::Column],
     rows: Vec<Vec<Value>>,
 ) -> Statement {
@@ -136,6 +183,6 @@ fn statement<E: EntityTrait>(
         sql.push(')');
     }
     let replaced: Vec<String> = names.iter().map(|name| format!("{name} = excluded.{name}")).collect();
-    sql.push_str(&format!(" ON CONFLICT ({KEY}) DO UPDATE SET {}", replaced.join(", ")));
+    sql.push_str(&format!(" ON CONFLICT ({key}) DO UPDATE SET {}", replaced.join(", ")));
     Statement::from_sql_and_values(backend, sql, rows.into_iter().flatten())
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each bench uses its part")]
 
 pub mod bare;
+pub mod databases;
 pub mod place;
 pub mod report;
 pub mod sender;

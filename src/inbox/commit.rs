@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 /// SQLite the lock's own timeout does that.
 const DEADLINE: Duration = Duration::from_secs(6);
 
+/// Pause after another transaction was met half way.
+const GIVES_WAY: Duration = Duration::from_millis(20);
+
 /// Commits groups.
 pub(super) struct Committer {
     db: Database,
@@ -67,7 +70,7 @@ impl Committer {
     }
 
     /// Commits a group within its time and tells what became of each, in order. One that met apply half way, each waiting
-    /// for a row of the other, is done again.
+    /// for a row of the other, is done again as long as there is time.
     ///
     /// # Errors
     /// The database's own error; a part of the group may be kept all the same.
@@ -85,11 +88,12 @@ impl Committer {
             };
         }
         let commit = async {
-            match commit_on_postgres(&self.db, now, deliveries.clone(), sources).await {
-                Err(error) if dialect::is_deadlock(&error) => {
-                    commit_on_postgres(&self.db, now, deliveries, sources).await
+            loop {
+                match commit_on_postgres(&self.db, now, deliveries.clone(), sources).await {
+                    // Whoever was met is let go on first: it has been woken, and would be met again otherwise.
+                    Err(error) if dialect::is_deadlock(&error) => tokio::time::sleep(GIVES_WAY).await,
+                    outcome => return outcome,
                 }
-                outcome => outcome,
             }
         };
         let too_late = |_| Err(DbErr::Custom(format!("no commit within {} s", DEADLINE.as_secs())));

@@ -14,7 +14,7 @@ use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The metrics of the process: one recorder, because the facade that every stage writes to knows one only.
 #[derive(Clone)]
@@ -186,66 +186,75 @@ fn seconds(ms: i64) -> f64 {
 
 /// Everything measured, as Prometheus reads it.
 pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
-    metrics::gauge!("profile_mirror_websocket_connections").set(shared.slots.count(Carrier::Socket) as f64);
-    metrics::gauge!("profile_mirror_event_streams").set(shared.slots.count(Carrier::Events) as f64);
-    metrics::gauge!("profile_mirror_feeds").set(shared.publisher.subscribers() as f64);
-    match read_rows(&shared).await {
-        Ok(rows) => {
-            set_drift(&shared, &rows).await;
-            set_gauges(&shared, rows);
+    /// Services of one process share the recorder: what one has set is told before another sets its own.
+    static TELLING: Mutex<()> = Mutex::new(());
+    let rows = match read_rows(&shared).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "measure the sources");
+            Vec::new()
         }
-        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "measure the sources"),
-    }
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], shared.metrics.handle.render()).into_response()
+    };
+    let drift = read_drift(&shared, &rows).await;
+    let text = {
+        let _telling = TELLING.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics::gauge!("profile_mirror_websocket_connections").set(shared.slots.count(Carrier::Socket) as f64);
+        metrics::gauge!("profile_mirror_event_streams").set(shared.slots.count(Carrier::Events) as f64);
+        metrics::gauge!("profile_mirror_feeds").set(shared.publisher.subscribers() as f64);
+        for (row, ratio) in rows.iter().zip(drift) {
+            set_gauges(&shared, row, ratio);
+        }
+        shared.metrics.handle.render()
+    };
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
-/// The share of records that differed when last looked at. Absent before that.
-async fn set_drift(shared: &Shared, rows: &[SourceRow]) {
+/// Of each source the share of records that differed when last looked at; none before that.
+async fn read_drift(shared: &Shared, rows: &[SourceRow]) -> Vec<Option<f64>> {
+    let mut ratios = Vec::with_capacity(rows.len());
     for row in rows {
-        let Some(state) = &row.state else { continue };
-        let now = shared.clock.now();
-        match Known::read(&shared.reader, state.source_id, state.last_complete_sync_at, now).await {
-            Ok(known) => {
-                let (source, provider) = (row.name.clone(), row.provider.clone());
-                if let Some(ratio) = known.ratio() {
-                    metrics::gauge!("profile_mirror_drift_ratio", "source" => source, "provider" => provider)
-                        .set(ratio);
-                }
-            }
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "measure the drift"),
-        }
-    }
-}
-
-fn set_gauges(shared: &Shared, rows: Vec<SourceRow>) {
-    let now = shared.clock.now();
-    for row in rows {
-        let gauge = |name: &'static str, value: f64| {
-            metrics::gauge!(name, "source" => row.name.clone(), "provider" => row.provider.clone()).set(value);
+        let Some(state) = &row.state else {
+            ratios.push(None);
+            continue;
         };
-        let signs = row.signs(now);
-        gauge("profile_mirror_inbox_pending", row.pending.as_ref().map_or(0.0, |waiting| waiting.count as f64));
-        gauge("profile_mirror_inbox_oldest_pending_seconds", seconds(signs.lag_ms()));
-        gauge("profile_mirror_inbox_parked", row.parked.as_ref().map_or(0.0, |waiting| waiting.count as f64));
-        gauge("profile_mirror_deletions_waiting", row.deletions.as_ref().map_or(0.0, |waiting| waiting.count as f64));
-        let is = |state: health::State| f64::from(u8::from(signs.judge().state == state));
-        gauge("profile_mirror_source_paused", is(health::State::Paused));
-        gauge("profile_mirror_source_degraded", is(health::State::Degraded));
-        if let Some(ratio) = shared.operations.budget(&row.name).and_then(|budget| budget.remaining_ratio) {
-            gauge("profile_mirror_upstream_budget_remaining_ratio", ratio);
-        }
-        gauge("profile_mirror_lifecycle_overdue", row.overdue as f64);
-        gauge("profile_mirror_erasure_pending", row.erasures as f64);
-        let Some(state) = &row.state else { continue };
-        gauge("profile_mirror_source_revision", state.revision as f64);
-        if let Some(silence_ms) = signs.silence_ms() {
-            gauge("profile_mirror_source_silence_seconds", seconds(silence_ms));
-        }
-        if let Some(freshness_ms) = signs.freshness_ms() {
-            gauge("profile_mirror_source_freshness_seconds", seconds(freshness_ms));
-        }
-        if let Some(at) = state.last_complete_sync_at {
-            gauge("profile_mirror_source_last_complete_sync_timestamp_seconds", seconds(at.0));
-        }
+        let known = Known::read(&shared.reader, state.source_id, state.last_complete_sync_at, shared.clock.now()).await;
+        ratios.push(known.map(|known| known.ratio()).unwrap_or_else(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "measure the drift");
+            None
+        }));
+    }
+    ratios
+}
+
+fn set_gauges(shared: &Shared, row: &SourceRow, drift: Option<f64>) {
+    let gauge = |name: &'static str, value: f64| {
+        metrics::gauge!(name, "source" => row.name.clone(), "provider" => row.provider.clone()).set(value);
+    };
+    let signs = row.signs(shared.clock.now());
+    gauge("profile_mirror_inbox_pending", row.pending.as_ref().map_or(0.0, |waiting| waiting.count as f64));
+    gauge("profile_mirror_inbox_oldest_pending_seconds", seconds(signs.lag_ms()));
+    gauge("profile_mirror_inbox_parked", row.parked.as_ref().map_or(0.0, |waiting| waiting.count as f64));
+    gauge("profile_mirror_deletions_waiting", row.deletions.as_ref().map_or(0.0, |waiting| waiting.count as f64));
+    let is = |state: health::State| f64::from(u8::from(signs.judge().state == state));
+    gauge("profile_mirror_source_paused", is(health::State::Paused));
+    gauge("profile_mirror_source_degraded", is(health::State::Degraded));
+    if let Some(ratio) = shared.operations.budget(&row.name).and_then(|budget| budget.remaining_ratio) {
+        gauge("profile_mirror_upstream_budget_remaining_ratio", ratio);
+    }
+    gauge("profile_mirror_lifecycle_overdue", row.overdue as f64);
+    gauge("profile_mirror_erasure_pending", row.erasures as f64);
+    if let Some(ratio) = drift {
+        gauge("profile_mirror_drift_ratio", ratio);
+    }
+    let Some(state) = &row.state else { return };
+    gauge("profile_mirror_source_revision", state.revision as f64);
+    if let Some(silence_ms) = signs.silence_ms() {
+        gauge("profile_mirror_source_silence_seconds", seconds(silence_ms));
+    }
+    if let Some(freshness_ms) = signs.freshness_ms() {
+        gauge("profile_mirror_source_freshness_seconds", seconds(freshness_ms));
+    }
+    if let Some(at) = state.last_complete_sync_at {
+        gauge("profile_mirror_source_last_complete_sync_timestamp_seconds", seconds(at.0));
     }
 }

@@ -5,6 +5,7 @@ use super::{CHANGES, first_cursor, key, take_changes};
 use crate::support::app::{self, TestApp};
 use crate::support::both;
 use crate::support::socket::{Subscription, Told};
+use crate::upstream::until;
 use entity::change;
 use profile_mirror::config::{AccessKey, Role, Secret};
 use sea_orm::{EntityTrait, PaginatorTrait};
@@ -128,5 +129,39 @@ both!(a_reader_that_pauses_gets_everything_once_it_reads_again, |database| {
     let of_quick = take_changes(&mut quick, count).await;
     let of_slow = take_changes(&mut slow, count).await;
     assert_eq!(of_slow.iter().map(key).collect::<Vec<_>>(), of_quick.iter().map(key).collect::<Vec<_>>());
+    app.finish_apart_from_world().await;
+});
+
+/// Messages so long that the buffers of a connection hold a part of them only.
+fn long_messages() -> String {
+    let often: String = (0..30).map(|number| format!("f{number}: fields {{ name before after }} ")).collect();
+    CHANGES.replace("kind", &format!("kind {often}"))
+}
+
+both!(a_reader_that_does_not_read_costs_nothing_and_is_told_where_to_go_on, |database| {
+    let often_asked = |config: &mut profile_mirror::config::Config| config.server.keep_alive_seconds = 1;
+    let app = TestApp::builder(&database).profiles(2_400).configure(often_asked).start().await;
+    let begin = first_cursor(&mut app.subscribe(CHANGES, json!({})).await).await;
+    app.import("marketing").await;
+    let count = count_changes(&app).await;
+    let all = take_changes(&mut app.subscribe(CHANGES, json!({ "after": begin })).await, count).await;
+    until("nobody follows", async || app.followers() == 0).await;
+
+    let (long, after) = (long_messages(), json!({ "after": begin }));
+    let mut slow = Subscription::open_narrow(app.address(), app::READER, &long, after).await;
+    until("it follows", async || app.followers() == 1).await;
+    until("it is given up", async || app.followers() == 0).await;
+    let (events, closed) = slow.read_to_close().await;
+    let (code, reason) = closed.expect("a close frame");
+    assert_eq!(code, 1011);
+    let cursor = reason.strip_prefix("the client does not read; go on after ").expect("a place to go on from");
+    let brought: Vec<Value> = events.into_iter().map(|mut event| event["profileChanges"].take()).collect();
+    assert_eq!(brought.last().unwrap()["cursor"], cursor, "the place behind what it has got");
+    assert!(brought.len() < count, "the rest was left in the log: {} of {count}", brought.len());
+
+    let mut anew = app.subscribe(CHANGES, json!({ "after": cursor })).await;
+    let rest = take_changes(&mut anew, count - brought.len()).await;
+    let got: Vec<_> = brought.iter().chain(&rest).map(key).collect();
+    assert_eq!(got, all.iter().map(key).collect::<Vec<_>>(), "each once, in order");
     app.finish_apart_from_world().await;
 });

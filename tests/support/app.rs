@@ -272,6 +272,11 @@ impl TestApp {
         self.running().backlog().await.expect("the backlog").due
     }
 
+    /// Subscriptions that follow the change log.
+    pub fn followers(&self) -> usize {
+        self.running().publisher().subscribers()
+    }
+
     /// Waits until nothing is due; what is put off stays put off.
     pub async fn drain_what_is_due(&self) {
         self.running().drain(DRAIN).await.expect("nothing is due in time");

@@ -1,8 +1,8 @@
 //! The task that owns a socket.
 
 use super::close::{
-    Close, FORBIDDEN, Flow, GOING_AWAY, INIT_TIMED_OUT, MAX_REASON_BYTES, NOT_ACCEPTABLE, SILENT, SUBSCRIBER_EXISTS,
-    TOO_BIG, TOO_MANY_INITS, TRY_AGAIN_LATER, UNAUTHORIZED, bad,
+    Close, FORBIDDEN, Flow, GOING_AWAY, GONE, INIT_TIMED_OUT, MAX_REASON_BYTES, NOT_ACCEPTABLE, SILENT,
+    SUBSCRIBER_EXISTS, TOO_BIG, TOO_MANY_INITS, TRY_AGAIN_LATER, UNAUTHORIZED, bad,
 };
 use super::message::{MAX_MESSAGE_BYTES, PROTOCOL, errors_of, optional_object, read_id, text};
 use super::operation::{Outgoing, Sender};
@@ -25,10 +25,14 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 const MAX_OPERATIONS: usize = 100;
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client that answers no more pings than these, or takes no message in the time of so many, is given up.
 const MAX_MISSED_PINGS: u32 = 2;
-const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long operations may take to end once the service stops.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a client has to answer a close frame.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a client may take no message once the service stops.
+const STOPPING_PATIENCE: Duration = Duration::from_secs(1);
 /// Messages that wait for the socket.
 const QUEUE: usize = 8;
 
@@ -41,13 +45,14 @@ pub(super) struct Connection {
     header_viewer: Option<Viewer>,
     viewer: Option<Viewer>,
     protocol_is_ours: bool,
+    ping_every: Duration,
     operations: HashMap<String, (u64, AbortHandle)>,
     tasks: JoinSet<()>,
     started: u64,
     queue: mpsc::Sender<Outgoing>,
     waiting: mpsc::Receiver<Outgoing>,
-    /// The place of the last answer that the client took, while one operation runs.
-    taken: Option<Cursor>,
+    /// The place of the last answer that was given to the socket, while one operation runs.
+    given: Option<Cursor>,
 }
 
 impl Connection {
@@ -55,6 +60,7 @@ impl Connection {
         let protocol_is_ours = socket.protocol().is_some_and(|protocol| protocol.as_bytes() == PROTOCOL.as_bytes());
         let (sink, stream) = socket.split();
         let (queue, waiting) = mpsc::channel(QUEUE);
+        let ping_every = Duration::from_secs(shared.server.keep_alive_seconds.into());
         Self {
             shared,
             sink,
@@ -63,12 +69,13 @@ impl Connection {
             header_viewer,
             viewer: None,
             protocol_is_ours,
+            ping_every,
             operations: HashMap::new(),
             tasks: JoinSet::new(),
             started: 0,
             queue,
             waiting,
-            taken: None,
+            given: None,
         }
     }
 
@@ -76,16 +83,47 @@ impl Connection {
         let Some(mut stream) = self.stream.take() else { return };
         let outcome = self.serve(&mut stream).await;
         self.tasks.abort_all();
+        let close = outcome.err();
+        if let Some(label) = close.as_ref().and_then(Close::label) {
+            metrics::counter!("profile_mirror_subscribers_closed_total", "reason" => label).increment(1);
+        }
+        // Whoever reads again after a while is still told why, and where to go on.
+        let is_silent = close.as_ref().is_some_and(|close| close.0 == SILENT);
+        let given_up = self.given_up(if is_silent { self.patience() } else { CLOSING_TIMEOUT }, CLOSING_TIMEOUT);
         let closing = async {
-            if let Err(Close(code, reason)) = outcome {
+            if let Some(Close(code, reason)) = close.filter(|close| close.0 != GONE) {
                 self.sink.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await?;
             }
             // The client's own close frame ends the stream, and is answered; without it the connection would look cut.
             while stream.next().await.is_some_and(|message| message.is_ok()) {}
             Ok::<_, axum::Error>(())
         };
-        if !matches!(tokio::time::timeout(Duration::from_secs(2), closing).await, Ok(Ok(()))) {
+        let is_closed = tokio::select! {
+            closed = closing => closed.is_ok(),
+            () = given_up => false,
+        };
+        if !is_closed {
             tracing::debug!("the client was gone before the socket was closed");
+        }
+    }
+
+    /// How long a client may take no message.
+    fn patience(&self) -> Duration {
+        self.ping_every * MAX_MISSED_PINGS
+    }
+
+    /// Completes after a while, or sooner once the service stops.
+    fn given_up(&self, after: Duration, after_stop: Duration) -> impl Future<Output = ()> + use<> {
+        let shutdown = self.shared.shutdown.clone();
+        async move {
+            let stopped = async {
+                shutdown.cancelled().await;
+                tokio::time::sleep(after_stop).await
+            };
+            tokio::select! {
+                () = tokio::time::sleep(after) => {}
+                () = stopped => {}
+            }
         }
     }
 
@@ -96,8 +134,7 @@ impl Connection {
         let shutdown = self.shared.shutdown.clone();
         let init_deadline = tokio::time::sleep(INIT_TIMEOUT);
         tokio::pin!(init_deadline);
-        let ping_every = Duration::from_secs(self.shared.server.keep_alive_seconds.into());
-        let mut ping = tokio::time::interval_at(Instant::now() + ping_every, ping_every);
+        let mut ping = tokio::time::interval_at(Instant::now() + self.ping_every, self.ping_every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut missed = 0;
         let mut key_changes = self.shared.access.changes();
@@ -256,23 +293,18 @@ impl Connection {
         if outgoing.is_last {
             self.operations.remove(&outgoing.id);
         }
-        self.send(Message::text(outgoing.text)).await?;
-        self.taken = outgoing.cursor.filter(|_| self.operations.len() == 1);
-        Ok(())
+        self.given = outgoing.cursor.filter(|_| self.operations.len() == 1);
+        self.send(Message::text(outgoing.text)).await
     }
 
+    /// Sends a message. Where the client does not take it in time, it stays before the close frame: who gets that has got
+    /// what was given.
     async fn send(&mut self, message: Message) -> Flow {
-        let shutdown = self.shared.shutdown.clone();
-        let given_up = async {
-            tokio::select! {
-                () = tokio::time::sleep(SEND_TIMEOUT) => {}
-                () = async { shutdown.cancelled().await; tokio::time::sleep(Duration::from_secs(1)).await } => {}
-            }
-        };
+        let given_up = self.given_up(self.patience(), STOPPING_PATIENCE);
         tokio::select! {
-            sent = self.sink.send(message) => sent.map_err(|_| Close(GOING_AWAY, String::new())),
+            sent = self.sink.send(message) => sent.map_err(|_| Close(GONE, String::new())),
             () = given_up => {
-                let reason = self.taken.as_ref().map(|cursor| format!("the client does not read; go on after {}", cursor.encode()));
+                let reason = self.given.as_ref().map(|cursor| format!("the client does not read; go on after {}", cursor.encode()));
                 let fits = reason.filter(|reason| reason.len() <= MAX_REASON_BYTES);
                 Err(Close(SILENT, fits.unwrap_or_else(|| "the client does not read".to_owned())))
             }

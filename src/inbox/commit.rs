@@ -13,7 +13,7 @@ use crate::failpoint::Failpoint;
 use entity::Moment;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// A commit that takes longer is given up, so that a connection that hangs does not hold up every group behind it. On
@@ -22,6 +22,8 @@ const DEADLINE: Duration = Duration::from_secs(6);
 
 /// Pause after another transaction was met half way.
 const GIVES_WAY: Duration = Duration::from_millis(20);
+/// Later than this no group is begun again: its senders will have been told to come back.
+const BEGINS_AGAIN: Duration = Duration::from_secs(3);
 
 /// Commits groups.
 pub(super) struct Committer {
@@ -87,11 +89,15 @@ impl Committer {
                 false => on_sqlite.commit_along(&self.db, now, deliveries, sources).await,
             };
         }
+        let begun = Instant::now();
         let commit = async {
             loop {
                 match commit_on_postgres(&self.db, now, deliveries.clone(), sources).await {
                     // Whoever was met is let go on first: it has been woken, and would be met again otherwise.
-                    Err(error) if dialect::is_deadlock(&error) => tokio::time::sleep(GIVES_WAY).await,
+                    Err(error) if dialect::is_deadlock(&error) && begun.elapsed() < BEGINS_AGAIN => {
+                        tracing::debug!(%error, "append again");
+                        tokio::time::sleep(GIVES_WAY).await;
+                    }
                     outcome => return outcome,
                 }
             }

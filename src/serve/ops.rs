@@ -186,7 +186,7 @@ fn seconds(ms: i64) -> f64 {
 
 /// Everything measured, as Prometheus reads it.
 pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
-    /// Services of one process share the recorder: what one has set is told before another sets its own.
+    /// Services of one process share the recorder, as those of tests do: what one has set is told before another sets it.
     static TELLING: Mutex<()> = Mutex::new(());
     let rows = match read_rows(&shared).await {
         Ok(rows) => rows,

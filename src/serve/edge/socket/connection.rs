@@ -53,6 +53,8 @@ pub(super) struct Connection {
     waiting: mpsc::Receiver<Outgoing>,
     /// The place of the last answer that was given to the socket, while one operation runs.
     given: Option<Cursor>,
+    /// The client did not take a message in time.
+    is_blocked: bool,
 }
 
 impl Connection {
@@ -76,6 +78,7 @@ impl Connection {
             queue,
             waiting,
             given: None,
+            is_blocked: false,
         }
     }
 
@@ -83,13 +86,14 @@ impl Connection {
         let Some(mut stream) = self.stream.take() else { return };
         let outcome = self.serve(&mut stream).await;
         self.tasks.abort_all();
+        // Nothing that was still to be sent is kept while the socket closes.
+        self.waiting = mpsc::channel(0).1;
         let close = outcome.err();
         if let Some(label) = close.as_ref().and_then(Close::label) {
             metrics::counter!("profile_mirror_subscribers_closed_total", "reason" => label).increment(1);
         }
-        // Whoever reads again after a while is still told why, and where to go on.
-        let is_silent = close.as_ref().is_some_and(|close| close.0 == SILENT);
-        let given_up = self.given_up(if is_silent { self.patience() } else { CLOSING_TIMEOUT }, CLOSING_TIMEOUT);
+        // Whoever reads again after a while is still told where to go on.
+        let given_up = self.given_up(if self.is_blocked { self.patience() } else { CLOSING_TIMEOUT }, CLOSING_TIMEOUT);
         let closing = async {
             if let Some(Close(code, reason)) = close.filter(|close| close.0 != GONE) {
                 self.sink.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await?;
@@ -140,7 +144,10 @@ impl Connection {
         let mut key_changes = self.shared.access.changes();
         loop {
             tokio::select! {
+                // In this order, so that a sign of life is seen before it is missed. What is sent comes last.
+                biased;
                 () = shutdown.cancelled() => return Box::pin(self.say_goodbye()).await,
+                () = key_changes.next() => self.recheck()?,
                 message = stream.next() => {
                     missed = 0;
                     match message {
@@ -151,18 +158,17 @@ impl Connection {
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                     }
                 }
-                Some(outgoing) = self.waiting.next() => self.hand_over(outgoing).await?,
                 () = &mut init_deadline, if self.viewer.is_none() => {
                     return Err(Close(INIT_TIMED_OUT, "Connection initialisation timeout".to_owned()));
                 }
-                () = key_changes.next() => self.recheck()?,
                 _ = ping.tick() => {
                     if missed >= MAX_MISSED_PINGS {
-                        return Err(Close(SILENT, "two pings were not answered".to_owned()));
+                        return Err(self.silent("two pings were not answered"));
                     }
                     missed += 1;
                     self.send(Message::Ping(Default::default())).await?;
                 }
+                Some(outgoing) = self.waiting.next() => self.hand_over(outgoing).await?,
             }
             while self.tasks.try_join_next().is_some() {}
         }
@@ -192,8 +198,14 @@ impl Connection {
             return Err(close);
         }
         let ids: Vec<String> = self.operations.drain().map(|(id, _)| id).collect();
-        for id in ids {
-            self.send(text(&id, "complete", None)).await?;
+        let completing = async {
+            for id in ids {
+                self.send(text(&id, "complete", None)).await?;
+            }
+            Ok(())
+        };
+        if let Ok(Err(close)) = tokio::time::timeout(ENDING_TIMEOUT, completing).await {
+            return Err(close);
         }
         Err(Close(GOING_AWAY, "the service is stopping; connect again".to_owned()))
     }
@@ -221,6 +233,7 @@ impl Connection {
                 let id = read_id(&mut message)?;
                 if let Some((_, task)) = self.operations.remove(&id) {
                     task.abort();
+                    self.given = None;
                 }
                 Ok(())
             }
@@ -277,6 +290,7 @@ impl Connection {
         let engine = self.shared.engine.clone();
         let task = self.tasks.spawn(async move { sender.run(&engine, prepared).await });
         self.operations.insert(id, (self.started, task));
+        self.given = None;
         Ok(())
     }
 
@@ -304,10 +318,15 @@ impl Connection {
         tokio::select! {
             sent = self.sink.send(message) => sent.map_err(|_| Close(GONE, String::new())),
             () = given_up => {
-                let reason = self.given.as_ref().map(|cursor| format!("the client does not read; go on after {}", cursor.encode()));
-                let fits = reason.filter(|reason| reason.len() <= MAX_REASON_BYTES);
-                Err(Close(SILENT, fits.unwrap_or_else(|| "the client does not read".to_owned())))
+                self.is_blocked = true;
+                Err(self.silent("the client does not read"))
             }
         }
+    }
+
+    /// Why a client that gives no sign of life is given up: what is told is where to go on, where that is known and fits.
+    fn silent(&self, why: &str) -> Close {
+        let place = self.given.as_ref().map(|cursor| format!("silent; go on after {}", cursor.encode()));
+        Close(SILENT, place.filter(|place| place.len() <= MAX_REASON_BYTES).unwrap_or_else(|| why.to_owned()))
     }
 }

@@ -3,6 +3,7 @@
 use super::{Database, pages};
 use sea_orm::sea_query::{Expr, Query, SelectStatement, SimpleExpr};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, Statement, TransactionTrait};
+use std::time::{Duration, Instant};
 
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub const MAX_BINDS: usize = 30_000;
 /// Advisory lock classes on PostgreSQL; any numbers will do as long as all instances agree.
 const INBOX_LOCK: i32 = 0x70_6d_01;
 /// Between two tries to take a lock that another process holds.
-const LOCK_ASKED_EVERY: std::time::Duration = std::time::Duration::from_millis(100);
+const LOCK_ASKED_EVERY: Duration = Duration::from_millis(100);
 const MIGRATION_LOCK: i64 = 0x70_6d_02;
 const INDEX_LOCK: i64 = 0x70_6d_03;
 
@@ -304,8 +305,9 @@ fn is_of_attribute(dialect: Dialect, attribute: &str) -> String {
 /// still reads an older state, so that it must be tried again.
 ///
 /// SQLite: deleted content is overwritten (`secure_delete`), yet copies of it lie between the cells of pages, and the
-/// write-ahead log has it until it is folded into the file and cut. PostgreSQL: old versions of rows stay until a vacuum that no open snapshot holds up, their index
-/// entries with them, and common values in the statistics of the planner.
+/// write-ahead log has it until it is folded into the file and cut. PostgreSQL: old versions of rows stay until a vacuum that
+/// no open snapshot holds up, their index entries with them, and common values in the statistics of the planner. A vacuum gives
+/// the room of rows free and does not overwrite it: tables that are soon written anew are.
 ///
 /// # Errors
 /// The database's own error.
@@ -328,33 +330,78 @@ pub async fn clean_files(db: &Database, tables: &[&str]) -> Result<bool, DbErr> 
             Ok(is_busy == Some(0))
         }
         Dialect::Postgres => {
-            let holds_up = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE backend_xmin IS NOT NULL \
-                AND datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' \
-                AND xact_start < to_timestamp($1))";
-            let now = Statement::from_string(
-                sea_orm::DbBackend::Postgres,
-                "SELECT extract(epoch from clock_timestamp())::float8",
-            );
-            let now: f64 = match db.writer().query_one_raw(now).await? {
-                Some(row) => row.try_get_by_index(0)?,
-                None => return Ok(false),
-            };
-            let holds_up = Statement::from_sql_and_values(sea_orm::DbBackend::Postgres, holds_up, [now.into()]);
-            let is_held_up = db.writer().query_one_raw(holds_up).await?.map(|row| row.try_get_by_index::<bool>(0));
-            if is_held_up.transpose()?.unwrap_or(true) {
+            if !is_past_for_everybody(db).await? {
                 return Ok(false);
             }
             let unhurried = db.unhurried().await?;
             let vacuumed = vacuum(unhurried.connection(), tables).await;
             unhurried.close().await?;
-            vacuumed.map(|()| true)
+            match vacuumed {
+                // Somebody holds a table for longer than others may be kept waiting.
+                Err(error) if code(&error).is_some_and(|code| code == "55P03") => Ok(false),
+                vacuumed => vacuumed.map(|()| true),
+            }
         }
     }
 }
 
-async fn vacuum(unhurried: &DatabaseConnection, tables: &[&str]) -> Result<(), DbErr> {
-    for table in tables {
-        unhurried.execute_unprepared(&format!("VACUUM (INDEX_CLEANUP ON, ANALYZE) \"{table}\"")).await?;
+/// Longest wait for those who may still see what was there before.
+const SNAPSHOTS_END: Duration = Duration::from_secs(10);
+
+/// Waits until no snapshot of PostgreSQL shows what was there before now; false where one stays for long. Transactions of
+/// other databases on the server count: while one runs that is older than the erasure, every new snapshot here keeps
+/// what that one might see.
+async fn is_past_for_everybody(db: &Database) -> Result<bool, DbErr> {
+    const NEWEST: &str = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
+    const RUNNING: &str = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint < $1";
+    // The columns hold the lower half of the number, which wraps round.
+    const SEEN: &str = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL \
+         AND ((($1::bigint & 4294967295) - backend_xmin::text::bigint + 4294967296) & 4294967295) \
+             BETWEEN 1 AND 2147483647)";
+    let of = |text| Statement::from_string(sea_orm::DbBackend::Postgres, text);
+    let Some(newest) = db.writer().query_one_raw(of(NEWEST)).await? else { return Ok(false) };
+    let newest: i64 = newest.try_get_by_index(0)?;
+    let deadline = Instant::now() + SNAPSHOTS_END;
+    loop {
+        let mut is_past = true;
+        // In this order: a snapshot that is made after nobody older runs shows nothing older.
+        for holds_up in [RUNNING, SEEN] {
+            let holds_up = Statement::from_sql_and_values(sea_orm::DbBackend::Postgres, holds_up, [newest.into()]);
+            let row = db.writer().query_one_raw(holds_up).await?;
+            is_past &= row.map(|row| row.try_get_by_index::<bool>(0)).transpose()? == Some(false);
+        }
+        if is_past || Instant::now() >= deadline {
+            return Ok(is_past);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Ok(())
+}
+
+/// A table of PostgreSQL up to this size, indexes included, is written anew after an erasure: nobody reads or writes it
+/// meanwhile, a second or two on a slow machine. Bytes.
+const WRITTEN_ANEW: i64 = 64 << 20;
+
+async fn vacuum(unhurried: &DatabaseConnection, tables: &[&str]) -> Result<(), DbErr> {
+    // Whoever asks for the whole table makes everybody behind wait as well.
+    unhurried.execute_unprepared("SET lock_timeout = '500ms'").await?;
+    for table in tables {
+        let size = Statement::from_sql_and_values(
+            sea_orm::DbBackend::Postgres,
+            "SELECT pg_total_relation_size($1::text::regclass)",
+            [format!("\"{table}\"").into()],
+        );
+        let size = unhurried.query_one_raw(size).await?.map(|row| row.try_get_by_index::<i64>(0)).transpose()?;
+        let is_small = size.is_some_and(|size| size <= WRITTEN_ANEW);
+        let how = if is_small { "FULL, ANALYZE" } else { "INDEX_CLEANUP ON, ANALYZE" };
+        unhurried.execute_unprepared(&format!("VACUUM ({how}) \"{table}\"")).await?;
+        if !is_small {
+            tracing::warn!(
+                table,
+                "PostgreSQL does not overwrite the room of erased rows: write the table anew in a quiet hour (VACUUM FULL)"
+            );
+        }
+    }
+    // Old statistics are rows too. Who does not own the database is told so by the server, and nothing else happens.
+    unhurried.execute_unprepared("VACUUM (FULL) pg_statistic").await.map(drop)
 }

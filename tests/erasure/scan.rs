@@ -1,4 +1,4 @@
-//! Looks for planted text in everything that the database keeps.
+//! Looks for planted text in everything that the database keeps, rows and files.
 
 use crate::support::app::TestApp;
 use crate::support::place::TestDatabase;
@@ -9,13 +9,25 @@ use std::path::{Path, PathBuf};
 /// What every planted value begins with. It appears nowhere else, however its letters are written.
 pub const CANARY: &str = "cAnArY7q";
 
-/// Places that hold planted text: files of SQLite's folder with the number of times, tables of PostgreSQL with the
-/// number of rows.
+/// Places that hold planted text: files with the number of times, and tables of PostgreSQL with the number of rows.
 pub async fn places(database: &TestDatabase, db: &Database) -> Vec<String> {
     match database.dialect {
         Dialect::Sqlite => in_files(&folder(database)),
-        Dialect::Postgres => in_tables(db).await,
+        Dialect::Postgres => {
+            let mut found = in_tables(db).await;
+            found.extend(in_files(&data_folder(db).await));
+            found
+        }
     }
+}
+
+/// The folder in which the server keeps the files of this PostgreSQL database, everything written out.
+async fn data_folder(db: &Database) -> PathBuf {
+    db.writer().execute_unprepared("CHECKPOINT").await.unwrap();
+    let folder = "SELECT current_setting('data_directory') || '/base/' || oid FROM pg_database \
+         WHERE datname = current_database()";
+    let row = db.writer().query_one_raw(Statement::from_string(DbBackend::Postgres, folder)).await.unwrap();
+    PathBuf::from(row.expect("this database").try_get_by_index::<String>(0).unwrap())
 }
 
 /// The folder of a SQLite database: its file, the write-ahead log, and whatever else the service left there.
@@ -30,7 +42,11 @@ fn in_files(folder: &Path) -> Vec<String> {
     for entry in std::fs::read_dir(folder).expect("list the folder") {
         let path = entry.expect("an entry").path();
         files += 1;
-        let bytes = std::fs::read(&path).expect("read the file");
+        // The server removes files whenever it likes.
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            bytes => bytes.expect("read the file"),
+        };
         let places: Vec<usize> = bytes
             .windows(CANARY.len())
             .enumerate()

@@ -164,6 +164,8 @@ both!(a_place_that_the_log_no_longer_reaches_has_expired_for_the_past_and_for_st
     for at in [json!({ "cursor": early }), json!({ "time": "2001-01-01T00:00:00Z" })] {
         assert_eq!(app.client().codes(document, json!({ "at": at })).await, ["CURSOR_EXPIRED"], "{at}");
     }
+    let document = "query ($after: Cursor) { changes(first: 1, after: $after) { nodes { id } } }";
+    assert_eq!(app.client().codes(document, json!({ "after": early })).await, ["CURSOR_EXPIRED"]);
     let events = "subscription ($after: Cursor) {
       profileChanges(after: $after) { __typename ... on CursorExpired { message oldest } ... on CaughtUp { cursor } }
     }";

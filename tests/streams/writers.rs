@@ -8,11 +8,11 @@ use crate::support::socket::Subscription;
 use crate::support::world::SOURCES;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use entity::change;
+use entity::{ChangeKind, change};
 use futures::future::join_all;
 use profile_mirror::app::{AppOptions, Running};
 use profile_mirror::db::Dialect;
-use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::json;
 use simulator::SignedWebhook;
 use std::collections::{BTreeMap, BTreeSet};
@@ -157,14 +157,34 @@ fn revision_of(id: &str) -> i64 {
 }
 
 both!(more_changes_in_one_commit_than_one_reading_takes_are_all_told, |database| {
-    let app = TestApp::builder(&database).profiles(1_600).start().await;
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    let person = copernica.profile_ids("People").remove(0);
+    for number in 0..COMMITTED_AT_ONCE {
+        let number = number.to_string();
+        copernica.silently().create_subprofile(&person, "Visits", &[("page", &number)]).unwrap();
+    }
+    app.import("marketing").await;
     let mut subscription = app.subscribe(CHANGES, json!({})).await;
     first_cursor(&mut subscription).await;
-    app.import("marketing").await;
-    let count = change::Entity::find().count(app.database().reader()).await.unwrap();
-    assert!(count > 700, "{count}");
+    let before = change::Entity::find().count(app.database().reader()).await.unwrap();
+
+    // One delivery is one transaction: its subprofiles go with the profile.
+    copernica.delete_profile(&person).unwrap();
+    app.settle().await;
+    let newest = change::Entity::find().order_by_desc(change::Column::Revision).limit(1);
+    let newest = newest.filter(change::Column::Kind.eq(ChangeKind::SubprofileDeleted)).one(app.database().reader());
+    let delivery = newest.await.unwrap().expect("a subprofile is gone").delivery_id;
+    let of_one = change::Entity::find().filter(change::Column::DeliveryId.eq(delivery));
+    let of_one = of_one.count(app.database().reader()).await.unwrap();
+    assert!(of_one > COMMITTED_AT_ONCE, "{of_one} in one commit");
+
+    let count = change::Entity::find().count(app.database().reader()).await.unwrap() - before;
     let changes = take_changes(&mut subscription, usize::try_from(count).unwrap()).await;
     let keys: BTreeSet<_> = changes.iter().map(key).collect();
     assert_eq!(keys.len(), changes.len(), "each once");
-    app.finish_apart_from_world().await;
+    app.finish().await;
 });
+
+/// More than the log is read in one go.
+const COMMITTED_AT_ONCE: u64 = 520;

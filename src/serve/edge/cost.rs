@@ -19,6 +19,8 @@ const MAX_DEPTH: u64 = 16;
 const MAX_COST: u64 = 50_000;
 const MAX_ALIASES: u64 = 30;
 const MAX_ROOT_FIELDS: u64 = 20;
+/// What it costs to count a list: it is read, however long it is.
+const COUNTING: u64 = 100;
 /// Lists inside lists of the schema's own description, as the usual introspection query nests them.
 const MAX_INTROSPECTION_LISTS: u64 = 3;
 
@@ -153,9 +155,10 @@ impl<'a> Meter<'a> {
             let introspection_lists = inner.introspection_lists;
             return Ok(Measure { fields, cost: fields, depth: 1, aliases, introspection_lists, asks_schema: true });
         }
+        let itself = if name == "totalCount" { COUNTING } else { 1 };
         Ok(Measure {
             fields,
-            cost: inner.cost.saturating_mul(self.rows(field)).saturating_add(1),
+            cost: inner.cost.saturating_mul(self.rows(field)?).saturating_add(itself),
             depth: inner.depth.saturating_add(1),
             aliases,
             introspection_lists: inner.introspection_lists + u64::from(is_meta_list),
@@ -183,19 +186,29 @@ impl<'a> Meter<'a> {
         Ok(measure)
     }
 
-    /// Rows that a page may hold.
-    fn rows(&self, field: &Field) -> u64 {
+    /// Rows that a page may hold, or that are asked for by their ids.
+    fn rows(&self, field: &Field) -> Result<u64, Fault> {
         let variable = |variable: Name| match self.variables.get(&variable) {
             Some(value) => Ok(value.clone()),
             None => self.defaults.get(variable.as_str()).map(|number| Value::from(*number)).ok_or(()),
         };
-        let given = |name: &str| match field.get_argument(name)?.node.clone().into_const_with(variable) {
-            Ok(Value::Number(number)) => number.as_i64(),
-            _ => None,
-        };
-        let rows = given("first").or_else(|| given("last")).unwrap_or(1);
-        // More than a page is refused by the field itself, with a better text.
-        u64::try_from(rows).unwrap_or(0).clamp(1, u64::from(MAX_PAGE))
+        let mut rows = 1;
+        for argument in ["first", "last", "ids"] {
+            let given = field.get_argument(argument).map(|given| given.node.clone().into_const_with(variable));
+            // What is no number of rows is for the field to tell.
+            let given = match given {
+                Some(Ok(Value::Number(number))) => number.as_u64().unwrap_or(0),
+                Some(Ok(Value::List(list))) => list.len() as u64,
+                _ => 0,
+            };
+            if given > u64::from(MAX_PAGE) {
+                let name = &field.name.node;
+                let message = format!("{name}: {argument} asks for {given}, a page holds {MAX_PAGE} at most");
+                return Err(Fault::new(Code::PageTooLarge, message));
+            }
+            rows = rows.max(given);
+        }
+        Ok(rows)
     }
 
     fn count_roots(&self, set: &SelectionSet, level: usize) -> u64 {
@@ -283,6 +296,18 @@ mod tests {
         assert_eq!(values("{ a(first: 50) { nodes { b c } } }"), 151);
         assert_eq!(values("{ a(first: 10) { b(last: 10) { c } } }"), 10 * 11 + 1);
         assert_eq!(values("query($n: Int = 20) { a(first: $n) { b } }"), 21);
+        assert_eq!(values("{ nodes(ids: [\"a\", \"b\", \"c\"]) { b c } }"), 7);
+        assert_eq!(values("{ a(first: 10) { totalCount } }"), 1_001);
+    }
+
+    #[test]
+    fn a_page_that_is_too_large_is_refused_before_anything_is_read() {
+        for document in ["{ a(first: 101) { b } }", "query($n: Int = 101) { c { a(last: $n) { b } } }"] {
+            assert_eq!(check(document), Err(Code::PageTooLarge));
+        }
+        let ids = "\"a\", ".repeat(101);
+        assert_eq!(check(&format!("{{ nodes(ids: [{ids}]) {{ id }} }}")), Err(Code::PageTooLarge));
+        assert_eq!(check("{ a(first: -1) { b } }"), Ok(()), "the field tells what it expects");
     }
 
     #[test]

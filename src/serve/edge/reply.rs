@@ -54,7 +54,8 @@ impl<'a> Reply<'a> {
     pub fn send(&self, answered: Answered) -> Response {
         let Some(media) = self.media else { return self.refuse_media() };
         let code = answered.code.and_then(|code| Code::ALL.into_iter().find(|one| one.as_str() == code));
-        let status = match code.filter(|_| answered.is_refused) {
+        let is_refused = answered.is_refused || (answered.is_without_data && code == Some(Code::Unavailable));
+        let status = match code.filter(|_| is_refused) {
             None | Some(Code::PersistedQueryNotFound) => StatusCode::OK,
             Some(Code::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
             Some(Code::Internal) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -25,7 +25,7 @@ use crate::mirror::read::{self, LogSlice, Order, Page, Place, ProfileKey, Reader
 use crate::publish;
 use ::entity::{profile, source};
 use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Where queries start.
@@ -211,6 +211,7 @@ impl Query {
             },
             None => None,
         };
+        let reach = if has_previous { Some(LogReach::read(reader).await?) } else { None };
         let mut logs = Vec::new();
         for source in reader.reload_sources().await?.all() {
             let is_wanted = filter.source.as_ref().is_none_or(|name| *name == source.name)
@@ -218,6 +219,9 @@ impl Query {
             if is_wanted {
                 let profile_id = profile.as_ref().map(|profile| profile.id);
                 let after = cursor.revision(&source.name);
+                if let Some(reach) = &reach {
+                    reach.check(source, after)?;
+                }
                 let slice = LogSlice { source_id: source.id, after, kinds: kinds.clone(), profile_id };
                 logs.push((Arc::clone(source), VecDeque::from(reader.changes(&slice, limit).await?)));
             }
@@ -340,6 +344,39 @@ impl Query {
             (paging::encode("verdict", &row.id), Verdict { row, source: Arc::clone(&source) })
         };
         Ok(Some(VerdictConnection::new(slice.rows.into_iter().map(node), slice.has_previous, slice.has_next)))
+    }
+}
+
+/// What the change log holds of each source: the oldest and the newest revision.
+struct LogReach {
+    oldest: HashMap<i32, i64>,
+    newest: HashMap<i32, i64>,
+}
+
+impl LogReach {
+    async fn read(reader: &Reader) -> Answer<Self> {
+        // In this order: what is committed in between is not ahead of the log.
+        let oldest = reader.oldest_revisions().await?.into_iter().collect();
+        Ok(Self { oldest, newest: reader.revisions().await?.into_iter().collect() })
+    }
+
+    /// Whether the log can be read on behind a revision.
+    fn check(&self, source: &source::Model, after: i64) -> Answer<()> {
+        let newest = self.newest.get(&source.id).copied().unwrap_or(0);
+        if after > newest {
+            let text =
+                format!("after is ahead of the change log of source {}; it was made by another mirror", source.name);
+            return Err(Fault::new(Code::CursorInvalid, text));
+        }
+        let oldest = self.oldest.get(&source.id).copied().unwrap_or(newest + 1);
+        if after < newest && after + 1 < oldest {
+            let text = format!(
+                "after: the change log of source {} does not go back so far any more; read the profiles anew",
+                source.name
+            );
+            return Err(Fault::new(Code::CursorExpired, text));
+        }
+        Ok(())
     }
 }
 

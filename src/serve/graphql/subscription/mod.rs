@@ -39,7 +39,7 @@ impl Subscription {
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "Only changes of profiles that pass, as they are once changed. A profile that passes no more is told with ProfileLeft."
+            desc = "Only changes of profiles that pass, as they are once changed. A profile that passes no more is told with ProfileLeft. Where the filter looks at related profiles, changes of these alone are not told."
         )]
         filter: Option<ProfileFilter>,
         #[graphql(desc = "Only changes of these kinds. Profiles that leave are told whatever the kind.")] kinds: Option<

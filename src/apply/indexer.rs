@@ -47,7 +47,7 @@ impl Indexer {
     }
 
     async fn work(&self) -> Result<(), DbErr> {
-        let unhurried = self.db.unhurried().await?;
+        let unhurried = self.db.unhurried("0").await?;
         let worked = self.work_over(unhurried.connection()).await;
         worked.and(unhurried.close().await)
     }

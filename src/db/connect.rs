@@ -126,7 +126,7 @@ impl Database {
     /// [`DatabaseError::Migrate`].
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
         let migrated = async {
-            let unhurried = self.unhurried().await?;
+            let unhurried = self.unhurried("0").await?;
             let migrated = self.migrate_over(unhurried.connection()).await;
             migrated.and(unhurried.close().await)
         };
@@ -176,17 +176,19 @@ impl Database {
     }
 
     /// A way to write on which a statement may take as long as it takes, for migrations, indexes and vacuums. On
-    /// PostgreSQL it has two connections of its own. To be closed by whoever asked for it.
+    /// PostgreSQL it has two connections of its own, which wait for a lock so many milliseconds, or for ever with `0`. To be
+    /// closed by whoever asked for it.
     ///
     /// # Errors
     /// The database's own error.
-    pub async fn unhurried(&self) -> Result<Unhurried<'_>, DbErr> {
+    pub async fn unhurried(&self, lock_timeout: &str) -> Result<Unhurried<'_>, DbErr> {
         if self.dialect == Dialect::Sqlite {
             return Ok(Unhurried::Writer(&self.writer));
         }
-        let limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
+        let limits =
+            [("statement_timeout", "0"), ("lock_timeout", lock_timeout), ("idle_in_transaction_session_timeout", "0")];
         let options = self.writer.get_postgres_connection_pool().connect_options();
-        let options = PgConnectOptions::clone(&options).options(limits.map(|limit| (limit, "0")));
+        let options = PgConnectOptions::clone(&options).options(limits);
         let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(Duration::from_secs(8));
         let pool =
             pool.connect_with(options).await.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;

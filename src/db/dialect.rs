@@ -333,7 +333,8 @@ pub async fn clean_files(db: &Database, tables: &[&str]) -> Result<bool, DbErr> 
             if !is_past_for_everybody(db).await? {
                 return Ok(false);
             }
-            let unhurried = db.unhurried().await?;
+            // Whoever asks for a whole table makes everybody behind wait as well, milliseconds.
+            let unhurried = db.unhurried("500").await?;
             let vacuumed = vacuum(unhurried.connection(), tables).await;
             unhurried.close().await?;
             match vacuumed {
@@ -354,10 +355,14 @@ const SNAPSHOTS_END: Duration = Duration::from_secs(10);
 async fn is_past_for_everybody(db: &Database) -> Result<bool, DbErr> {
     const NEWEST: &str = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
     const RUNNING: &str = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint < $1";
-    // The columns hold the lower half of the number, which wraps round.
-    const SEEN: &str = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity \
-         WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL \
-         AND ((($1::bigint & 4294967295) - backend_xmin::text::bigint + 4294967296) & 4294967295) \
+    // The columns hold the lower half of the number, which wraps round. Replicas and slots hold rows back as well, vacuums
+    // do not.
+    const SEEN: &str = "SELECT EXISTS (SELECT 1 FROM ( \
+             SELECT backend_xmin AS xmin FROM pg_stat_activity \
+             WHERE (datname = current_database() OR datname IS NULL) AND pid <> pg_backend_pid() \
+                 AND pid NOT IN (SELECT pid FROM pg_stat_progress_vacuum) \
+             UNION ALL SELECT xmin FROM pg_replication_slots) AS held \
+         WHERE xmin IS NOT NULL AND ((($1::bigint & 4294967295) - xmin::text::bigint + 4294967296) & 4294967295) \
              BETWEEN 1 AND 2147483647)";
     let of = |text| Statement::from_string(sea_orm::DbBackend::Postgres, text);
     let Some(newest) = db.writer().query_one_raw(of(NEWEST)).await? else { return Ok(false) };
@@ -383,8 +388,6 @@ async fn is_past_for_everybody(db: &Database) -> Result<bool, DbErr> {
 const WRITTEN_ANEW: i64 = 64 << 20;
 
 async fn vacuum(unhurried: &DatabaseConnection, tables: &[&str]) -> Result<(), DbErr> {
-    // Whoever asks for the whole table makes everybody behind wait as well.
-    unhurried.execute_unprepared("SET lock_timeout = '500ms'").await?;
     for table in tables {
         let size = Statement::from_sql_and_values(
             sea_orm::DbBackend::Postgres,

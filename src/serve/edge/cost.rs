@@ -10,6 +10,7 @@ use async_graphql::Variables;
 use async_graphql::parser::types::{ExecutableDocument, Field, FragmentDefinition, Selection, SelectionSet};
 use async_graphql::{Name, Positioned, Value};
 use std::collections::HashMap;
+use std::convert::Infallible;
 
 const MAX_OPERATIONS: usize = 10;
 const MAX_FRAGMENTS: usize = 30;
@@ -64,7 +65,7 @@ struct Meter<'a> {
     /// Measured fragments; none for one that is being measured.
     known: HashMap<&'a str, Option<Measure>>,
     variables: &'a Variables,
-    defaults: HashMap<&'a str, i64>,
+    defaults: HashMap<&'a str, &'a Value>,
 }
 
 /// Says what a document asks for, and refuses one that asks for too much.
@@ -82,8 +83,7 @@ pub(super) fn check_cost(document: &ExecutableDocument, variables: &Variables) -
     let defaults = document.operations.iter().flat_map(|(_, operation)| &operation.node.variable_definitions);
     let defaults = defaults.filter_map(|definition| {
         let default = definition.node.default_value.as_ref()?;
-        let async_graphql::Value::Number(number) = &default.node else { return None };
-        Some((definition.node.name.node.as_str(), number.as_i64()?))
+        Some((definition.node.name.node.as_str(), &default.node))
     });
     let mut meter =
         Meter { fragments: &document.fragments, known: HashMap::new(), variables, defaults: defaults.collect() };
@@ -188,15 +188,14 @@ impl<'a> Meter<'a> {
 
     /// Rows that a page may hold, or that are asked for by their ids.
     fn rows(&self, field: &Field) -> Result<u64, Fault> {
-        let variable = |variable: Name| match self.variables.get(&variable) {
-            Some(value) => Ok(value.clone()),
-            None => self.defaults.get(variable.as_str()).map(|number| Value::from(*number)).ok_or(()),
+        let variable = |variable: Name| {
+            let given = self.variables.get(&variable).or_else(|| self.defaults.get(variable.as_str()).copied());
+            Ok::<_, Infallible>(given.cloned().unwrap_or_default())
         };
         let mut rows = 1;
         for argument in ["first", "last", "ids"] {
-            let given = field.get_argument(argument).map(|given| given.node.clone().into_const_with(variable));
             // What is no number of rows is for the field to tell.
-            let given = match given {
+            let given = match field.get_argument(argument).map(|given| given.node.clone().into_const_with(variable)) {
                 Some(Ok(Value::Number(number))) => number.as_u64().unwrap_or(0),
                 Some(Ok(Value::List(list))) => list.len() as u64,
                 _ => 0,
@@ -297,6 +296,8 @@ mod tests {
         assert_eq!(values("{ a(first: 10) { b(last: 10) { c } } }"), 10 * 11 + 1);
         assert_eq!(values("query($n: Int = 20) { a(first: $n) { b } }"), 21);
         assert_eq!(values("{ nodes(ids: [\"a\", \"b\", \"c\"]) { b c } }"), 7);
+        assert_eq!(values("query($i: [ID!]! = [\"a\", \"b\"]) { nodes(ids: $i) { b } }"), 3);
+        assert_eq!(values("query($a: ID!) { nodes(ids: [$a, \"b\"]) { b } }"), 3);
         assert_eq!(values("{ a(first: 10) { totalCount } }"), 1_001);
     }
 

@@ -211,17 +211,18 @@ impl Query {
             },
             None => None,
         };
-        let reach = if has_previous { Some(LogReach::read(reader).await?) } else { None };
+        let reach = LogReach::read(reader).await?;
         let mut logs = Vec::new();
         for source in reader.reload_sources().await?.all() {
             let is_wanted = filter.source.as_ref().is_none_or(|name| *name == source.name)
                 && profile.as_ref().is_none_or(|profile| profile.source_id == source.id);
             if is_wanted {
                 let profile_id = profile.as_ref().map(|profile| profile.id);
-                let after = cursor.revision(&source.name);
-                if let Some(reach) = &reach {
-                    reach.check(source, after)?;
-                }
+                let after = if has_previous {
+                    reach.check(source, cursor.revision(&source.name))?
+                } else {
+                    reach.begin(source, &mut cursor)
+                };
                 let slice = LogSlice { source_id: source.id, after, kinds: kinds.clone(), profile_id };
                 logs.push((Arc::clone(source), VecDeque::from(reader.changes(&slice, limit).await?)));
             }
@@ -360,8 +361,18 @@ impl LogReach {
         Ok(Self { oldest, newest: reader.revisions().await?.into_iter().collect() })
     }
 
-    /// Whether the log can be read on behind a revision.
-    fn check(&self, source: &source::Model, after: i64) -> Answer<()> {
+    /// The place before the oldest change that is held of a source; noted in the cursor, so that it leads on from there.
+    fn begin(&self, source: &source::Model, cursor: &mut publish::Cursor) -> i64 {
+        let newest = self.newest.get(&source.id).copied().unwrap_or(0);
+        let begin = self.oldest.get(&source.id).map_or(newest, |oldest| oldest - 1);
+        if begin > 0 {
+            cursor.set(&source.name, begin);
+        }
+        begin
+    }
+
+    /// A revision behind which the log can be read on.
+    fn check(&self, source: &source::Model, after: i64) -> Answer<i64> {
         let newest = self.newest.get(&source.id).copied().unwrap_or(0);
         if after > newest {
             let text =
@@ -376,7 +387,7 @@ impl LogReach {
             );
             return Err(Fault::new(Code::CursorExpired, text));
         }
-        Ok(())
+        Ok(after)
     }
 }
 

@@ -335,12 +335,12 @@ pub async fn clean_files(db: &Database, tables: &[&str]) -> Result<bool, DbErr> 
             }
             // Whoever asks for a whole table makes everybody behind wait as well, milliseconds.
             let unhurried = db.unhurried("500").await?;
-            let vacuumed = vacuum(unhurried.connection(), tables).await;
+            let vacuumed = vacuum(db, unhurried.connection(), tables).await;
             unhurried.close().await?;
             match vacuumed {
                 // Somebody holds a table for longer than others may be kept waiting.
                 Err(error) if code(&error).is_some_and(|code| code == "55P03") => Ok(false),
-                vacuumed => vacuumed.map(|()| true),
+                vacuumed => vacuumed,
             }
         }
     }
@@ -387,7 +387,7 @@ async fn is_past_for_everybody(db: &Database) -> Result<bool, DbErr> {
 /// meanwhile, a second or two on a slow machine. Bytes.
 const WRITTEN_ANEW: i64 = 64 << 20;
 
-async fn vacuum(unhurried: &DatabaseConnection, tables: &[&str]) -> Result<(), DbErr> {
+async fn vacuum(db: &Database, unhurried: &DatabaseConnection, tables: &[&str]) -> Result<bool, DbErr> {
     for table in tables {
         let size = Statement::from_sql_and_values(
             sea_orm::DbBackend::Postgres,
@@ -405,6 +405,11 @@ async fn vacuum(unhurried: &DatabaseConnection, tables: &[&str]) -> Result<(), D
             );
         }
     }
-    // Old statistics are rows too. Who does not own the database is told so by the server, and nothing else happens.
-    unhurried.execute_unprepared("VACUUM (FULL) pg_statistic").await.map(drop)
+    // The statistics that were just replaced are rows too, and somebody may still plan by them. Who does not own the
+    // database is told so by the server, and nothing else happens.
+    if !is_past_for_everybody(db).await? {
+        return Ok(false);
+    }
+    unhurried.execute_unprepared("VACUUM (FULL) pg_statistic").await?;
+    Ok(true)
 }

@@ -356,9 +356,9 @@ struct LogReach {
 
 impl LogReach {
     async fn read(reader: &Reader) -> Answer<Self> {
-        // In this order: what is committed in between is not ahead of the log.
-        let oldest = reader.oldest_revisions().await?.into_iter().collect();
-        Ok(Self { oldest, newest: reader.revisions().await?.into_iter().collect() })
+        // In this order: of a source whose first changes are committed in between, none may be taken for gone.
+        let newest = reader.revisions().await?.into_iter().collect();
+        Ok(Self { oldest: reader.oldest_revisions().await?.into_iter().collect(), newest })
     }
 
     /// The place before the oldest change that is held of a source; noted in the cursor, so that it leads on from there.

@@ -14,7 +14,7 @@ use profile_mirror::config::{Access, AccessKey, Config, Role, Secret};
 use profile_mirror::db::Database;
 use profile_mirror::inbox::Backlog;
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
-use serde_json::Value;
+use serde_json::{Value, json};
 use simulator::{ProviderKind, SignedWebhook, Simulator, TruthStatus};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -292,6 +292,13 @@ impl TestApp {
     pub async fn import(&self, source: &str) {
         self.sync(source).await.unwrap_or_else(|error| panic!("import {source}: {error}"));
         self.drain().await;
+    }
+
+    /// Asks for a full run of a source and leaves the clock alone. [`Self::import`] joins that run.
+    pub async fn begin_sync(&self, source: &str) {
+        let document = "mutation($source: String!) { resync(input: { source: $source }) { problems { message } } }";
+        let answer = self.client().query(document, json!({ "source": source })).await;
+        assert_eq!(answer["resync"]["problems"], json!([]), "a run of {source}");
     }
 
     /// Imports all three sources.

@@ -78,17 +78,15 @@ both!(a_sync_leaves_the_last_of_the_limit_to_live_fetches, |database| {
     assert!((11..=15).contains(&remaining), "upstream's own count is known: {remaining}");
 
     app.simulator.forget_requests();
-    let sync = async { app.import("crm").await };
-    let news = async {
-        for score_now in [702, 703, 704] {
-            change(&app, &person, score_now).await;
-            until("live news is fetched", async || score(&app, &person).await == score_now).await;
-        }
-        assert_eq!(app.simulator.requests_of(Parallel), 3, "the sync waits");
-        parallel.configure(|switches| switches.rate_limited = false);
-        app.clock.advance_ms(61_000);
-    };
-    tokio::join!(sync, news);
+    app.begin_sync("crm").await;
+    for score_now in [702, 703, 704] {
+        change(&app, &person, score_now).await;
+        until("live news is fetched", async || score(&app, &person).await == score_now).await;
+    }
+    assert_eq!(app.simulator.requests_of(Parallel), 3, "the sync waits");
+    parallel.configure(|switches| switches.rate_limited = false);
+    app.clock.advance_ms(61_000);
+    app.import("crm").await;
     assert!(app.simulator.requests_of(Parallel) > 3, "it goes on in the next window");
     app.finish().await;
 });

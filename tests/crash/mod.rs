@@ -3,6 +3,7 @@
 
 mod failpoints;
 mod parts;
+mod runs;
 mod shutdown;
 mod streams;
 

@@ -3,6 +3,7 @@
 mod budget;
 mod credentials;
 mod pause;
+mod stalled;
 
 use crate::support::app::TestApp;
 use crate::support::webhook::{parallel_event, signed};
@@ -14,12 +15,17 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits for a condition.
 pub async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    until_within(DEADLINE, what, is_so).await;
+}
+
+/// The same, so long at most.
+async fn until_within(deadline: Duration, what: &str, is_so: impl AsyncFn() -> bool) {
     let wait = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("in time: {what}"));
+    tokio::time::timeout(deadline, wait).await.unwrap_or_else(|_| panic!("in time: {what}"));
 }
 
 /// What the API shows of a source.

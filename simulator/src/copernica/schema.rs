@@ -32,11 +32,13 @@ pub enum FieldKind {
     EmptyDatetime,
     /// Id of a profile, usually in another database.
     ForeignKey,
+    /// Any text, under the name of a type that nobody has heard of.
+    Unheard(&'static str),
 }
 
 impl FieldKind {
     pub(crate) fn wire_name(&self) -> &'static str {
-        match self {
+        match *self {
             Self::Text => "text",
             Self::Email => "email",
             Self::PhoneGsm => "phone_gsm",
@@ -49,6 +51,7 @@ impl FieldKind {
             Self::Datetime => "datetime",
             Self::EmptyDatetime => "empty_datetime",
             Self::ForeignKey => "foreign_key",
+            Self::Unheard(name) => name,
         }
     }
 
@@ -71,7 +74,7 @@ impl FieldKind {
     pub(crate) fn coerce(&self, value: &str) -> String {
         match self {
             Self::Text => value.chars().take(255).collect(),
-            Self::Email | Self::PhoneGsm | Self::Big => value.to_owned(),
+            Self::Email | Self::PhoneGsm | Self::Big | Self::Unheard(_) => value.to_owned(),
             Self::Select(options) => options.iter().find(|option| *option == value).cloned().unwrap_or_default(),
             Self::Integer | Self::ForeignKey => leading_number(value, false),
             Self::Float => leading_number(value, true),

@@ -111,6 +111,20 @@ impl GetProfileSim {
         self.step_all();
     }
 
+    /// Gives a profile a status that nobody has heard of, and tells of it. What it holds stays.
+    ///
+    /// # Errors
+    /// No such profile.
+    pub fn set_unheard_status(&self, profile: &str, status: &'static str) -> Result<(), Refusal> {
+        let now = self.context.clock.now();
+        let mut state = self.state.lock();
+        let found = state.world.profiles.get_mut(profile).ok_or_else(|| Refusal::because("Profile not found"))?;
+        found.progress = Progress::Unheard(status);
+        found.last_updated = now;
+        self.announce(&mut state, profile, Progress::Unheard(status), now);
+        Ok(())
+    }
+
     /// Sends a second `profile.updated` about a profile that did not change.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ pub enum Progress {
     Ready,
     /// Done, in the older shape with bare values.
     Active,
+    /// Done, in a word that nobody has heard of.
+    Unheard(&'static str),
 }
 
 impl Progress {
@@ -28,6 +30,7 @@ impl Progress {
             Self::Summarizing => "summarizing",
             Self::Ready => "ready",
             Self::Active => "active",
+            Self::Unheard(word) => word,
         }
     }
 }
@@ -109,7 +112,7 @@ impl World {
                 profile.updates += 1;
                 Progress::Ready
             }
-            Progress::Ready | Progress::Active => return None,
+            Progress::Ready | Progress::Active | Progress::Unheard(_) => return None,
         };
         profile.last_updated = now;
         Some(profile.progress)

@@ -137,6 +137,15 @@ impl ParallelSim {
         self.change_status(profile, Status::DeletionScheduled, Some(at), "PROFILE_SCHEDULED_FOR_DELETION")
     }
 
+    /// Gives a profile a status that nobody has heard of, of which an event of a type as new tells. It is read by id, and
+    /// is in no list of another status.
+    ///
+    /// # Errors
+    /// No such profile, or in this status already.
+    pub fn set_unheard_status(&self, profile: &str, status: &'static str, event_type: &str) -> Result<(), Refusal> {
+        self.change_status(profile, Status::Unheard(status), None, event_type)
+    }
+
     /// Takes a profile's personal data away for good.
     ///
     /// # Errors

@@ -38,7 +38,8 @@ fn living(world: &World, type_id: String, profile: &Profile) -> TruthProfile {
     let fields = profile.values.iter().map(|(at, held)| (kind.fields[*at].key().to_owned(), held.value.clone()));
     let fields: std::collections::BTreeMap<String, Value> = fields.collect();
     let status = match profile.status {
-        Status::Open => TruthStatus::Open,
+        // Whoever does not know the word has no reason to think that anything ended.
+        Status::Open | Status::Unheard(_) => TruthStatus::Open,
         Status::Closed => TruthStatus::Closed,
         Status::DeletionScheduled => TruthStatus::ScheduledForDeletion,
     };

@@ -63,6 +63,8 @@ pub(crate) enum Status {
     Open,
     Closed,
     DeletionScheduled,
+    /// One that nobody has heard of.
+    Unheard(&'static str),
 }
 
 impl Status {
@@ -71,6 +73,7 @@ impl Status {
             Self::Open => "OPEN",
             Self::Closed => "CLOSED",
             Self::DeletionScheduled => "DELETION_SCHEDULED",
+            Self::Unheard(word) => word,
         }
     }
 }

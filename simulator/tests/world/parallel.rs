@@ -188,3 +188,21 @@ async fn the_limiter_counts_a_minute() {
     assert_eq!(over.status, 429);
     assert!(over.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() <= 60);
 }
+
+#[tokio::test]
+async fn a_status_that_nobody_has_heard_of_is_read_by_id_and_in_no_list_of_another() {
+    let simulator = world(100).await;
+    let parallel = simulator.parallel();
+    let (kind, _) = parallel.profile_types().remove(0);
+    let id = parallel.create_random_profile(&kind).unwrap();
+    simulator.take_webhooks();
+    parallel.set_unheard_status(&id, "ON_HOLD", "PROFILE_PUT_ON_HOLD").unwrap();
+    assert_eq!(kinds(&bodies(&simulator)), ["PROFILE_PUT_ON_HOLD"]);
+    assert_rest_equals_truth(&simulator).await;
+    let client = Client::new(&simulator, HERE).await;
+    assert_eq!(client.get_ok(&format!("/profiles/{id}")).await["status"], json!("ON_HOLD"));
+    for status in ["OPEN", "CLOSED", "DELETION_SCHEDULED"] {
+        let page = client.get_ok(&format!("/profiles?profileTypeId={kind}&status={status}&limit=100")).await;
+        assert!(page["items"].as_array().unwrap().iter().all(|row| row["id"] != json!(id)), "{status}");
+    }
+}

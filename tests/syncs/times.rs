@@ -1,18 +1,25 @@
-//! Runs that begin by themselves: at their times, past them, after a gap.
+//! Runs that begin by themselves: at their times, past them, after a gap. Acceptance 10.
 
 use crate::support::app::TestApp;
 use crate::support::both;
 use crate::support::world::SOURCES;
+use chrono::Timelike;
 use entity::{Moment, RunKind, RunState, sync_run};
 use profile_mirror::clock::{Clock, SystemClock};
 use profile_mirror::config::Config;
-use simulator::ProviderKind;
+use simulator::{FailureKind, ProviderKind, TruthStatus};
 use std::time::{Duration, Instant};
 
 /// A daily time that comes in so many seconds. Sooner than what passes without a sign of life counts as a gap, where
 /// the clock is moved past it at once.
 fn daily_in(seconds: i64) -> String {
     SystemClock.now().plus_ms(seconds * 1_000).to_datetime().format("%S %M %H * * *").to_string()
+}
+
+/// A time that comes in so many seconds, and every so many minutes after it.
+fn repeated_in(seconds: i64, minutes: u32) -> String {
+    let first = SystemClock.now().plus_ms(seconds * 1_000).to_datetime();
+    format!("{} {}-59/{minutes} * * * *", first.second(), first.minute() % minutes)
 }
 
 /// Gives every source these times.
@@ -162,5 +169,82 @@ both!(between_full_runs_what_has_changed_comes_at_its_times, |database| {
     assert_eq!(content.fields["lastname"], "Silent");
     assert!(app.runs("crm").await.iter().all(|run| run.kind == RunKind::Full), "Parallel cannot tell what has changed");
     assert_eq!(app.simulator.truth(ProviderKind::Copernica).profiles.len(), shown.profiles.len());
+    app.finish().await;
+});
+
+/// A run of Parallel that began after this one, once it has ended. The clock is left alone: the next try comes soon.
+async fn ended_after(app: &TestApp, before: i64) -> sync_run::Model {
+    let started = Instant::now();
+    loop {
+        let run = app.newest_run("crm").await;
+        if run.id > before && run.finished_at.is_some() {
+            return run;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "no run ends: {run:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Moves the clock to the next time of Parallel's full runs.
+async fn move_to_the_next_time(app: &TestApp) {
+    let next = app.source_state("crm").await.next_run_at.expect("the next time is shown");
+    app.clock.advance_ms((next.0 - app.clock.now().0).max(0) + 1_000);
+}
+
+/// Closes somebody at Parallel without a word, so that only a run tells of it.
+fn close_silently(app: &TestApp) {
+    let truth = app.simulator.truth(ProviderKind::Parallel);
+    let open = |id: &String| truth.profiles[id].status == TruthStatus::Open;
+    let person = app.simulator.parallel().profile_ids("Individual").into_iter().find(open).expect("an open person");
+    app.simulator.parallel().silently().close(&person).unwrap();
+}
+
+both!(a_run_at_its_time_that_failed_is_not_done_until_it_is_tried_again, |database| {
+    let app = TestApp::builder(&database).configure(at_times(daily_in(240), None)).start().await;
+    let (imported, _) = cause_after(&app, "crm", None).await;
+    let done_at = app.source_state("crm").await.last_complete_sync_at.expect("the import is done");
+    close_silently(&app);
+    app.simulator.faults(ProviderKind::Parallel).fail_next_at("/profile-types", 1, FailureKind::Forbidden);
+    move_to_the_next_time(&app).await;
+    let failed = ended_after(&app, imported).await;
+    assert_eq!((failed.state, failed.cause.as_str()), (RunState::Failed, "schedule"), "{failed:?}");
+    let state = app.source_state("crm").await;
+    assert_eq!(state.last_complete_sync_at, Some(done_at), "it does not count as done");
+    let retry_at = failed.retry_at.expect("it is tried again");
+    assert!(state.next_run_at > Some(retry_at), "and that before its next time");
+
+    app.clock.advance_ms((retry_at.0 - app.clock.now().0).max(0));
+    let (again, cause) = cause_after(&app, "crm", Some(imported)).await;
+    assert_eq!((again, cause.as_str()), (failed.id, "schedule"));
+    let run = app.newest_run("crm").await;
+    assert_eq!((run.id, run.attempt, run.updated), (failed.id, 2, 1), "{run:?}");
+    assert_eq!(app.source_state("crm").await.last_complete_sync_at, Some(run.started_at));
+    for source in ["marketing", "people"] {
+        cause_after(&app, source, None).await;
+    }
+    app.finish().await;
+});
+
+both!(a_run_that_failed_twice_does_not_keep_the_next_time_from_being_kept, |database| {
+    let app = TestApp::builder(&database).configure(at_times(repeated_in(200, 4), None)).start().await;
+    let (imported, _) = cause_after(&app, "crm", None).await;
+    close_silently(&app);
+    // The run of the one time, and its second try, which is due when the next time has come.
+    app.simulator.faults(ProviderKind::Parallel).fail_next_at("/profile-types", 2, FailureKind::Forbidden);
+    move_to_the_next_time(&app).await;
+    let failed = ended_after(&app, imported).await;
+    assert_eq!((failed.state, failed.cause.as_str()), (RunState::Failed, "schedule"), "{failed:?}");
+
+    move_to_the_next_time(&app).await;
+    let (next, cause) = cause_after(&app, "crm", Some(failed.id)).await;
+    assert_eq!(cause, "schedule");
+    let runs = app.runs("crm").await;
+    let find = |id: i64| runs.iter().find(|run| run.id == id).expect("the run");
+    let failed = find(failed.id);
+    assert_eq!((failed.state, failed.attempt, failed.retry_at), (RunState::Failed, 2, None), "{failed:?}");
+    assert_eq!(app.source_state("crm").await.last_complete_sync_at, Some(find(next).started_at));
+    for source in ["marketing", "people"] {
+        cause_after(&app, source, None).await;
+    }
     app.finish().await;
 });

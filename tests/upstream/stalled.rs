@@ -1,4 +1,4 @@
-//! Answers that do not come, or do not come to an end: the call is given up at its time and made again, and nobody else
+//! Answers that do not come, or stop half way: the call is given up at its time and made again, and nobody else
 //! waits for it.
 
 use super::{DEADLINE, change, people, until, until_within};
@@ -7,14 +7,13 @@ use crate::support::both;
 use entity::{FetchState, RunState, fetch_request};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use simulator::FailureKind;
-use simulator::ProviderKind::{Copernica, GetProfile, Parallel};
+use simulator::ProviderKind::{GetProfile, Parallel};
 use std::time::{Duration, Instant};
 
 /// Longer than any call is waited for.
 const NEVER: Duration = Duration::from_secs(600);
-/// What a call may take of which nothing arrives, and what it may take in all: the terms of the service's HTTP client.
+/// How long the service waits for a call of which nothing arrives.
 const SILENT: Duration = Duration::from_secs(15);
-const WHOLE: Duration = Duration::from_secs(60);
 
 /// Whether a call for a person is under way.
 async fn is_asked_for(app: &TestApp, person: &str) -> bool {
@@ -91,32 +90,5 @@ both!(calls_of_which_nothing_arrives_are_made_again_and_hold_up_no_webhook, |dat
     comes_to_an_end(&app, person, 811, 2 * DEADLINE).await;
     assert!(begun.elapsed() >= SILENT, "upstream is given its time");
     assert!(was_told(&app, "crm", "timeout").await && was_told(&app, "people", "cut").await);
-    app.finish().await;
-});
-
-both!(answers_that_trickle_are_given_up_in_time_and_no_other_source_waits_for_them, |database| {
-    let app = TestApp::imported(&database).await;
-    let person = people(&app).remove(0);
-    // Never silent for long, and each answer has more bytes than that leaves time for.
-    let trickle = FailureKind::SlowBody { chunk_bytes: 1, pause: Duration::from_millis(200) };
-    let begun = Instant::now();
-    stall(&app, &person, 821, trickle.clone(), trickle).await;
-
-    let copernica = app.simulator.copernica();
-    let customers = copernica.profile_ids("People");
-    app.simulator.advance(chrono::Duration::seconds(5));
-    copernica.update_profile(&customers[0], &[("lastname", "Told")]).unwrap();
-    copernica.silently().update_profile(&customers[1], &[("lastname", "Silent")]).unwrap();
-    app.send().await;
-    app.begin_sync("marketing").await;
-    until("another source is synced", async || app.newest_run("marketing").await.state == RunState::Done).await;
-    for (customer, name) in customers.iter().zip(["Told", "Silent"]) {
-        let shown = app.profile(Copernica, customer).await;
-        assert!(shown["displayName"].as_str().is_some_and(|shown| shown.ends_with(name)), "{shown}");
-    }
-    assert_still_stalled(&app, &person).await;
-
-    comes_to_an_end(&app, &person, 821, 2 * WHOLE).await;
-    assert!(begun.elapsed() >= WHOLE, "upstream is given its time");
     app.finish().await;
 });

@@ -24,9 +24,18 @@ fn a_ping_is_answered_at_any_time_with_its_payload() {
 #[test]
 fn a_pong_that_nobody_asked_for_is_no_offence() {
     with_service(async |app| {
+        let pongs = [
+            json!({ "type": "pong" }),
+            json!({ "type": "pong", "payload": null }),
+            json!({ "type": "pong", "payload": { "x": 1 } }),
+        ];
         let mut frames = Frames::open(app).await;
-        frames.say(json!({ "type": "pong" })).await;
-        frames.say(json!({ "type": "pong", "payload": { "x": 1 } })).await;
+        frames.say_at_once(pongs.clone()).await;
+        assert_eq!(frames.hear_until_pong().await, Vec::<Value>::new());
+        frames.say(init(READER)).await;
+        assert_eq!(frames.hear_message().await["type"], "connection_ack");
+        frames.start_changes("a").await;
+        frames.say_at_once(pongs).await;
         assert_eq!(frames.hear_until_pong().await, Vec::<Value>::new());
     });
 }
@@ -64,6 +73,7 @@ fn what_is_no_message_closes_with_4400() {
             r#"{"type":"subscribe","id":"a","payload":{"query":"{a}","extensions":"x"}}"#,
             r#"{"type":"complete"}"#,
             r#"{"type":"complete","id":null}"#,
+            r#"{"type":"complete","id":1}"#,
         ];
         for text in not_messages {
             let mut frames = Frames::greeted(app).await;
@@ -71,6 +81,17 @@ fn what_is_no_message_closes_with_4400() {
             frames.write(text).await;
             let Heard::Closed(4400, reason) = frames.hear().await else { panic!("{text}") };
             assert!(reason.starts_with("Invalid message: ") && reason.len() <= 123, "{reason}");
+        }
+    });
+}
+
+#[test]
+fn what_is_no_message_is_none_before_the_greeting_either() {
+    with_service(async |app| {
+        for text in ["x", r#"{"type":"nonsense"}"#, r#"{"type":"connection_ack"}"#, r#"{"type":"ping","payload":1}"#] {
+            let mut frames = Frames::open(app).await;
+            frames.write(text).await;
+            assert_eq!(frames.hear_code().await, 4400, "{text}");
         }
     });
 }

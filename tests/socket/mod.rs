@@ -4,11 +4,13 @@
 //! - `greeting`: the handshake, `connection_init` and `connection_ack`; 4401, 4403, 4406, 4408, 4429.
 //! - `messages`: `ping`, `pong`, and what is no message; 4400.
 //! - `operations`: `subscribe`, `next`, `error`, `complete`, their ids and their races; 4409.
+//! - `ends`: what ends an operation before its result, in its course, and with its socket.
 //! - `bounds`: origins, sockets, operations, bytes, and silence.
 //!
-//! No database matters here, so that all of it runs on SQLite.
+//! No database matters here but in `ends`, so that all the rest runs on SQLite.
 
 mod bounds;
+mod ends;
 mod greeting;
 mod messages;
 mod operations;

@@ -65,6 +65,23 @@ fn an_id_in_use_closes_with_4409_whatever_it_is_used_for() {
 }
 
 #[test]
+fn ids_are_those_of_one_socket() {
+    with_service(async |app| {
+        let (mut one, mut other) = (Frames::greeted(app).await, Frames::greeted(app).await);
+        one.start_changes("a").await;
+        other.start_changes("a").await;
+        one.say(complete("a")).await;
+        assert_eq!(one.hear_until_pong().await, Vec::<Value>::new());
+        app.simulator.random_history(ProviderKind::Copernica, 20);
+        app.settle().await;
+        for _ in 0..3 {
+            assert_eq!(other.hear_message().await["id"], "a");
+        }
+        assert_eq!(one.hear_until_pong().await, Vec::<Value>::new());
+    });
+}
+
+#[test]
 fn an_id_is_free_again_once_its_operation_is_over() {
     with_service(async |app| {
         let mut frames = Frames::greeted(app).await;

@@ -6,6 +6,7 @@
 //! - `operations`: `subscribe`, `next`, `error`, `complete`, their ids and their races; 4409.
 //! - `ends`: what ends an operation before its result, in its course, and with its socket.
 //! - `bounds`: origins, sockets, operations, bytes, and silence.
+//! - `registered`: readers who run registered operations only.
 //!
 //! No database matters here but in `ends`, so that all the rest runs on SQLite.
 
@@ -14,6 +15,7 @@ mod ends;
 mod greeting;
 mod messages;
 mod operations;
+mod registered;
 
 use crate::support::app::{READER, TestApp};
 use crate::support::place;

@@ -23,7 +23,8 @@ const WITH_END: &str = "subscription ($after: Cursor) {
   }
 }";
 
-async fn count_changes(app: &TestApp) -> usize {
+/// How many changes the log holds.
+pub async fn count_changes(app: &TestApp) -> usize {
     let count = change::Entity::find().count(app.database().reader()).await.unwrap();
     usize::try_from(count).unwrap()
 }

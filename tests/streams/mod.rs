@@ -3,6 +3,7 @@
 mod cursors;
 mod ends;
 mod past;
+mod server_events;
 mod typed;
 mod views;
 mod writers;

@@ -8,6 +8,8 @@ pub mod app;
 pub mod binary;
 pub mod clock;
 pub mod graphql;
+pub mod registered;
+pub mod server_events;
 pub mod socket;
 pub mod view;
 pub mod webhook;

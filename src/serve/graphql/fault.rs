@@ -121,9 +121,21 @@ impl Fault {
     /// A fault of ours: the cause goes to the log under a number, the number to the client.
     pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         let id = format!("{:08x}", rand::random::<u32>());
-        tracing::error!(id, error, "internal error while answering a client");
+        tracing::error!(id, error = %chain(error), "internal error while answering a client");
         Self::new(Code::Internal, format!("internal error {id}"))
     }
+}
+
+/// An error and its causes: of an error as such, a log in JSON holds the first text only.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
 }
 
 impl From<ReadError> for Fault {

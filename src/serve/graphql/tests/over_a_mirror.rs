@@ -439,3 +439,35 @@ async fn a_subscription_brings_only_what_its_filter_lets_through() {
             "cause": { "event": "update" } })
     );
 }
+
+#[tokio::test]
+async fn a_change_that_concerns_none_of_many_subscribers_costs_no_statement_for_them() {
+    use futures::StreamExt;
+    const SUBSCRIBERS: u64 = 50;
+    let served = Served::start().await;
+    let crm = people(&served.fixture, 2).await;
+    served.reader.sources().await.unwrap();
+    let mut streams = Vec::new();
+    for number in 0..SUBSCRIBERS {
+        // Each has a filter of its own. What all of them let through ends their waiting.
+        let query = format!(
+            "subscription {{ profileChanges(filter: {{ or: [{{ displayName: {{ eq: \"Nobody {number}\" }} }},
+            {{ externalId: {{ eq: \"p1\" }} }}] }}) {{ __typename ... on ProfileChange {{ change {{ kind }} }} }} }}"
+        );
+        let mut stream = served.api.subscribe(Served::request(&query, Role::Reader)).boxed();
+        let first = stream.next().await.unwrap().into_result().unwrap().data.into_json().unwrap();
+        assert_eq!(first["profileChanges"]["__typename"], "CaughtUp");
+        streams.push(stream);
+    }
+    let before = (served.reader.statements(), served.publisher.statements());
+    served.fixture.changes(crm, 1, ChangeKind::Updated, 1).await;
+    served.fixture.changes(crm, 2, ChangeKind::Closed, 1).await;
+    served.publisher.ring();
+    for stream in &mut streams {
+        let told = stream.next().await.unwrap().into_result().unwrap().data.into_json().unwrap();
+        assert_eq!(told["profileChanges"], json!({ "__typename": "ProfileChange", "change": { "kind": "CLOSED" } }));
+    }
+    assert_eq!(served.reader.statements(), before.0, "none of them asks the database");
+    let spent = served.publisher.statements() - before.1;
+    assert!(spent < SUBSCRIBERS, "the log is read once for all of them, not {spent} times");
+}

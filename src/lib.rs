@@ -21,6 +21,7 @@
 pub mod app;
 pub mod apply;
 mod backoff;
+mod causes;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -5,9 +5,9 @@ use entity::{
     Moment, ProfileKind, Status, VersionRung, collection, field_definition, profile, profile_type, relationship,
     relationship_type, source, source_state, subprofile,
 };
-use profile_mirror::db::{self, Database};
+use profile_mirror::db::{self, Database, Dialect};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
+use sea_orm::{ActiveModelTrait, ConnectionTrait, EntityTrait, IntoActiveModel};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +64,10 @@ pub fn write(url: &str, profiles: u64) -> anyhow::Result<()> {
             let numbers = first..(first + ROWS).min(profiles + 1);
             write_people(&db, &catalog, numbers).await?;
             first += ROWS;
+        }
+        if db.dialect() == Dialect::Postgres {
+            // A server does so by itself after a minute; that of the benches does not.
+            db.writer().execute_unprepared("ANALYZE").await?;
         }
         db.close().await.context("close the database")
     })

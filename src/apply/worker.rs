@@ -9,6 +9,7 @@ use super::policy::{self, Failed};
 use super::read::{self, OpenPages};
 use super::step;
 use super::sweep::{self, Brake, Stepped};
+use crate::causes::chain;
 use crate::clock::SharedClock;
 use crate::db::{Database, dialect};
 use crate::failpoint::Failpoint;
@@ -456,15 +457,4 @@ fn is_of_the_delivery(error: &ApplyError) -> bool {
 /// Gives up what hangs, so that a connection whose other end is gone holds nothing up for ever.
 async fn in_time<T>(work: impl Future<Output = Result<T, ApplyError>>) -> Result<T, ApplyError> {
     tokio::time::timeout(HANGS, work).await.unwrap_or(Err(ApplyError::Hung))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }

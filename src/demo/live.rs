@@ -20,7 +20,7 @@ pub(super) async fn show(stage: &Stage<'_>, rate: f64) -> anyhow::Result<()> {
         screen::text("Nothing changes upstream (--live 0). Ctrl-C stops.");
         return std::future::pending().await;
     }
-    screen::text(&format!("{rate} changes a second upstream, each told by a signed webhook."));
+    screen::text(&format!("Upstream changes {rate} times a second, and tells each change by a signed webhook."));
     screen::text("▸ is what subscribers are told. Ctrl-C stops.\n");
     let mut feed = stage.running.publisher().subscribe(None).await.context("subscribe")?;
     let cancel = CancellationToken::new();

@@ -1,5 +1,6 @@
 //! The network as a parameter: requests go out and answers come back through here, and nowhere else.
 
+use crate::causes::chain;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -99,15 +100,7 @@ impl Wire for HttpWire {
 
 /// Errors of the client carry the URL, and a URL can carry what nobody should log.
 fn without_url(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
+    chain(&error.without_url())
 }
 
 async fn read_bounded(mut response: reqwest::Response) -> Result<Vec<u8>, String> {

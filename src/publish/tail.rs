@@ -4,6 +4,7 @@ use super::Cursor;
 use super::event::read_log;
 use super::feed::{self, Feed, SubscribeError};
 use super::hub::Hub;
+use crate::causes::chain;
 use crate::clock::SharedClock;
 use crate::db::Database;
 use crate::failpoint::Failpoint;
@@ -82,7 +83,7 @@ impl Publisher {
                 Ok(()) => {}
                 Err(error) if !is_failing => {
                     is_failing = true;
-                    tracing::error!(error = &error as &dyn std::error::Error, "follow the change log; trying again");
+                    tracing::error!(error = chain(&error), "follow the change log; trying again");
                 }
                 Err(_) => {}
             }

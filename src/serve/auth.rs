@@ -1,5 +1,6 @@
 //! Who asks: fixed keys with their roles. A key that stands in a file may change while the service runs.
 
+use crate::causes::chain;
 use crate::config::{self, ConfigError, Role};
 use ring::digest;
 use std::sync::Arc;
@@ -58,11 +59,7 @@ impl Access {
             let read = |key: &config::AccessKey| match Key::reveal(key) {
                 Ok(key) => Some(key),
                 Err(error) => {
-                    tracing::warn!(
-                        key = key.name,
-                        error = &error as &dyn std::error::Error,
-                        "read an access key again"
-                    );
+                    tracing::warn!(key = key.name, error = chain(&error), "read an access key again");
                     None
                 }
             };

@@ -4,6 +4,7 @@ use super::edge::Carrier;
 use super::estimate::Known;
 use super::health::{self, Signs};
 use super::router::Shared;
+use crate::causes::chain;
 use crate::mirror::read::{DeletionsWaiting, ReadError, SourceCount, Waiting};
 use ::entity::{Moment, source_state};
 use axum::Json;
@@ -88,7 +89,7 @@ pub(super) async fn readyz(State(shared): State<Shared>, Query(query): Query<Rea
     let sources = match read_sources(&shared).await {
         Ok(sources) => sources,
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "not ready");
+            tracing::warn!(error = chain(&error), "not ready");
             let readiness = Readiness { status: "unavailable", database: "does not answer", sources: BTreeMap::new() };
             return (StatusCode::SERVICE_UNAVAILABLE, Json(readiness)).into_response();
         }
@@ -191,7 +192,7 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
     let rows = match read_rows(&shared).await {
         Ok(rows) => rows,
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "measure the sources");
+            tracing::warn!(error = chain(&error), "measure the sources");
             Vec::new()
         }
     };
@@ -219,7 +220,7 @@ async fn read_drift(shared: &Shared, rows: &[SourceRow]) -> Vec<Option<f64>> {
         };
         let known = Known::read(&shared.reader, state.source_id, state.last_complete_sync_at, shared.clock.now()).await;
         ratios.push(known.map(|known| known.ratio()).unwrap_or_else(|error| {
-            tracing::warn!(error = &error as &dyn std::error::Error, "measure the drift");
+            tracing::warn!(error = chain(&error), "measure the drift");
             None
         }));
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("backoff", &[]),
+    ("causes", &[]),
     ("failpoint", &[]),
     ("config", &[]),
     ("db", &[]),
@@ -22,6 +23,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "backoff",
+            "causes",
             "failpoint",
             "inbox::Inbox",
             "inbox::NewDelivery",
@@ -41,6 +43,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "db",
             "clock",
             "backoff",
+            "causes",
             "failpoint",
             "mirror::write",
             "inbox::take",
@@ -57,8 +60,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "inbox::erase",
         ],
     ),
-    ("publish", &["db", "clock", "failpoint", "mirror::read"]),
-    ("serve", &["db", "clock", "config", "mirror::read", "publish"]),
+    ("publish", &["db", "clock", "causes", "failpoint", "mirror::read"]),
+    ("serve", &["db", "clock", "causes", "config", "mirror::read", "publish"]),
 ];
 
 /// Crates that only some parts may name.

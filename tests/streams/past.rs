@@ -97,6 +97,9 @@ both!(the_past_is_as_it_was_recorded_but_for_what_was_erased, |database| {
         }
     }
     assert!(differing > 20, "the histories left {differing} profiles as they were");
+    let before_all = app.client().query(WORLD, json!({ "asOf": { "time": "0001-01-01T00:00:00Z" } })).await;
+    assert_eq!(before_all["profiles"]["nodes"], json!([]), "nobody was there at the beginning");
+    assert_eq!(before_all["profiles"]["pageInfo"]["hasNextPage"], false, "and nobody is looked for there");
     app.assert_rows_equal_world_but_for_silent_ends(0).await;
     app.finish_apart_from_world().await;
 });

@@ -7,6 +7,7 @@ use crate::support::app::{ADMIN, READER, TestApp};
 use crate::support::both;
 use crate::support::registered::{self, by_hash, ways_around, ways_in, with_hash};
 use crate::support::server_events::ServerEvents;
+use crate::upstream::until;
 use serde_json::{Value, json};
 
 /// Events of so many bytes that the buffers of a connection hold some hundreds of them, and cost little to make.
@@ -70,6 +71,33 @@ both!(a_reader_of_events_that_stalls_leaves_the_rest_in_the_log, |database| {
     let mut anew = ServerEvents::open(app.address(), READER, &rest).await;
     let missing = count - brought.len();
     brought.extend(take(&mut anew, missing).await);
+    assert_eq!(brought.iter().map(key).collect::<Vec<_>>(), all.iter().map(key).collect::<Vec<_>>());
+    app.finish_apart_from_world().await;
+});
+
+both!(a_reader_of_events_that_stalls_for_long_is_given_up_and_goes_on_from_its_last_cursor, |database| {
+    let often_told = |config: &mut profile_mirror::config::Config| config.server.keep_alive_seconds = 1;
+    let app = TestApp::builder(&database).profiles(2_400).configure(often_told).start().await;
+    let begin = first_cursor(&mut app.subscribe(CHANGES, json!({})).await).await;
+    app.import("marketing").await;
+    let count = count_changes(&app).await;
+    let all = take_changes(&mut app.subscribe(CHANGES, json!({ "after": begin })).await, count).await;
+    until("nobody follows", async || app.followers() == 0).await;
+
+    let request = json!({ "query": long_events(), "variables": { "after": begin } });
+    let mut stalled = ServerEvents::open_narrow(app.address(), READER, &request).await;
+    let mut brought = take(&mut stalled, 1).await;
+    until("it is given up", async || app.followers() == 0).await;
+    // Clients ask again where a stream ends without its completion.
+    while let Some((name, mut answer)) = stalled.next().await {
+        assert_eq!(name, "next", "{answer}");
+        brought.push(answer["data"]["profileChanges"].take());
+    }
+    assert!(brought.len() < count, "the rest is left in the log: {} of {count}", brought.len());
+    let after = brought.last().expect("a change")["cursor"].clone();
+    let rest = json!({ "query": CHANGES, "variables": { "after": after } });
+    let missing = count - brought.len();
+    brought.extend(take(&mut ServerEvents::open(app.address(), READER, &rest).await, missing).await);
     assert_eq!(brought.iter().map(key).collect::<Vec<_>>(), all.iter().map(key).collect::<Vec<_>>());
     app.finish_apart_from_world().await;
 });

@@ -1,7 +1,9 @@
 //! GraphQL over server-sent events, one operation a connection: for those behind proxies that let no WebSocket through.
 //!
 //! A client that does not read stands still, and its subscription with it: what it missed is in the change log, behind its
-//! last cursor. The stream ends when the key is taken back, and when the service stops, which it tells with its last cursor.
+//! last cursor. One that reads nothing for long is given up: its stream ends without a word of completion, so that it asks
+//! again from there. The stream ends as well when the key is taken back, and when the service stops, which it tells with its
+//! last cursor.
 
 use super::engine::{Answered, Engine, Prepared};
 use super::media::takes_events;
@@ -24,10 +26,15 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::convert::Infallible;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 /// How long an operation may take to end once the service stops.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(2);
+/// A client that takes nothing in the time of so many comments is given up.
+const MAX_MISSED_COMMENTS: u32 = 2;
+/// How long a client may take nothing once the service stops.
+const STOPPING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Streams the answers to an operation in the body.
 pub(in crate::serve) async fn post(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> Response {
@@ -92,7 +99,7 @@ fn answer(
     };
     let counted = (slot, is_subscription.then(Subscribed::new));
     let events = Streaming::new(shared, viewer, counted, answers).events();
-    let mut response = Body::from_stream(events).into_response();
+    let mut response = Body::from_stream(events.map(Ok::<_, Infallible>)).into_response();
     let out = response.headers_mut();
     out.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     out.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -149,8 +156,49 @@ impl Streaming {
         }
     }
 
-    fn events(self) -> impl Stream<Item = Result<String, Infallible>> + Send + 'static {
-        stream::unfold(self, |mut streaming| async move { Some((Ok(streaming.event().await?), streaming)) })
+    /// The events, made in a task of their own: it sees when nobody takes them, and lets go of what waits for a client that
+    /// does not read.
+    fn events(self) -> impl Stream<Item = String> + Send + 'static {
+        let (queue, mut events) = mpsc::channel(1);
+        tokio::spawn(self.run(queue));
+        stream::poll_fn(move |context| events.poll_recv(context))
+    }
+
+    async fn run(mut self, queue: mpsc::Sender<String>) {
+        loop {
+            let event = tokio::select! {
+                () = queue.closed() => return,
+                event = self.event() => event,
+            };
+            let Some(event) = event else { return };
+            let patience = self.patience();
+            tokio::select! {
+                sent = queue.send(event) => {
+                    if sent.is_err() {
+                        return;
+                    }
+                }
+                () = patience => {
+                    metrics::counter!("profile_mirror_subscribers_closed_total", "reason" => "silent").increment(1);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Completes once a client has taken nothing for as long as it may.
+    fn patience(&self) -> impl Future<Output = ()> + use<> {
+        let (shutdown, patience) = (self.shared.shutdown.clone(), self.keep_alive.period() * MAX_MISSED_COMMENTS);
+        async move {
+            let stopped = async {
+                shutdown.cancelled().await;
+                tokio::time::sleep(STOPPING_PATIENCE).await;
+            };
+            tokio::select! {
+                () = tokio::time::sleep(patience) => {}
+                () = stopped => {}
+            }
+        }
     }
 
     async fn event(&mut self) -> Option<String> {

@@ -1,5 +1,6 @@
 //! What clients are told when something goes wrong: a code, and a short text that holds nothing internal.
 
+use crate::causes::chain;
 use crate::mirror::read::{PastError, ReadError};
 use crate::publish::SubscribeError;
 use crate::serve::run_watch::WatchError;
@@ -124,18 +125,6 @@ impl Fault {
         tracing::error!(id, error = %chain(error), "internal error while answering a client");
         Self::new(Code::Internal, format!("internal error {id}"))
     }
-}
-
-/// An error and its causes: of an error as such, a log in JSON holds the first text only.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
 
 impl From<ReadError> for Fault {

@@ -16,6 +16,13 @@ pub struct LogPlace {
     pub at: Moment,
 }
 
+impl LogPlace {
+    /// Whether the source had no change yet, and so nobody.
+    pub(super) fn is_beginning(self) -> bool {
+        self.revision == 0
+    }
+}
+
 /// What the log of one source holds.
 struct Ends {
     source_id: i32,

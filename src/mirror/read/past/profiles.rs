@@ -91,6 +91,9 @@ impl Reader {
     }
 
     async fn fold_back(&self, place: LogPlace, rows: Vec<profile::Model>) -> Result<Vec<PastProfile>, PastError> {
+        if place.is_beginning() {
+            return Ok(Vec::new());
+        }
         // The row knows its newest change: most have none since.
         let moved: Vec<i64> = rows.iter().filter(|row| row.revision > place.revision).map(|row| row.id).collect();
         let mut since: HashMap<i64, Vec<change::Model>> = HashMap::new();
@@ -140,7 +143,8 @@ impl Reader {
         wanted: usize,
     ) -> Result<PastPage, PastError> {
         let sources = self.sources_with(places.iter().map(|place| place.source_id)).await?;
-        let mut page = PastPage { rows: Vec::new(), has_next: true, looked_at: after };
+        let has_anybody = places.iter().any(|place| !place.is_beginning());
+        let mut page = PastPage { rows: Vec::new(), has_next: has_anybody, looked_at: after };
         let mut scanned = 0;
         while page.has_next && scanned < MAX_SCAN {
             let behind = page.looked_at.unwrap_or(i64::MIN);

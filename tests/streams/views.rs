@@ -80,6 +80,34 @@ both!(one_profile_is_told_now_and_after_each_of_its_changes, |database| {
     app.finish().await;
 });
 
+both!(a_relationship_that_comes_or_goes_is_told_to_those_who_follow_either_end, |database| {
+    let app = TestApp::imported(&database).await;
+    let parallel = app.simulator.parallel();
+    let ends = ["Individual", "Legal entity"].map(|kind| parallel.create_random_profile(kind).unwrap());
+    app.settle().await;
+    let document = "subscription ($by: ProfileRef!) { profile(by: $by) { relationships(first: 5) { nodes { \
+        from { externalId } to { externalId } } } } }";
+    let mut followed = Vec::new();
+    for end in &ends {
+        let by = json!({ "key": { "source": "crm", "externalId": end } });
+        let mut subscription = app.subscribe(document, json!({ "by": by })).await;
+        assert_eq!(subscription.next().await["profile"]["relationships"]["nodes"], json!([]));
+        followed.push(subscription);
+    }
+    let relationship = parallel.create_relationship("p_director__managed_by", &ends[0], &ends[1]).unwrap();
+    app.settle().await;
+    let both = json!([{ "from": { "externalId": ends[0] }, "to": { "externalId": ends[1] } }]);
+    for subscription in &mut followed {
+        assert_eq!(subscription.next().await["profile"]["relationships"]["nodes"], both);
+    }
+    parallel.remove_relationship(&relationship).unwrap();
+    app.settle().await;
+    for subscription in &mut followed {
+        assert_eq!(subscription.next().await["profile"]["relationships"]["nodes"], json!([]));
+    }
+    app.finish().await;
+});
+
 both!(the_health_of_sources_is_told_now_and_when_it_changes, |database| {
     let app = TestApp::imported(&database).await;
     let mut subscription = app.subscribe("subscription { sourceHealth { name state } }", json!({})).await;

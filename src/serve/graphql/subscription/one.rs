@@ -4,7 +4,7 @@ use crate::mirror::read::{ProfileKey, Reader};
 use crate::publish::{Event, Feed, FeedItem};
 use crate::serve::graphql::fault::{Answer, Code, Fault};
 use crate::serve::graphql::profile::Profile;
-use ::entity::{profile, source};
+use ::entity::{RecordKind, profile, source};
 use std::sync::Arc;
 
 /// The states of one profile.
@@ -30,11 +30,7 @@ impl One {
         if !self.has_begun {
             // Read after the feed was opened: whatever happens from here on comes as a change.
             self.has_begun = true;
-            let key = ProfileKey { source_id: self.source.id, external_id: self.external_id.clone() };
-            let found = self.reader.profiles_by_keys(&[key]).await;
-            return Some(
-                found.map(|rows| rows.into_iter().next().map(|row| self.show(Arc::new(row)))).map_err(Into::into),
-            );
+            return Some(self.read().await);
         }
         loop {
             match self.feed.next().await? {
@@ -42,6 +38,7 @@ impl One {
                     let known = event.profile.as_ref().filter(|row| row.is_known);
                     return Some(Ok(known.map(|row| self.show(Arc::clone(row)))));
                 }
+                FeedItem::Change { event, .. } if self.is_end_of(&event) => return Some(self.read().await),
                 FeedItem::Change { .. } | FeedItem::CaughtUp { .. } => {}
                 FeedItem::Stopped { .. } => return None,
                 FeedItem::Failed(error) => return Some(Err(error.into())),
@@ -57,6 +54,23 @@ impl One {
     fn is_of(&self, event: &Event) -> bool {
         let profile = event.profile.as_ref();
         profile.is_some_and(|row| row.source_id == self.source.id && row.external_id == self.external_id)
+    }
+
+    /// Whether a relationship has come or gone of which it is an end. The log tells it of one end, and names both.
+    fn is_end_of(&self, event: &Event) -> bool {
+        let change = &event.change;
+        if change.source_id != self.source.id || change.record_kind != RecordKind::Relationship {
+            return false;
+        }
+        let told = change.fields.as_array().into_iter().flatten();
+        let mut ends = told.filter(|part| part["name"] == "from" || part["name"] == "to");
+        ends.any(|end| [&end["before"], &end["after"]].into_iter().any(|id| *id == self.external_id.as_str()))
+    }
+
+    async fn read(&self) -> Answer<Option<Profile>> {
+        let key = ProfileKey { source_id: self.source.id, external_id: self.external_id.clone() };
+        let found = self.reader.profiles_by_keys(&[key]).await?;
+        Ok(found.into_iter().next().map(|row| self.show(Arc::new(row))))
     }
 
     fn show(&self, row: Arc<profile::Model>) -> Profile {

@@ -7,6 +7,7 @@
 use libfuzzer_sys::fuzz_target;
 use profile_mirror::app::{self, AppOptions, Running};
 use profile_mirror::config::{AccessKey, Config, Role, Secret};
+use profile_mirror::ingest::client_builder;
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 use tempfile::TempDir;
@@ -31,7 +32,8 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     config.access.keys = vec![AccessKey { name: "fuzz".to_owned(), role: Role::Reader, key }];
     let runtime = Runtime::new().unwrap();
     let running = runtime.block_on(app::start(config, AppOptions::default())).unwrap();
-    Service { runtime, client: reqwest::Client::new(), running, _folder: folder }
+    let client = client_builder().unwrap().no_proxy().build().unwrap();
+    Service { runtime, client, running, _folder: folder }
 });
 
 fuzz_target!(|text: &str| {

@@ -1,5 +1,6 @@
 //! Filters and orders on filterable fields, and search, over a small and a large mirror: a page of 50 must not cost more
-//! than twice as much where there are a hundred times as many profiles and the filter finds as many. Also how long the indexes take to be made.
+//! than twice as much where there are a hundred times as many profiles, and as many of them are found or the index has
+//! them in the order of the page. Also how long the indexes take to be made.
 //!
 //! Knobs: `FILTERS_SMALL` (10,000 profiles), `FILTERS_LARGE` (1,000,000), `FILTERS_ROUNDS` (200), `BENCH_DATABASE` (`sqlite`, or
 //! `postgres` on a server of its own).

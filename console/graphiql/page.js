@@ -56,8 +56,10 @@ subscription Changes($after: Cursor) {
       change { kind at fields { name before after } cause { event } }
       profile { displayName status source { name } }
     }
+    ... on ProfileLeft { cursor id }
     ... on CaughtUp { cursor }
     ... on CursorExpired { message oldest }
+    ... on Interrupted { cursor message }
   }
 }`,
   `# Why a profile is as it is: what each delivery said of it, and the rule that decided. For operators.

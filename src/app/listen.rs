@@ -1,9 +1,12 @@
 //! Takes connections and speaks HTTP on them. A client has bounded time for the head of a request, and only so many
 //! connections are open at once; the rest waits where the operating system keeps it.
 
+use crate::serve::Hangup;
 use axum::Router;
 use axum::serve::Listener;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::pin::pin;
@@ -60,16 +63,24 @@ async fn take_place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     places.clone().acquire_owned().await.ok()
 }
 
-/// Answers the requests of one connection until it ends, or hands it over where it is upgraded.
+/// Answers the requests of one connection until it ends or is to be cut, or hands it over where it is upgraded.
 async fn converse(http: &http1::Builder, stream: TcpStream, router: Router, stop: CancellationToken) {
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
-    let mut connection = pin!(connection);
-    let end = tokio::select! {
-        end = connection.as_mut() => end,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let (hangup, router) = (Hangup::default(), TowerToHyperService::new(router));
+    let service = service_fn(|mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(hangup.clone());
+        router.call(request)
+    });
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let end = async {
+        tokio::select! {
+            end = connection.as_mut() => return end,
+            () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
         }
+        connection.await
+    };
+    let end = tokio::select! {
+        end = end => end,
+        () = hangup.asked_for() => Ok(()),
     };
     if let Err(error) = end {
         tracing::debug!(%error, "a connection ended early");

@@ -30,7 +30,8 @@ pub struct Server {
     pub streams: usize,
     /// The same for one key, so that none shuts out the others.
     pub streams_per_key: usize,
-    /// An idle socket or event stream is proven alive this often.
+    /// An idle socket or event stream is proven alive this often. A client whose connection takes nothing for twice as long is
+    /// given up.
     pub keep_alive_seconds: u16,
     /// Origins whose pages may open a WebSocket or call `/graphql` from a browser, beside our own.
     pub allowed_origins: Vec<String>,

@@ -5,6 +5,7 @@
 
 use super::Operations;
 use super::health::{Health, Signs};
+use crate::causes::chain;
 use crate::clock::SharedClock;
 use crate::mirror::read::{DeletionsWaiting, ReadError, Reader};
 use ::entity::source;
@@ -109,7 +110,7 @@ impl HealthWatch {
                         has_changed
                     });
                 }
-                Err(error) => tracing::warn!(%error, "follow the health of the sources"),
+                Err(error) => tracing::warn!(error = chain(&error), "follow the health of the sources"),
             }
         }
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = None;

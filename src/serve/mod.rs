@@ -24,7 +24,7 @@ mod router;
 mod run_watch;
 
 pub use auth::{Access, Viewer};
-pub use edge::Registered;
+pub use edge::{Hangup, Registered};
 pub use operations::{
     Budget, DeliveryOperation, Operations, Outcome, Refused, RunDecision, RunWish, TouchReach, Touched,
 };

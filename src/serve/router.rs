@@ -33,7 +33,7 @@ pub struct ServeState {
     pub server: config::Server,
     /// Ends every stream.
     pub stop: CancellationToken,
-    /// Tracks open sockets: wait for it after `stop`, for the server itself does not.
+    /// Tracks open sockets and streams: wait for it after `stop`, for the server itself does not.
     pub sockets: TaskTracker,
 }
 

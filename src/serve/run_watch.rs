@@ -3,6 +3,7 @@
 //! Runs are carried out on one instance and followed on any, so that the database is the only place to look: four
 //! times a second, in one statement, whatever the number of subscribers.
 
+use crate::causes::chain;
 use crate::mirror::read::{ReadError, Reader};
 use ::entity::{RunState, sync_run};
 use std::collections::HashMap;
@@ -113,7 +114,7 @@ impl RunWatch {
                     }
                     looked.send_replace(true);
                 }
-                Err(error) => tracing::warn!(%error, "follow the runs"),
+                Err(error) => tracing::warn!(error = chain(&error), "follow the runs"),
             }
         }
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = None;

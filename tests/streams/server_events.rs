@@ -8,11 +8,17 @@ use crate::support::both;
 use crate::support::registered::{self, by_hash, ways_around, ways_in, with_hash};
 use crate::support::server_events::ServerEvents;
 use crate::upstream::until;
+use profile_mirror::config::Config;
 use serde_json::{Value, json};
 
 /// Events of so many bytes that the buffers of a connection hold some hundreds of them, and cost little to make.
 fn long_events() -> String {
     CHANGES.replace("kind", &format!("kind {}: kind", "k".repeat(20_000)))
+}
+
+/// Gives up no client for as long as a test lasts.
+fn patient(config: &mut Config) {
+    config.server.keep_alive_seconds = 600;
 }
 
 /// The changes that a stream brings, without its other events, until there are so many.
@@ -31,7 +37,7 @@ async fn take(events: &mut ServerEvents, count: usize) -> Vec<Value> {
 }
 
 both!(a_reader_of_events_that_stalls_gets_each_change_once_when_it_reads_on, |database| {
-    let app = TestApp::builder(&database).profiles(2_400).start().await;
+    let app = TestApp::builder(&database).profiles(2_400).configure(patient).start().await;
     let mut stalled = ServerEvents::open(app.address(), READER, &json!({ "query": long_events() })).await;
     let (_, first) = stalled.next().await.expect("an event");
     let begin = &first["data"]["profileChanges"]["cursor"];
@@ -47,7 +53,7 @@ both!(a_reader_of_events_that_stalls_gets_each_change_once_when_it_reads_on, |da
 });
 
 both!(a_reader_of_events_that_stalls_leaves_the_rest_in_the_log, |database| {
-    let mut app = TestApp::builder(&database).profiles(2_400).start().await;
+    let mut app = TestApp::builder(&database).profiles(2_400).configure(patient).start().await;
     let begin = first_cursor(&mut app.subscribe(CHANGES, json!({})).await).await;
     app.import("marketing").await;
     let count = count_changes(&app).await;
@@ -76,7 +82,7 @@ both!(a_reader_of_events_that_stalls_leaves_the_rest_in_the_log, |database| {
 });
 
 both!(a_reader_of_events_that_stalls_for_long_is_given_up_and_goes_on_from_its_last_cursor, |database| {
-    let often_told = |config: &mut profile_mirror::config::Config| config.server.keep_alive_seconds = 1;
+    let often_told = |config: &mut Config| config.server.keep_alive_seconds = 1;
     let app = TestApp::builder(&database).profiles(2_400).configure(often_told).start().await;
     let begin = first_cursor(&mut app.subscribe(CHANGES, json!({})).await).await;
     app.import("marketing").await;

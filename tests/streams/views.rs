@@ -105,6 +105,15 @@ both!(a_relationship_that_comes_or_goes_is_told_to_those_who_follow_either_end, 
     for subscription in &mut followed {
         assert_eq!(subscription.next().await["profile"]["relationships"]["nodes"], json!([]));
     }
+
+    // Who is erased takes the names of both ends along.
+    parallel.create_relationship("p_director__managed_by", &ends[0], &ends[1]).unwrap();
+    app.settle().await;
+    let company = &mut followed[1];
+    assert_eq!(company.next().await["profile"]["relationships"]["nodes"], both);
+    parallel.anonymize(&ends[0]).unwrap();
+    app.settle().await;
+    assert_eq!(company.next().await["profile"]["relationships"]["nodes"], json!([]));
     app.finish().await;
 });
 

@@ -5,6 +5,7 @@ use crate::support::app::TestApp;
 use crate::support::both;
 use entity::{FetchState, Moment, Purpose, fetch_request};
 use profile_mirror::clock::Clock;
+use profile_mirror::config::Config;
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use serde_json::json;
 use simulator::FailureKind;
@@ -58,7 +59,11 @@ both!(a_429_that_names_no_pause_is_never_held_against_a_fetch, |database| {
 });
 
 both!(a_sync_leaves_the_last_of_the_limit_to_live_fetches, |database| {
-    let app = TestApp::imported(&database).await;
+    // Calls are counted: none is made by the way.
+    let without_reads =
+        |config: &mut Config| config.sources.iter_mut().for_each(|source| source.drift.reads_per_hour = 0);
+    let app = TestApp::builder(&database).configure(without_reads).start().await;
+    app.import_all().await;
     let parallel = app.simulator.parallel();
     parallel.configure(|switches| switches.rate_limited = true);
     // Another client of the same account uses most of it up.

@@ -12,6 +12,7 @@ mod budget;
 mod cost;
 mod documents;
 mod engine;
+mod hangup;
 mod http;
 mod media;
 mod order;
@@ -28,6 +29,7 @@ mod subscribed;
 mod wire;
 
 pub(super) use engine::Engine;
+pub use hangup::Hangup;
 pub(super) use http::{get, options, post};
 pub use registered::Registered;
 pub(super) use slots::{Carrier, Slots};

@@ -1,11 +1,12 @@
 //! GraphQL over server-sent events, one operation a connection: for those behind proxies that let no WebSocket through.
 //!
 //! A client that does not read stands still, and its subscription with it: what it missed is in the change log, behind its
-//! last cursor. One that reads nothing for long is given up: its stream ends without a word of completion, so that it asks
-//! again from there. The stream ends as well when the key is taken back, and when the service stops, which it tells with its
-//! last cursor.
+//! last cursor. One whose connection takes nothing more for long is given up: it is cut without a word of completion, so
+//! that the client asks again from there. The stream ends as well when the key is taken back, and when the service stops,
+//! which it tells with its last cursor.
 
 use super::engine::{Answered, Engine, Prepared};
+use super::hangup::Hangup;
 use super::media::takes_events;
 use super::reply::{self, Reply};
 use super::request::{Refusal, admit, read_body, read_url};
@@ -17,6 +18,7 @@ use crate::serve::auth::KeyChanges;
 use crate::serve::graphql::{Code, Fault};
 use crate::serve::router::Shared;
 use async_graphql::parser::types::OperationType;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -31,29 +33,35 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 /// How long an operation may take to end once the service stops.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(2);
-/// A client that takes nothing in the time of so many comments is given up.
+/// A client whose connection takes nothing in the time of so many comments is given up.
 const MAX_MISSED_COMMENTS: u32 = 2;
-/// How long a client may take nothing once the service stops.
-const STOPPING_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a client may take nothing once the service stops, or its key is taken back.
+const ENDING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Streams the answers to an operation in the body.
-pub(in crate::serve) async fn post(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> Response {
+pub(in crate::serve) async fn post(
+    State(shared): State<Shared>,
+    hangup: Option<Extension<Hangup>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let asked = async {
         let (viewer, slot) = enter(&shared, &headers)?;
         Ok::<_, Refusal>((viewer, slot, read_body(&headers, body).await?))
     };
     let asked = asked.await;
-    answer(&shared, Reply::new(&shared, Method::POST, &headers), &headers, asked)
+    answer(&shared, hangup, Reply::new(&shared, Method::POST, &headers), &headers, asked)
 }
 
 /// Streams the answers to a query or a subscription in the URL.
 pub(in crate::serve) async fn get(
     State(shared): State<Shared>,
+    hangup: Option<Extension<Hangup>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
     let asked = enter(&shared, &headers).and_then(|(viewer, slot)| Ok((viewer, slot, read_url(query.as_deref())?)));
-    answer(&shared, Reply::new(&shared, Method::GET, &headers), &headers, asked)
+    answer(&shared, hangup, Reply::new(&shared, Method::GET, &headers), &headers, asked)
 }
 
 /// Tells a browser's page of an allowed origin what it may send.
@@ -82,6 +90,7 @@ fn enter(shared: &Shared, headers: &HeaderMap) -> Result<(Viewer, Slot), Refusal
 /// What is wrong with the request itself is told by status; what is wrong with the document, as an event.
 fn answer(
     shared: &Shared,
+    hangup: Option<Extension<Hangup>>,
     reply: Reply<'_>,
     headers: &HeaderMap,
     asked: Result<(Viewer, Slot, Parameters), Refusal>,
@@ -98,7 +107,8 @@ fn answer(
         Err(fault) => stream::iter([Answered::refused(&fault)]).boxed(),
     };
     let counted = (slot, is_subscription.then(Subscribed::new));
-    let events = Streaming::new(shared, viewer, counted, answers).events();
+    let events =
+        Streaming::new(shared, viewer, counted, answers).events(hangup.map(|hangup| hangup.0).unwrap_or_default());
     let mut response = Body::from_stream(events.map(Ok::<_, Infallible>)).into_response();
     let out = response.headers_mut();
     out.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -157,31 +167,36 @@ impl Streaming {
     }
 
     /// The events, made in a task of their own: it sees when nobody takes them, and lets go of what waits for a client that
-    /// does not read.
-    fn events(self) -> impl Stream<Item = String> + Send + 'static {
+    /// does not read, of its connection too.
+    fn events(self, hangup: Hangup) -> impl Stream<Item = String> + Send + 'static {
         let (queue, mut events) = mpsc::channel(1);
-        tokio::spawn(self.run(queue));
+        let tasks = self.shared.sockets.clone();
+        tasks.spawn(async move {
+            if let Err(reason) = self.run(queue).await {
+                metrics::counter!("profile_mirror_subscribers_closed_total", "reason" => reason).increment(1);
+                hangup.ask();
+            }
+        });
         stream::poll_fn(move |context| events.poll_recv(context))
     }
 
-    async fn run(mut self, queue: mpsc::Sender<String>) {
+    /// Hands out the events; why the client is given up, where it does not take them.
+    async fn run(mut self, queue: mpsc::Sender<String>) -> Result<(), &'static str> {
         loop {
             let event = tokio::select! {
-                () = queue.closed() => return,
+                () = queue.closed() => return Ok(()),
                 event = self.event() => event,
             };
-            let Some(event) = event else { return };
+            let Some(event) = event else { return Ok(()) };
             let patience = self.patience();
             tokio::select! {
                 sent = queue.send(event) => {
                     if sent.is_err() {
-                        return;
+                        return Ok(());
                     }
                 }
-                () = patience => {
-                    metrics::counter!("profile_mirror_subscribers_closed_total", "reason" => "silent").increment(1);
-                    return;
-                }
+                () = patience => return Err("silent"),
+                () = self.key_is_revoked(), if self.next == Next::Answer => return Err("forbidden"),
             }
         }
     }
@@ -192,13 +207,21 @@ impl Streaming {
         async move {
             let stopped = async {
                 shutdown.cancelled().await;
-                tokio::time::sleep(STOPPING_PATIENCE).await;
+                tokio::time::sleep(ENDING_PATIENCE).await;
             };
             tokio::select! {
                 () = tokio::time::sleep(patience) => {}
                 () = stopped => {}
             }
         }
+    }
+
+    /// Completes where the key is taken back, a little later: who reads is told.
+    async fn key_is_revoked(&mut self) {
+        while self.shared.access.still_allows(&self.viewer) {
+            self.key_changes.next().await;
+        }
+        tokio::time::sleep(ENDING_PATIENCE).await;
     }
 
     async fn event(&mut self) -> Option<String> {

@@ -3,10 +3,8 @@
 use super::rows::{self, Known};
 use crate::mirror::words::Words;
 use entity::{profile, profile_search};
-use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, RelationDef,
-};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect};
 use std::collections::HashMap;
 
 /// The row of a profile whose id may not be known yet.
@@ -42,15 +40,16 @@ pub(crate) async fn fill_search(
     after: i64,
     limit: u64,
 ) -> Result<Option<i64>, DbErr> {
-    let words: RelationDef = profile::Entity::belongs_to(profile_search::Entity)
-        .from(profile::Column::Id)
-        .to(profile_search::Column::ProfileId)
-        .into();
-    let known = Expr::col((profile_search::Entity, profile_search::Column::Revision));
+    // Looked up row by row: a join may be carried out by reading all words for each step.
+    let written = Query::select()
+        .column(profile_search::Column::Revision)
+        .from(profile_search::Entity)
+        .and_where(Expr::col(profile_search::Column::ProfileId).equals((profile::Entity, profile::Column::Id)))
+        .take();
+    let revision = Expr::col((profile::Entity, profile::Column::Revision));
     let rows = profile::known()
-        .join(JoinType::LeftJoin, words)
         .filter(profile::Column::Id.gt(after))
-        .filter(known.clone().is_null().or(known.lt(Expr::col((profile::Entity, profile::Column::Revision)))))
+        .filter(Func::coalesce([Expr::SubQuery(None, Box::new(written.into())), Expr::val(-1_i64)]).lt(revision))
         .order_by_asc(profile::Column::Id)
         .limit(limit)
         .all(transaction)

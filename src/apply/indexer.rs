@@ -55,23 +55,24 @@ impl Indexer {
     async fn work_over(&self, connection: &DatabaseConnection) -> Result<(), DbErr> {
         // One instance at a time; the next one finds nothing left to do.
         let guard = dialect::lock_indexes(&self.db, connection).await?;
-        self.fill_search().await?;
+        let has_filled = self.fill_search().await?;
         self.drop_indexes(connection).await?;
         let has_made = self.make_indexes(connection).await?;
-        if has_made {
+        if has_filled || has_made {
             dialect::note_indexes(connection, self.db.dialect()).await?;
         }
         guard.release().await
     }
 
-    async fn fill_search(&self) -> Result<(), DbErr> {
+    /// Makes the words that are missing; false where none were.
+    async fn fill_search(&self) -> Result<bool, DbErr> {
         let mut after = 0;
         loop {
             let begun = Instant::now();
             let transaction = self.db.begin().await?;
             let last = write::fill_search(&transaction, after, FILLED_AT_ONCE).await?;
             transaction.commit().await?;
-            let Some(last) = last else { return Ok(()) };
+            let Some(last) = last else { return Ok(after > 0) };
             after = last;
             tokio::time::sleep(begun.elapsed() * REST_SHARE).await;
         }

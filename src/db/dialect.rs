@@ -176,11 +176,11 @@ async fn lock_schema(
     }
 }
 
-/// Tells the planner what new indexes of profiles hold. SQLite plans well without.
+/// Tells the planner what new indexes of profiles and words hold. SQLite plans well without.
 pub async fn note_indexes(connection: &impl ConnectionTrait, dialect: Dialect) -> Result<(), DbErr> {
     match dialect {
         Dialect::Sqlite => Ok(()),
-        Dialect::Postgres => connection.execute_unprepared("ANALYZE profile").await.map(|_| ()),
+        Dialect::Postgres => connection.execute_unprepared("ANALYZE profile, profile_search").await.map(|_| ()),
     }
 }
 

@@ -7,7 +7,7 @@ use super::place::TestDatabase;
 use super::socket::Subscription;
 use super::world::{self, PublishedKeys, SOURCES, Terms};
 use super::{answers, rows};
-use entity::{DeliveryState, delivery, source_state, sync_run};
+use entity::{DeliveryState, delivery, fetch_request, source_state, sync_run};
 use profile_mirror::app::{self, AppOptions, Running, SyncError};
 use profile_mirror::clock::Clock;
 use profile_mirror::config::{Access, AccessKey, Config, Role, Secret};
@@ -186,11 +186,25 @@ impl TestApp {
         let started = Instant::now();
         let mut standstill = Standstill::default();
         loop {
-            assert!(started.elapsed() < DRAIN, "{:?} does not end", self.running().backlog().await);
+            assert!(
+                started.elapsed() < DRAIN,
+                "{:?} does not end: {}",
+                self.running().backlog().await,
+                self.open().await
+            );
             if self.move_on(&mut standstill).await {
                 return;
             }
         }
+    }
+
+    /// What is left to do, row by row.
+    async fn open(&self) -> String {
+        let requests = fetch_request::Entity::find().all(self.database().primary()).await.expect("fetch requests");
+        let pending = delivery::Entity::find().filter(delivery::Column::State.eq(DeliveryState::Pending));
+        let pending = pending.all(self.database().primary()).await.expect("deliveries");
+        let pending: Vec<_> = pending.iter().map(|row| (row.id, row.kind, row.attempts, row.next_attempt_at)).collect();
+        format!("at {:?} {requests:?} and deliveries {pending:?}", self.clock.now())
     }
 
     /// Moves the clock to the next moment where nothing happens before it; true where there is none and nothing is

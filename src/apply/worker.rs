@@ -299,13 +299,13 @@ impl Applier {
             return Ok(true);
         }
         let memory_ms = i64::from(self.provider.retry_memory_seconds()) * 1_000;
-        let renewed = inbox::renew(&self.db, self.source_id, &self.instance, now, memory_ms).await?;
+        let held = self.lease.as_ref().map(|lease| lease.epoch);
+        let renewed = inbox::renew(&self.db, self.source_id, &self.instance, now, memory_ms, held).await?;
         let is_same = matches!((&self.lease, &renewed), (Some(old), Some(new)) if old.epoch == new.epoch);
         if !is_same {
             self.catalog = None;
             self.pace.start_over();
             if renewed.is_some() {
-                inbox::take_over_requests(&self.db, self.source_id).await?;
                 self.has_candidates = write::has_candidates(self.db.primary(), self.source_id).await?;
             }
         }

@@ -37,40 +37,42 @@ pub enum Along {
     },
 }
 
-/// Writes what commits together with a delivery; false where the delivery must not be kept.
-pub(super) async fn write_along(transaction: &impl ConnectionTrait, along: &Along) -> Result<bool, DbErr> {
-    match along {
-        Along::Nothing => Ok(true),
-        Along::FetchAnswered { request_id, started_position } => {
-            use fetch_request::Column;
-            // One that was put off or claimed anew meanwhile waits for an answer of its own; this one tells something
-            // all the same.
-            fetch_request::Entity::update_many()
-                .col_expr(Column::State, Expr::value(FetchState::Answered.to_value()))
-                .filter(Column::Id.eq(*request_id))
-                .filter(Column::State.eq(FetchState::Running))
-                .filter(Column::StartedPosition.eq(*started_position))
-                .exec(transaction)
-                .await?;
-            Ok(true)
-        }
-        Along::Checkpoint { run_id, holder, number, checkpoint, rows, rows_expected, .. } => {
-            use sync_run::Column;
-            let mut update = sync_run::Entity::update_many()
-                .col_expr(Column::Checkpoint, Expr::value(checkpoint.clone()))
-                .col_expr(Column::Pages, Expr::value(*number))
-                .col_expr(Column::RowsSeen, Expr::col(Column::RowsSeen).add(*rows));
-            if let Some(expected) = rows_expected {
-                update = update.col_expr(Column::RowsExpected, Expr::value(*expected));
-            }
-            let written = update
-                .filter(Column::Id.eq(*run_id))
-                .filter(Column::State.eq(RunState::Running))
-                .filter(Column::Holder.eq(holder.as_str()))
-                .filter(Column::Pages.eq(*number - 1))
-                .exec(transaction)
-                .await?;
-            Ok(written.rows_affected == 1)
-        }
+/// Asks whether a delivery is welcome, and writes how far its run has got where it is a page of one. False where it must
+/// not be kept.
+pub(super) async fn welcome(transaction: &impl ConnectionTrait, along: &Along) -> Result<bool, DbErr> {
+    use sync_run::Column;
+    let Along::Checkpoint { run_id, holder, number, checkpoint, rows, rows_expected, .. } = along else {
+        return Ok(true);
+    };
+    let mut update = sync_run::Entity::update_many()
+        .col_expr(Column::Checkpoint, Expr::value(checkpoint.clone()))
+        .col_expr(Column::Pages, Expr::value(*number))
+        .col_expr(Column::RowsSeen, Expr::col(Column::RowsSeen).add(*rows));
+    if let Some(expected) = rows_expected {
+        update = update.col_expr(Column::RowsExpected, Expr::value(*expected));
     }
+    let written = update
+        .filter(Column::Id.eq(*run_id))
+        .filter(Column::State.eq(RunState::Running))
+        .filter(Column::Holder.eq(holder.as_str()))
+        .filter(Column::Pages.eq(*number - 1))
+        .exec(transaction)
+        .await?;
+    Ok(written.rows_affected == 1)
+}
+
+/// Notes what a delivery that is kept now has answered. A copy of one that was kept before answers nothing: that one may be
+/// applied already, and nobody would carry the request on.
+pub(super) async fn note_answered(transaction: &impl ConnectionTrait, along: &Along) -> Result<(), DbErr> {
+    use fetch_request::Column;
+    let Along::FetchAnswered { request_id, started_position } = along else { return Ok(()) };
+    // One that was put off or claimed anew meanwhile waits for an answer of its own; this one tells something all the same.
+    fetch_request::Entity::update_many()
+        .col_expr(Column::State, Expr::value(FetchState::Answered.to_value()))
+        .filter(Column::Id.eq(*request_id))
+        .filter(Column::State.eq(FetchState::Running))
+        .filter(Column::StartedPosition.eq(*started_position))
+        .exec(transaction)
+        .await
+        .map(drop)
 }

@@ -109,23 +109,9 @@ pub async fn is_held(db: &Database, source_id: i32, holder: &str, now: Moment) -
     Ok(state.is_some_and(|state| state.lease_holder.as_deref() == Some(holder) && state.lease_until >= now))
 }
 
-/// Makes fetch requests that the holder before had under way wait again: its answers may never come.
-///
-/// # Errors
-/// The database's own error.
-pub async fn take_over_requests(db: &Database, source_id: i32) -> Result<(), DbErr> {
-    use entity::{FetchState, fetch_request};
-    fetch_request::Entity::update_many()
-        .col_expr(fetch_request::Column::State, Expr::value(FetchState::Pending.to_value()))
-        .filter(fetch_request::Column::SourceId.eq(source_id))
-        .filter(fetch_request::Column::State.eq(FetchState::Running))
-        .exec(db.writer())
-        .await
-        .map(drop)
-}
-
 /// Takes or renews the lease on a source; `None` while another instance holds it. Where nobody was alive for longer than
-/// the provider remembers what it could not send, `memory_ms`, that gap is noted.
+/// the provider remembers what it could not send, `memory_ms`, that gap is noted. Whoever takes it, and does not go on with
+/// the one of epoch `held`, takes over the fetch requests that were under way.
 ///
 /// # Errors
 /// The database's own error.
@@ -135,6 +121,7 @@ pub async fn renew(
     holder: &str,
     now: Moment,
     memory_ms: i64,
+    held: Option<i64>,
 ) -> Result<Option<Lease>, DbErr> {
     use source_state::Column;
     let until = now.plus_ms(LEASE_MS);
@@ -155,10 +142,25 @@ pub async fn renew(
         .and_where(Column::SourceId.eq(source_id))
         .cond_where(Condition::any().add(is_mine).add(Column::LeaseUntil.lt(now)).add(Column::LeaseHolder.is_null()))
         .returning(Query::returning().column(Column::LeaseEpoch));
-    let row = db.writer().query_one(&statement).await?;
-    row.map(|row| {
-        let epoch = row.try_get("", "lease_epoch")?;
-        Ok(Lease { source_id, holder: holder.to_owned(), epoch, until })
-    })
-    .transpose()
+    // Together: a request that is claimed under this lease is no longer one that was under way before it.
+    let transaction = db.begin().await?;
+    let row = transaction.query_one(&statement).await?;
+    let epoch: Option<i64> = row.map(|row| row.try_get("", "lease_epoch")).transpose()?;
+    if epoch.is_some() && epoch != held {
+        take_over_requests(&transaction, source_id).await?;
+    }
+    transaction.commit().await?;
+    Ok(epoch.map(|epoch| Lease { source_id, holder: holder.to_owned(), epoch, until }))
+}
+
+/// Makes fetch requests that were under way wait again: their answers may never come.
+async fn take_over_requests(transaction: &impl ConnectionTrait, source_id: i32) -> Result<(), DbErr> {
+    use entity::{FetchState, fetch_request};
+    fetch_request::Entity::update_many()
+        .col_expr(fetch_request::Column::State, Expr::value(FetchState::Pending.to_value()))
+        .filter(fetch_request::Column::SourceId.eq(source_id))
+        .filter(fetch_request::Column::State.eq(FetchState::Running))
+        .exec(transaction)
+        .await
+        .map(drop)
 }

@@ -4,7 +4,7 @@ use super::upstream::{Answered, CallError, Upstream};
 use crate::backoff;
 use crate::clock::SharedClock;
 use crate::db::Database;
-use crate::inbox::{self, Along, Context, Inbox, NewDelivery};
+use crate::inbox::{self, Along, Appended, Context, Inbox, NewDelivery};
 use entity::{DeliveryKind, FetchState, Moment, Purpose, fetch_request};
 use futures::future::BoxFuture;
 use provider::{Asked, Provider, Vouch};
@@ -169,14 +169,13 @@ impl Puller {
         };
         let kept = match outcome {
             Ok((asked, found)) => self.keep(&request, asked, found).await,
-            Err(error) => {
-                tracing::info!(source = self.source_name, request = request.id, reason = %error, "a fetch brought nothing");
-                self.put_off(&request, &error).await.map_err(|error| error.to_string())
-            }
+            Err(error) => Err(error),
         };
-        if let Err(error) = kept {
+        let Err(error) = kept else { return };
+        tracing::info!(source = self.source_name, request = request.id, reason = %error, "a fetch brought nothing");
+        if let Err(error) = self.put_off(&request, &error).await {
             // The claim runs out, and the request is claimed again.
-            tracing::warn!(source = self.source_name, request = request.id, error, "keep what a fetch brought");
+            tracing::warn!(source = self.source_name, request = request.id, %error, "put a fetch off");
         }
     }
 
@@ -220,7 +219,7 @@ impl Puller {
         second.map_or(Ok(confirmed), |_| Err(CallError::Later { reason, retry_after_seconds: None }))
     }
 
-    async fn keep(&self, request: &fetch_request::Model, asked: Asked, found: Found) -> Result<(), String> {
+    async fn keep(&self, request: &fetch_request::Model, asked: Asked, found: Found) -> Result<(), CallError> {
         let Found { answered, is_unvouched } = found;
         let context = Context {
             started_at: request.started_position,
@@ -247,7 +246,14 @@ impl Puller {
             context: Some(context.to_json()),
             along: Along::FetchAnswered { request_id: request.id, started_position: request.started_position },
         };
-        self.inbox.append(delivery).await.map(drop).map_err(|error| error.to_string())
+        let (reason, seconds) = match self.inbox.append(delivery).await {
+            Ok(Appended::Kept(_) | Appended::Refused) => return Ok(()),
+            // Claimed twice while the inbox stood where it did, and the first answer came when the request was nobody's: it
+            // answered nothing. Now the inbox stands further on.
+            Ok(Appended::Duplicate(at)) => (format!("an answer of the same moment is delivery {at} already"), 0),
+            Err(error) => (format!("keep its answer: {error}"), 1),
+        };
+        Err(CallError::Later { reason, retry_after_seconds: Some(seconds) })
     }
 
     async fn put_off(&self, request: &fetch_request::Model, error: &CallError) -> Result<(), DbErr> {
@@ -271,6 +277,7 @@ impl Puller {
             .col_expr(Column::LastError, Expr::value(error.to_string()))
             .filter(Column::Id.eq(request.id))
             .filter(Column::State.eq(FetchState::Running))
+            .filter(Column::StartedPosition.eq(request.started_position))
             .exec(self.db.writer())
             .await
             .map(drop)

@@ -56,7 +56,6 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "inbox::Context",
             "inbox::load_contexts",
             "inbox::renew",
-            "inbox::take_over_requests",
             "inbox::erase",
         ],
     ),

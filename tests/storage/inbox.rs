@@ -264,12 +264,12 @@ both!(what_waits_when_the_service_stops_is_still_kept, |database| {
 both!(a_lease_is_held_once_and_fences_the_one_before, |database| {
     let db = database.connect().await;
     let source_id = add_source(&db, "crm").await;
-    let first = inbox::renew(&db, source_id, "one", Moment(1_000), 0).await.unwrap().expect("free");
-    assert_eq!(inbox::renew(&db, source_id, "two", Moment(2_000), 0).await.unwrap(), None, "held");
-    assert!(inbox::renew(&db, source_id, "one", Moment(2_000), 0).await.unwrap().is_some(), "renewed");
+    let first = inbox::renew(&db, source_id, "one", Moment(1_000), 0, None).await.unwrap().expect("free");
+    assert_eq!(inbox::renew(&db, source_id, "two", Moment(2_000), 0, None).await.unwrap(), None, "held");
+    assert!(inbox::renew(&db, source_id, "one", Moment(2_000), 0, None).await.unwrap().is_some(), "renewed");
 
     let late = first.until.plus_ms(60_000);
-    let second = inbox::renew(&db, source_id, "two", late, 0).await.unwrap().expect("it ran out");
+    let second = inbox::renew(&db, source_id, "two", late, 0, None).await.unwrap().expect("it ran out");
     assert!(second.epoch > first.epoch);
     let transaction = db.begin().await.unwrap();
     assert_eq!(first.fence(&transaction, late, None).await.unwrap(), None, "the old holder commits nothing");
@@ -286,7 +286,7 @@ both!(a_gap_is_noted_when_nobody_was_alive_for_longer_than_the_provider_sends_ag
     };
     let renew = async |holder: &str, at: i64| {
         let memory_ms = 300_000;
-        assert!(inbox::renew(&db, source_id, holder, Moment(at), memory_ms).await.unwrap().is_some());
+        assert!(inbox::renew(&db, source_id, holder, Moment(at), memory_ms, None).await.unwrap().is_some());
     };
     renew("one", 1_000).await;
     assert_eq!(gap().await, None, "the first sign of life");

@@ -1,6 +1,7 @@
 //! How calls to providers are made: out of one budget, and not at all while a source is paused.
 
 mod budget;
+mod claims;
 mod credentials;
 mod pause;
 mod stalled;

@@ -1,7 +1,7 @@
 //! Every difference between SQLite and PostgreSQL, and nothing else.
 
 use super::{Database, pages};
-use sea_orm::sea_query::{Expr, Query, SelectStatement, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, Statement, TransactionTrait};
 use std::time::{Duration, Instant};
 
@@ -181,6 +181,17 @@ pub async fn note_indexes(connection: &impl ConnectionTrait, dialect: Dialect) -
     match dialect {
         Dialect::Sqlite => Ok(()),
         Dialect::Postgres => connection.execute_unprepared("ANALYZE profile, profile_search").await.map(|_| ()),
+    }
+}
+
+/// Whether an id is among those that a query finds. PostgreSQL is made to look for them first: it takes the beginning of a
+/// word for a common one, and would look whether each profile in its order has it.
+pub fn is_among(dialect: Dialect, id: Expr, found: SelectStatement) -> Expr {
+    match dialect {
+        Dialect::Sqlite => id.in_subquery(found),
+        Dialect::Postgres => {
+            Expr::cust_with_exprs("$1 = ANY (ARRAY $2)", [id, Expr::SubQuery(None, Box::new(found.into()))])
+        }
     }
 }
 

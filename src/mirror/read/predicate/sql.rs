@@ -94,7 +94,7 @@ impl Predicate {
             }
             Self::Search(sought) => {
                 let having = dialect::profiles_with_words(scope.dialect, &sought.words, &sought.prefix);
-                one(scope.column(profile::Column::Id).in_subquery(having))
+                one(dialect::is_among(scope.dialect, scope.column(profile::Column::Id), having))
             }
             Self::Interest(names) => {
                 let having = Query::select()

@@ -132,6 +132,11 @@ fn questions(profiles: u64) -> anyhow::Result<Vec<Question>> {
             field("p_amount", FieldTest::Number(NumberTest::Above(middle))),
             by("p_amount", FieldAs::Number, false),
         ),
+        (
+            "amount of fifty is above",
+            field("p_amount", FieldTest::Number(NumberTest::Above(f64::from(u32::try_from(profiles - 50)?)))),
+            vec![],
+        ),
         ("amount equals", field("p_amount", FieldTest::Number(NumberTest::In(vec![middle + 0.5]))), vec![]),
         ("youngest first", None, by("p_born", FieldAs::Date, true)),
         ("by e-mail", None, by("p_email", FieldAs::Text, false)),

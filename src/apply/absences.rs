@@ -8,7 +8,7 @@ use super::batch::{Batch, Judged, Origin, Versioned};
 use super::told::Values;
 use super::{freshness, lifecycles, policy, subprofiles};
 use crate::mirror::write::Again;
-use entity::{CandidateState, Decision, RecordKind, Status, fetch_request};
+use entity::{CandidateState, Decision, FetchState, RecordKind, Status, fetch_request};
 
 /// Why a record that is not found stays.
 const UNVOUCHED: &str = "not found, but what it belongs to cannot be seen either: left to the next full run";
@@ -34,7 +34,7 @@ pub(super) fn observe_profile(
         (Decision::Stale, "news arrived while this was in flight")
     } else if batch.settle_candidate(RecordKind::Profile, row_id, CandidateState::Absent, origin) {
         (Decision::Quarantined, "no page of the run named it, and it was not found by id")
-    } else if !is_believed(batch, request) {
+    } else if !is_believed(batch, origin, request) {
         if request.is_none() {
             batch.wish_profile(id, origin, "not found; asked again before that is believed");
         }
@@ -88,7 +88,7 @@ pub(super) fn observe_subprofile(
         {
             (Decision::Quarantined, "no page of the run named it, and it was not found by id")
         }
-        Some(_) if !is_believed(batch, request) => {
+        Some(_) if !is_believed(batch, origin, request) => {
             (Decision::Quarantined, "not found; asked again before that is believed")
         }
         Some(_) if is_unvouched => (Decision::Quarantined, UNVOUCHED),
@@ -112,15 +112,18 @@ pub(super) fn observe_subprofile(
     );
 }
 
-/// Counts the miss; true once it is the last that is needed.
-fn is_believed(batch: &mut Batch<'_>, request: Option<&fetch_request::Model>) -> bool {
-    let Some(request) = request else { return false };
+/// Counts the miss; true once it is the last that is needed. One that comes late, when the request was claimed anew or given
+/// up, counts for nothing: it was asked for before the pause that the next is to keep.
+fn is_believed(batch: &mut Batch<'_>, origin: &Origin, request: Option<&fetch_request::Model>) -> bool {
+    let (Some(request), Some(started_at)) = (request, origin.started_at) else { return false };
     let misses = request.misses + 1;
-    if misses >= policy::MISSES_UNTIL_BELIEVED {
+    let is_its_answer = request.state == FetchState::Answered && request.started_position == started_at;
+    if is_its_answer && misses >= policy::MISSES_UNTIL_BELIEVED {
         return true;
     }
     let again = Again {
         request_id: request.id,
+        started_at,
         not_before: policy::after_miss(misses, batch.now),
         misses,
         attempts: request.attempts,

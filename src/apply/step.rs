@@ -388,6 +388,7 @@ fn take_observation(
                 Some(request) if context.and_then(|context| context.target.as_ref()) == Some(&target) => {
                     let again = Again {
                         request_id: request.id,
+                        started_at: origin.started_at.unwrap_or(0),
                         not_before: policy::after_miss(request.attempts + 1, batch.now),
                         misses: 0,
                         attempts: request.attempts + 1,

@@ -305,14 +305,14 @@ impl Applier {
         if !is_same {
             self.catalog = None;
             self.pace.start_over();
-            if renewed.is_some() {
-                self.has_candidates = write::has_candidates(self.db.primary(), self.source_id).await?;
-            }
         }
         self.lease = renewed;
         if !is_same && self.lease.is_some() {
             // Pulls follow the lease.
             (self.on_commit)(News::ALL);
+            // Until it is known.
+            self.has_candidates = true;
+            self.has_candidates = write::has_candidates(self.db.primary(), self.source_id).await?;
         }
         Ok(self.lease.is_some())
     }

@@ -11,7 +11,7 @@ pub enum Along {
     /// Nothing.
     #[default]
     Nothing,
-    /// The fetch request is answered, if it is still the one that was carried out.
+    /// The fetch request is answered, if it is still the one that was carried out, and the delivery is no copy.
     FetchAnswered {
         /// Its id.
         request_id: i64,
@@ -37,42 +37,70 @@ pub enum Along {
     },
 }
 
-/// Asks whether a delivery is welcome, and writes how far its run has got where it is a page of one. False where it must
-/// not be kept.
-pub(super) async fn welcome(transaction: &impl ConnectionTrait, along: &Along) -> Result<bool, DbErr> {
-    use sync_run::Column;
-    let Along::Checkpoint { run_id, holder, number, checkpoint, rows, rows_expected, .. } = along else {
-        return Ok(true);
-    };
-    let mut update = sync_run::Entity::update_many()
-        .col_expr(Column::Checkpoint, Expr::value(checkpoint.clone()))
-        .col_expr(Column::Pages, Expr::value(*number))
-        .col_expr(Column::RowsSeen, Expr::col(Column::RowsSeen).add(*rows));
-    if let Some(expected) = rows_expected {
-        update = update.col_expr(Column::RowsExpected, Expr::value(*expected));
-    }
-    let written = update
-        .filter(Column::Id.eq(*run_id))
-        .filter(Column::State.eq(RunState::Running))
-        .filter(Column::Holder.eq(holder.as_str()))
-        .filter(Column::Pages.eq(*number - 1))
-        .exec(transaction)
-        .await?;
-    Ok(written.rows_affected == 1)
+/// What became of what was to commit together with a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It is written.
+    Yes,
+    /// There was nothing to write.
+    Nothing,
+    /// Whoever sends it has no right to: the delivery must not be kept.
+    Refused,
 }
 
-/// Notes what a delivery that is kept now has answered. A copy of one that was kept before answers nothing: that one may be
-/// applied already, and nobody would carry the request on.
-pub(super) async fn note_answered(transaction: &impl ConnectionTrait, along: &Along) -> Result<(), DbErr> {
-    use fetch_request::Column;
+/// Writes what commits together with a delivery, before the delivery itself: apply locks requests before deliveries too.
+pub(super) async fn write_along(transaction: &impl ConnectionTrait, along: &Along) -> Result<Written, DbErr> {
+    match along {
+        Along::Nothing => Ok(Written::Nothing),
+        Along::FetchAnswered { request_id, started_position } => {
+            // One that was put off or claimed anew meanwhile waits for an answer of its own; this one tells something all
+            // the same.
+            let states = (FetchState::Running, FetchState::Answered);
+            let is_written = move_request(transaction, *request_id, *started_position, states).await?;
+            Ok(if is_written { Written::Yes } else { Written::Nothing })
+        }
+        Along::Checkpoint { run_id, holder, number, checkpoint, rows, rows_expected, .. } => {
+            use sync_run::Column;
+            let mut update = sync_run::Entity::update_many()
+                .col_expr(Column::Checkpoint, Expr::value(checkpoint.clone()))
+                .col_expr(Column::Pages, Expr::value(*number))
+                .col_expr(Column::RowsSeen, Expr::col(Column::RowsSeen).add(*rows));
+            if let Some(expected) = rows_expected {
+                update = update.col_expr(Column::RowsExpected, Expr::value(*expected));
+            }
+            let written = update
+                .filter(Column::Id.eq(*run_id))
+                .filter(Column::State.eq(RunState::Running))
+                .filter(Column::Holder.eq(holder.as_str()))
+                .filter(Column::Pages.eq(*number - 1))
+                .exec(transaction)
+                .await?;
+            Ok(if written.rows_affected == 1 { Written::Yes } else { Written::Refused })
+        }
+    }
+}
+
+/// Lets the request wait again whose answer turns out to be a copy: what it is a copy of may be applied already, and
+/// nobody would carry the request on. The inbox stands further on now, so that the next answer is none.
+pub(super) async fn take_back(transaction: &impl ConnectionTrait, along: &Along) -> Result<(), DbErr> {
     let Along::FetchAnswered { request_id, started_position } = along else { return Ok(()) };
-    // One that was put off or claimed anew meanwhile waits for an answer of its own; this one tells something all the same.
-    fetch_request::Entity::update_many()
-        .col_expr(Column::State, Expr::value(FetchState::Answered.to_value()))
-        .filter(Column::Id.eq(*request_id))
-        .filter(Column::State.eq(FetchState::Running))
-        .filter(Column::StartedPosition.eq(*started_position))
+    let states = (FetchState::Answered, FetchState::Pending);
+    move_request(transaction, *request_id, *started_position, states).await.map(drop)
+}
+
+async fn move_request(
+    transaction: &impl ConnectionTrait,
+    id: i64,
+    started_position: i64,
+    (from, to): (FetchState, FetchState),
+) -> Result<bool, DbErr> {
+    use fetch_request::Column;
+    let moved = fetch_request::Entity::update_many()
+        .col_expr(Column::State, Expr::value(to.to_value()))
+        .filter(Column::Id.eq(id))
+        .filter(Column::State.eq(from))
+        .filter(Column::StartedPosition.eq(started_position))
         .exec(transaction)
-        .await
-        .map(drop)
+        .await?;
+    Ok(moved.rows_affected == 1)
 }

@@ -3,7 +3,7 @@
 //! In: deliveries that wait together. Out: what became of each, in order, once all of them are durable. On SQLite it knows
 //! the keys of what it has kept, and keeps the one writing connection from one group to the next.
 
-use super::along::{self, Along};
+use super::along::{self, Along, Written, write_along};
 use super::append::Appended;
 use super::insert::{Row, insert_or_count, insert_unknown};
 use super::keys::{Digest, Keys};
@@ -156,7 +156,7 @@ impl OnSqlite {
         let transaction = begin_in_order(db, sources).await?;
         let welcomed = welcome(&transaction, deliveries).await?;
         let placed = self.insert(&transaction, now, &welcomed.rows).await?;
-        note_answered(&transaction, &welcomed.rows, &placed).await?;
+        take_back(&transaction, &welcomed.rows, &placed).await?;
         Failpoint::Append.pass();
         transaction.commit().await?;
         self.note(&welcomed.rows, &placed);
@@ -195,7 +195,7 @@ async fn commit_on_postgres(
     for chunk in welcomed.rows.chunks(128) {
         placed.extend(insert_or_count(&transaction, now, chunk).await?);
     }
-    note_answered(&transaction, &welcomed.rows, &placed).await?;
+    take_back(&transaction, &welcomed.rows, &placed).await?;
     Failpoint::Append.pass();
     transaction.commit().await?;
     Ok(welcomed.answers(&placed))
@@ -217,22 +217,32 @@ struct Welcomed {
     places: Vec<usize>,
 }
 
-/// Asks who is welcome: a page of a run that has gone on without its sender is not.
+/// Writes what comes along with each delivery; one of a run that has gone on without its sender is not welcome. What was
+/// not written is no longer along.
 async fn welcome(transaction: &impl ConnectionTrait, deliveries: Vec<Row>) -> Result<Welcomed, DbErr> {
     let mut is_welcome = Vec::with_capacity(deliveries.len());
-    for (delivery, _) in &deliveries {
-        is_welcome.push(along::welcome(transaction, &delivery.along).await?);
+    let mut kept = Vec::with_capacity(deliveries.len());
+    for (mut delivery, digest) in deliveries {
+        let written = write_along(transaction, &delivery.along).await?;
+        is_welcome.push(written != Written::Refused);
+        match written {
+            Written::Yes => kept.push((delivery, digest)),
+            Written::Nothing => {
+                delivery.along = Along::Nothing;
+                kept.push((delivery, digest));
+            }
+            Written::Refused => {}
+        }
     }
-    let kept = deliveries.into_iter().zip(&is_welcome).filter_map(|(row, is_welcome)| is_welcome.then_some(row));
-    let (rows, places) = distinct(kept.collect());
+    let (rows, places) = distinct(kept);
     Ok(Welcomed { is_welcome, rows, places })
 }
 
-/// Notes which fetch requests are answered by what is kept now.
-async fn note_answered(transaction: &impl ConnectionTrait, rows: &[Row], placed: &[Appended]) -> Result<(), DbErr> {
+/// Takes back what came along with copies.
+async fn take_back(transaction: &impl ConnectionTrait, rows: &[Row], placed: &[Appended]) -> Result<(), DbErr> {
     for ((delivery, _), placed) in rows.iter().zip(placed) {
-        if let Appended::Kept(_) = placed {
-            along::note_answered(transaction, &delivery.along).await?;
+        if let Appended::Duplicate(_) = placed {
+            along::take_back(transaction, &delivery.along).await?;
         }
     }
     Ok(())

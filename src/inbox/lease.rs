@@ -104,8 +104,13 @@ fn usual_gap(at: Moment) -> Expr {
 ///
 /// # Errors
 /// The database's own error.
-pub async fn is_held(db: &Database, source_id: i32, holder: &str, now: Moment) -> Result<bool, DbErr> {
-    let state = source_state::Entity::find_by_id(source_id).one(db.primary()).await?;
+pub async fn is_held(
+    connection: &impl ConnectionTrait,
+    source_id: i32,
+    holder: &str,
+    now: Moment,
+) -> Result<bool, DbErr> {
+    let state = source_state::Entity::find_by_id(source_id).one(connection).await?;
     Ok(state.is_some_and(|state| state.lease_holder.as_deref() == Some(holder) && state.lease_until >= now))
 }
 

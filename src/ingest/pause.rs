@@ -256,7 +256,7 @@ impl Gate {
     }
 
     async fn holds_lease(&self, instance: &str) -> bool {
-        inbox::is_held(&self.db, self.source_id, instance, self.clock.now()).await.unwrap_or(false)
+        inbox::is_held(self.db.primary(), self.source_id, instance, self.clock.now()).await.unwrap_or(false)
     }
 
     /// Pauses the source for the service itself; a pause that is there already stays.

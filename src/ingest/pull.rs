@@ -4,12 +4,14 @@ use super::upstream::{Answered, CallError, Upstream};
 use crate::backoff;
 use crate::clock::SharedClock;
 use crate::db::Database;
-use crate::inbox::{self, Along, Appended, Context, Inbox, NewDelivery};
+use crate::inbox::{self, Along, AppendError, Context, Inbox, NewDelivery};
 use entity::{DeliveryKind, FetchState, Moment, Purpose, fetch_request};
 use futures::future::BoxFuture;
 use provider::{Asked, Provider, Vouch};
 use sea_orm::sea_query::{Condition, Expr};
-use sea_orm::{ActiveEnum, ColumnTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveEnum, ColumnTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, UpdateMany,
+};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 const MAX_ATTEMPTS: i32 = 10;
 /// A claim is given up after this long, milliseconds.
 const CLAIM_MS: i64 = 90_000;
+/// A commit whose sender was told that it takes too long may still come for so long, milliseconds.
+const KEPT_LATE_MS: i64 = 7_000;
 /// All that a request needs, its turn and every call, must come to an end well before the claim does.
 const ASK_DEADLINE: Duration = Duration::from_secs(75);
 /// Calls that confirm one absence at most.
@@ -133,15 +137,19 @@ impl Puller {
             place.map(|(_, places)| *places -= 1).is_some()
         });
         let mut claimed = Vec::with_capacity(due.len());
-        if due.is_empty() || !inbox::is_held(&self.db, self.source_id, &self.instance, now).await? {
+        if due.is_empty() {
             return Ok(claimed);
         }
         let transaction = self.db.begin().await?;
+        if !inbox::is_held(&transaction, self.source_id, &self.instance, now).await? {
+            return Ok(claimed);
+        }
         for mut request in due {
+            request.claimed_until = now.plus_ms(CLAIM_MS);
             request.started_position = inbox::head(&transaction, self.source_id).await?;
             let updated = fetch_request::Entity::update_many()
                 .col_expr(Column::State, Expr::value(FetchState::Running.to_value()))
-                .col_expr(Column::ClaimedUntil, Expr::value(now.plus_ms(CLAIM_MS)))
+                .col_expr(Column::ClaimedUntil, Expr::value(request.claimed_until))
                 .col_expr(Column::StartedPosition, Expr::value(request.started_position))
                 .filter(Column::Id.eq(request.id))
                 .filter(is_due.clone())
@@ -167,13 +175,20 @@ impl Puller {
                 Err(CallError::Later { reason: format!("read its target: {error}"), retry_after_seconds: None })
             }
         };
-        let kept = match outcome {
-            Ok((asked, found)) => self.keep(&request, asked, found).await,
-            Err(error) => Err(error),
+        let noted = match outcome {
+            Ok((asked, found)) => match self.keep(&request, asked, found).await {
+                Ok(()) => Ok(()),
+                Err(error) => {
+                    tracing::warn!(source = self.source_name, request = request.id, %error, "keep what a fetch brought");
+                    self.shorten_claim(&request).await
+                }
+            },
+            Err(error) => {
+                tracing::info!(source = self.source_name, request = request.id, reason = %error, "a fetch brought nothing");
+                self.put_off(&request, &error).await
+            }
         };
-        let Err(error) = kept else { return };
-        tracing::info!(source = self.source_name, request = request.id, reason = %error, "a fetch brought nothing");
-        if let Err(error) = self.put_off(&request, &error).await {
+        if let Err(error) = noted {
             // The claim runs out, and the request is claimed again.
             tracing::warn!(source = self.source_name, request = request.id, %error, "put a fetch off");
         }
@@ -219,7 +234,7 @@ impl Puller {
         second.map_or(Ok(confirmed), |_| Err(CallError::Later { reason, retry_after_seconds: None }))
     }
 
-    async fn keep(&self, request: &fetch_request::Model, asked: Asked, found: Found) -> Result<(), CallError> {
+    async fn keep(&self, request: &fetch_request::Model, asked: Asked, found: Found) -> Result<(), AppendError> {
         let Found { answered, is_unvouched } = found;
         let context = Context {
             started_at: request.started_position,
@@ -246,14 +261,17 @@ impl Puller {
             context: Some(context.to_json()),
             along: Along::FetchAnswered { request_id: request.id, started_position: request.started_position },
         };
-        let (reason, seconds) = match self.inbox.append(delivery).await {
-            Ok(Appended::Kept(_) | Appended::Refused) => return Ok(()),
-            // Claimed twice while the inbox stood where it did, and the first answer came when the request was nobody's: it
-            // answered nothing. Now the inbox stands further on.
-            Ok(Appended::Duplicate(at)) => (format!("an answer of the same moment is delivery {at} already"), 0),
-            Err(error) => (format!("keep its answer: {error}"), 1),
-        };
-        Err(CallError::Later { reason, retry_after_seconds: Some(seconds) })
+        self.inbox.append(delivery).await.map(drop)
+    }
+
+    /// An answer whose sender is told that it is not kept may be kept all the same, soon: until then the request is its own.
+    async fn shorten_claim(&self, request: &fetch_request::Model) -> Result<(), DbErr> {
+        let until = self.clock.now().plus_ms(KEPT_LATE_MS);
+        claimed(request)
+            .col_expr(fetch_request::Column::ClaimedUntil, Expr::value(until))
+            .exec(self.db.writer())
+            .await
+            .map(drop)
     }
 
     async fn put_off(&self, request: &fetch_request::Model, error: &CallError) -> Result<(), DbErr> {
@@ -269,17 +287,24 @@ impl Puller {
         };
         let is_over = counts && attempts >= MAX_ATTEMPTS;
         let state = if is_over { FetchState::Parked } else { FetchState::Pending };
-        fetch_request::Entity::update_many()
+        claimed(request)
             .col_expr(Column::State, Expr::value(state.to_value()))
             .col_expr(Column::Attempts, Expr::value(if counts { attempts } else { request.attempts }))
             .col_expr(Column::NotBefore, Expr::value(now.plus_ms(pause_ms)))
             .col_expr(Column::ClaimedUntil, Expr::value(Moment(0)))
             .col_expr(Column::LastError, Expr::value(error.to_string()))
-            .filter(Column::Id.eq(request.id))
-            .filter(Column::State.eq(FetchState::Running))
-            .filter(Column::StartedPosition.eq(request.started_position))
             .exec(self.db.writer())
             .await
             .map(drop)
     }
+}
+
+/// An update of a request as long as it is claimed as it was here.
+fn claimed(request: &fetch_request::Model) -> UpdateMany<fetch_request::Entity> {
+    use fetch_request::Column;
+    fetch_request::Entity::update_many()
+        .filter(Column::Id.eq(request.id))
+        .filter(Column::State.eq(FetchState::Running))
+        .filter(Column::StartedPosition.eq(request.started_position))
+        .filter(Column::ClaimedUntil.eq(request.claimed_until))
 }

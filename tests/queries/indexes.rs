@@ -111,6 +111,22 @@ both!(queries_use_the_indexes_of_fields, |database| {
     }
 });
 
+both!(a_page_is_made_of_a_stretch_of_an_index_alone_where_few_are_in_it_and_the_planner_cannot_know, |database| {
+    let mirror = Mirror::new(&database).await;
+    many(&mirror).await;
+    index(&mirror, &[FIELD]).await;
+    let page = Page { limit: Limit::First(50), after: None, before: None };
+    let is_narrowed = async |start: &str| {
+        let predicate = Predicate::Field(FIELD.to_owned(), FieldTest::Text(TextTest::StartsWith(start.to_owned())));
+        let queries = mirror.reader.profile_queries(Some(&predicate), &[], &page).await.unwrap();
+        let found = mirror.reader.profiles(Some(&predicate), &[], &page).await.unwrap().rows.len();
+        (queries[0].clone().build(mirror.db.primary().get_database_backend()).sql.contains("ANY (ARRAY"), found)
+    };
+    let is_blind = database.dialect == Dialect::Postgres;
+    assert_eq!(is_narrowed("word 30").await, (is_blind, 39));
+    assert_eq!(is_narrowed("").await, (false, 50), "4,000 are many");
+});
+
 both!(addresses_and_names_are_found_by_how_they_start, |database| {
     let mirror = Mirror::new(&database).await;
     mirror

@@ -120,7 +120,7 @@ impl Runner {
 
     async fn advance(&self, stop: &CancellationToken) -> Result<bool, Halt> {
         let now = self.clock.now();
-        if stop.is_cancelled() || !inbox::is_held(&self.db, self.source_id, &self.instance, now).await? {
+        if stop.is_cancelled() || !inbox::is_held(self.db.primary(), self.source_id, &self.instance, now).await? {
             return Ok(false);
         }
         let Some(run) = sync_run::under_way(self.source_id).one(self.db.primary()).await? else {

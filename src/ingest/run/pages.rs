@@ -122,7 +122,7 @@ impl Runner {
         let run = sync_run::Entity::find_by_id(run_id).one(self.db.primary()).await?;
         let is_ours =
             run.is_some_and(|run| run.holder.as_ref() == Some(&self.instance) && run.state == RunState::Running);
-        Ok(is_ours && inbox::is_held(&self.db, self.source_id, &self.instance, self.clock.now()).await?)
+        Ok(is_ours && inbox::is_held(self.db.primary(), self.source_id, &self.instance, self.clock.now()).await?)
     }
 
     /// Waits until apply has caught up: memory and the inbox stay small however large the source is.

@@ -38,7 +38,7 @@ impl Reader {
         Ok(unserved(predicate, order, &|name, reading| names.contains(&field_index::name(dialect, name, reading))))
     }
 
-    async fn field_indexes(&self) -> Result<Arc<BTreeSet<String>>, ReadError> {
+    pub(super) async fn field_indexes(&self) -> Result<Arc<BTreeSet<String>>, ReadError> {
         let known = self.indexes.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known.filter(|known| known.at.elapsed() < FRESH) {
             return Ok(known.names);

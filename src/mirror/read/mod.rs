@@ -2,8 +2,8 @@
 //!
 //! In: ids, filters, places in a sort order. Out: rows of the entity crate, a page at a time.
 //! Guaranteed: placeholders and tombstones of children never come out; every list has a hard maximum; each
-//! function is one statement (two for a page of profiles that reaches those without a value in the first key, and for
-//! subprofiles where a profile has many), counted by [`Reader::statements`], and reads alike on SQLite and PostgreSQL.
+//! function is one statement (two for a page of profiles that reaches those without a value in the first key, for one that
+//! PostgreSQL finds by a stretch of an index, and for subprofiles where a profile has many), counted by [`Reader::statements`], and reads alike on SQLite and PostgreSQL.
 //! What changes seldom is kept in memory: sources, indexes, and the catalog of types and fields.
 //! Deliberately absent: writes, raw bodies of deliveries, and anything about GraphQL.
 
@@ -22,6 +22,7 @@ mod past;
 mod predicate;
 mod profiles;
 mod provenance;
+mod rare;
 mod reader;
 mod relationships;
 mod runs;

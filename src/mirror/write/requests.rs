@@ -34,6 +34,8 @@ pub(crate) struct Wish {
 pub(crate) struct Again {
     /// Its id.
     pub request_id: i64,
+    /// Inbox position at which the answer was asked for.
+    pub started_at: i64,
     /// Not before then.
     pub not_before: Moment,
     /// Answers in a row that said the record is not there.
@@ -100,8 +102,8 @@ pub(crate) async fn load_request_states(
 }
 
 /// Ends answered requests, each given with the inbox position at which its answer was asked for: those that
-/// nothing newer asks for are gone, the others wait again. The position is the answer's own, since the request may
-/// have been claimed anew while a late answer was under way.
+/// nothing newer asks for are gone, the others wait again. The position is the answer's own: the request may have been
+/// claimed anew while a late answer was under way, and then waits for another that says how it goes on.
 pub(crate) async fn settle_requests(
     transaction: &impl ConnectionTrait,
     now: Moment,
@@ -119,7 +121,9 @@ pub(crate) async fn settle_requests(
             .col_expr(Column::NotBefore, Expr::value(now))
             .col_expr(Column::Attempts, Expr::value(0))
             .col_expr(Column::Misses, Expr::value(0))
-            .filter(Column::Id.is_in(chunk.iter().map(|(id, _)| *id)))
+            .filter(chunk.iter().fold(Condition::any(), |any, (id, started_at)| {
+                any.add(Column::Id.eq(*id).and(Column::StartedPosition.eq(*started_at)))
+            }))
             .filter(Column::State.eq(FetchState::Answered))
             .exec(transaction)
             .await?;
@@ -131,6 +135,7 @@ pub(crate) async fn settle_requests(
             .col_expr(Column::Misses, Expr::value(request.misses))
             .col_expr(Column::Attempts, Expr::value(request.attempts))
             .filter(Column::Id.eq(request.request_id))
+            .filter(Column::StartedPosition.eq(request.started_at))
             .filter(Column::State.eq(FetchState::Answered))
             .exec(transaction)
             .await?;

@@ -1,6 +1,6 @@
 //! What of a filter and an order no index serves, so that rows are read one by one for it.
 
-use super::value::{FieldTest, TextTest};
+use super::value::{FieldTest, NumberTest, TextTest};
 use super::{Predicate, TextColumn, TimeColumn};
 use crate::db::fields::FieldAs;
 use crate::mirror::read::{Order, SortKey};
@@ -47,6 +47,37 @@ impl Predicate {
         }
     }
 
+    /// The tests that together ask for a stretch of one index, of those that must all hold; none where there are none. How
+    /// many pass them, the tests themselves do not tell.
+    pub(in crate::mirror::read) fn stretch(&self, has_index: HasIndex<'_>) -> Option<Self> {
+        let mut all = Vec::new();
+        self.collect_all(&mut all);
+        let place = all.iter().find_map(|one| one.stretch_of(has_index))?;
+        let together = all.iter().filter(|one| one.stretch_of(has_index) == Some(place));
+        Some(Self::All(together.map(|one| (*one).clone()).collect()))
+    }
+
+    fn collect_all<'a>(&'a self, into: &mut Vec<&'a Self>) {
+        match self {
+            Self::All(all) => all.iter().for_each(|one| one.collect_all(into)),
+            one => into.push(one),
+        }
+    }
+
+    /// The index of which it asks for a stretch.
+    fn stretch_of(&self, has_index: HasIndex<'_>) -> Option<(Option<TextColumn>, &str, FieldAs)> {
+        match self {
+            Self::Text(column @ (TextColumn::DisplayName | TextColumn::Email), TextTest::StartsWith(_)) => {
+                Some((Some(*column), "", FieldAs::Text))
+            }
+            Self::Field(name, test) => {
+                let reading = test.stretch_of()?;
+                has_index(name, reading).then_some((None, name.as_str(), reading))
+            }
+            _ => None,
+        }
+    }
+
     fn name_unserved(&self, has_index: HasIndex<'_>, named: &mut BTreeSet<String>) {
         match self {
             Self::All(all) | Self::Any(all) => all.iter().for_each(|one| one.name_unserved(has_index, named)),
@@ -79,12 +110,61 @@ impl TextTest {
 }
 
 impl FieldTest {
+    /// The reading of which it asks for a stretch rather than for single values.
+    fn stretch_of(&self) -> Option<FieldAs> {
+        match self {
+            Self::Text(TextTest::StartsWith(_)) => Some(FieldAs::Text),
+            Self::Number(test) => (!matches!(test, NumberTest::In(_))).then_some(FieldAs::Number),
+            Self::Date { .. } => Some(FieldAs::Date),
+            Self::Text(_) => None,
+        }
+    }
+
     /// The index that serves it.
     fn index(&self) -> Option<FieldAs> {
         match self {
             Self::Text(test) => test.is_narrow().then_some(FieldAs::Text),
             Self::Number(_) => Some(FieldAs::Number),
             Self::Date { .. } => Some(FieldAs::Date),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(name: &str, test: FieldTest) -> Predicate {
+        Predicate::Field(name.to_owned(), test)
+    }
+
+    fn begins(with: &str) -> FieldTest {
+        FieldTest::Text(TextTest::StartsWith(with.to_owned()))
+    }
+
+    #[test]
+    fn a_stretch_is_of_one_index_and_of_tests_that_must_all_hold() {
+        let has_index: HasIndex<'_> = &|name, _| name != "unindexed";
+        let (above, below) = (FieldTest::Number(NumberTest::Above(1.0)), FieldTest::Number(NumberTest::AtMost(2.0)));
+        let (from, until) = (field("amount", above), field("amount", below));
+        let name = Predicate::Text(TextColumn::DisplayName, TextTest::StartsWith("an".to_owned()));
+        let within = Predicate::All(vec![
+            Predicate::Text(TextColumn::ExternalId, TextTest::StartsWith("7".to_owned())),
+            field("unindexed", begins("x")),
+            Predicate::All(vec![from.clone(), field("country", begins("n"))]),
+            until.clone(),
+            name.clone(),
+        ]);
+        assert_eq!(within.stretch(has_index), Some(Predicate::All(vec![from.clone(), until])));
+        assert_eq!(name.stretch(has_index), Some(Predicate::All(vec![name.clone()])));
+        for other in [
+            Predicate::Any(vec![from.clone(), name]),
+            Predicate::Not(Box::new(from)),
+            field("unindexed", begins("x")),
+            field("country", FieldTest::Text(TextTest::Equals("nl".to_owned()))),
+            field("amount", FieldTest::Number(NumberTest::In(vec![1.0]))),
+        ] {
+            assert_eq!(other.stretch(has_index), None, "{other:?}");
         }
     }
 }

@@ -26,7 +26,7 @@ impl Scope<'_> {
         Self { table, ..self }
     }
 
-    fn column(&self, column: impl IntoIden) -> SimpleExpr {
+    pub(in crate::mirror::read) fn column(&self, column: impl IntoIden) -> SimpleExpr {
         Expr::col((self.table, column))
     }
 

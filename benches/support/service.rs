@@ -41,12 +41,13 @@ pub fn configure_on(
     upstream: &Upstream,
     more_sources: &str,
 ) -> anyhow::Result<PathBuf> {
+    // Upstream changes before the webhooks that tell of it are sent: a read at random would tell some of it first.
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n[database]\nurl = \"{database_url}\"\n\
          [[source]]\nname = \"marketing\"\nprovider = \"copernica\"\nbase_url = {:?}\nauth_url = {:?}\n\
          token = {{ env = \"BENCH_TOKEN\" }}\ntime_zone = \"Europe/Amsterdam\"\n\
          [source.webhook]\naccount = {:?}\nkey_domain = \"copernica.com\"\nkeys = {{ {} }}\n\
-         [source.sync]\nschedule = \"0 0 3 1 1 *\"\n{more_sources}\
+         [source.sync]\nschedule = \"0 0 3 1 1 *\"\n[source.drift]\nreads_per_hour = 0\n{more_sources}\
          [[access.keys]]\nname = \"bench\"\nrole = \"admin\"\nkey = {{ env = \"BENCH_KEY\" }}\n",
         upstream.base_url,
         upstream.auth_url,

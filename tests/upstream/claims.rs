@@ -137,14 +137,20 @@ both!(a_request_that_was_claimed_twice_waits_again_where_the_first_answer_came_i
 
 both!(a_request_whose_answer_cannot_be_kept_is_soon_claimed_again, |database| {
     let mut fetching = Fetching::one_person(&database).await;
+    let epoch = fetching.hold_lease(None).await;
     let claimed = fetching.claim().await.expect("it is due");
     fetching.close_inbox().await;
     fetching.puller.fetch(claimed).await;
     let request = fetching.request().await;
     assert_eq!((request.state, request.attempts, request.misses), (FetchState::Running, 0, 0), "{request:?}");
     assert!(fetching.claim().await.is_none(), "it may have been kept all the same");
-    fetching.clock.advance_ms(7_001);
-    fetching.hold_lease(None).await;
+    // Under the same lease: whoever takes a new one takes over what was under way, however long its claim is.
+    for pause_ms in [3_000, 3_000, 1_001] {
+        assert!(fetching.claim().await.is_none());
+        fetching.clock.advance_ms(pause_ms);
+        assert_eq!(fetching.hold_lease(Some(epoch)).await, epoch);
+    }
+    assert_eq!(fetching.request().await.state, FetchState::Running);
     assert!(fetching.claim().await.is_some());
 });
 

@@ -260,8 +260,9 @@ pub fn profiles_with_words(dialect: Dialect, words: &[String], prefix: &str) -> 
             Query::select()
                 .column(("profile_search", "profile_id"))
                 .from("profile_search")
+                // As a subquery it is unknown to the planner either way, so that a search is not planned anew each time.
                 .and_where(Expr::cust_with_values(
-                    "array_to_tsvector(string_to_array(\"profile_search\".\"words\", ' ')) @@ CAST($1 AS tsquery)",
+                    "array_to_tsvector(string_to_array(\"profile_search\".\"words\", ' ')) @@ (SELECT CAST($1 AS tsquery))",
                     [format!("{whole}'{prefix}':*")],
                 ))
                 .take()

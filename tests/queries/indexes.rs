@@ -3,10 +3,13 @@
 use super::mirror::{Mirror, NEW_YEAR};
 use crate::support::app::TestApp;
 use crate::support::both;
+use crate::support::place::run_on;
 use profile_mirror::apply::Indexer;
 use profile_mirror::db::fields::FieldAs;
 use profile_mirror::db::{Dialect, field_index};
-use profile_mirror::mirror::read::{FieldTest, Limit, NumberTest, Order, Page, Place, Predicate, SortKey, TextTest};
+use profile_mirror::mirror::read::{
+    FieldTest, Limit, NumberTest, Order, Page, Place, Predicate, SortKey, Sought, TextTest,
+};
 use sea_orm::{ConnectionTrait, QuerySelect, QueryTrait, Statement};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -126,6 +129,40 @@ both!(a_page_is_made_of_a_stretch_of_an_index_alone_where_few_are_in_it_and_the_
     assert_eq!(is_narrowed("word 30").await, (is_blind, 39));
     assert_eq!(is_narrowed("").await, (false, 50), "4,000 are many");
 });
+
+/// How often the database has planned pages anew of ten with these filters.
+async fn planned_anew(mirror: &Mirror, predicates: impl Iterator<Item = Predicate>) -> i64 {
+    let transaction = mirror.db.begin().await.unwrap();
+    // As for readers.
+    transaction.execute_unprepared("SET LOCAL random_page_cost = 1.1").await.unwrap();
+    let page = Page { limit: Limit::First(50), after: None, before: None };
+    let mut sql = String::new();
+    for predicate in predicates.take(10) {
+        let queries = mirror.reader.profile_queries(Some(&predicate), &[], &page).await.unwrap();
+        let mut statement = queries[0].clone().build(transaction.get_database_backend());
+        statement.sql.push_str(" LIMIT 51");
+        sql.clone_from(&statement.sql);
+        assert_eq!(transaction.query_all_raw(statement).await.unwrap().len(), 1, "{predicate:?}");
+    }
+    let asked = "SELECT custom_plans FROM pg_prepared_statements WHERE statement = $1";
+    let asked = Statement::from_sql_and_values(transaction.get_database_backend(), asked, [sql.into()]);
+    transaction.query_one_raw(asked).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+}
+
+#[test]
+fn postgres_plans_pages_of_one_shape_once() {
+    run_on(Dialect::Postgres, async |database| {
+        let mirror = Mirror::new(&database).await;
+        many(&mirror).await;
+        index(&mirror, &[FIELD]).await;
+        let of_field = |test| Predicate::Field(FIELD.to_owned(), FieldTest::Text(test));
+        let word = |number: usize| format!("Word {}", 3_000 + 3 * number);
+        let words = |number| Predicate::Search(Sought::read(&word(number)).unwrap());
+        // It tries with the values five times.
+        assert_eq!(planned_anew(&mirror, (0..).map(|number| of_field(TextTest::Equals(word(number))))).await, 5);
+        assert_eq!(planned_anew(&mirror, (0..).map(words)).await, 5);
+    });
+}
 
 both!(addresses_and_names_are_found_by_how_they_start, |database| {
     let mirror = Mirror::new(&database).await;

@@ -57,7 +57,13 @@ impl Reader {
         order: &[Order],
         page: &Page,
     ) -> Result<Vec<Select<profile::Entity>>, ReadError> {
-        let query = self.passing(predicate).await?;
+        let mut query = self.passing(predicate).await?;
+        if let Some(predicate) = predicate {
+            let sources = self.sources().await?;
+            if let Some(rare) = self.rare(predicate, self.scope(&sources)).await? {
+                query = query.filter(rare);
+            }
+        }
         let parts = keyset::parts(order, page).into_iter();
         Ok(parts.map(|part| keyset::page(query.clone(), self.dialect(), order, page, part)).collect())
     }
@@ -79,11 +85,7 @@ impl Reader {
         }
         if let Some(predicate) = predicate {
             let sources = self.sources().await?;
-            let scope = self.scope(&sources);
-            query = query.filter(predicate.to_sql(scope));
-            if let Some(rare) = self.rare(predicate, scope).await? {
-                query = query.filter(rare);
-            }
+            query = query.filter(predicate.to_sql(self.scope(&sources)));
         }
         Ok(query)
     }

@@ -137,7 +137,7 @@ impl Reader {
         let query = subprofile::by_external_ids(source_id, &padded(external_ids))
             .filter(subprofile::Column::DeletedAt.is_null())
             .join(JoinType::InnerJoin, profile_of())
-            .filter(profile::Column::IsKnown.eq(true));
+            .filter(Expr::col((profile::Entity, profile::Column::IsKnown)));
         query
             .select_only()
             .columns(SUBPROFILE)

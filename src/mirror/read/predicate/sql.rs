@@ -179,7 +179,7 @@ fn related(kind: Option<&str>, direction: Direction, other: &Predicate, scope: S
         )
         .and_where(Expr::col((relationship::Entity, own)).eq(scope.column(profile::Column::Id)))
         .and_where(Expr::col((relationship::Entity, relationship::Column::RemovedAt)).is_null())
-        .and_where(Expr::col((OTHER, profile::Column::IsKnown)).eq(true))
+        .and_where(Expr::col((OTHER, profile::Column::IsKnown)))
         .cond_where(other.to_sql(scope.of(OTHER)))
         .take();
     if let Some(kind) = kind {

@@ -115,7 +115,7 @@ impl<'a> Play<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(step.draw);
         self.tally.steps += 1;
         match step.deed {
-            Deed::Change => self.change(step, &mut rng),
+            Deed::Change => self.change(step, &mut rng).await,
             Deed::Arrive => self.arrive(step, step.at, &mut rng).await,
             Deed::Apply => {
                 self.stages.apply().await;
@@ -186,13 +186,13 @@ impl<'a> Play<'a> {
     }
 
     /// Something changes upstream.
-    fn change(&mut self, step: &Step, rng: &mut ChaCha8Rng) {
+    async fn change(&mut self, step: &Step, rng: &mut ChaCha8Rng) {
         let pauses = if self.history.temper.is_lossless { [0, 0, 0, 100, 1_000] } else { [0, 0, 200, 1_000, 3_000] };
         self.stages.pass(pauses[rng.random_range(0..5)]);
         let happening = self.simulator.random_change_at(self.history.kind, rng);
         self.say(step, happening);
         self.memory.remember(self.simulator.gone(self.history.kind), self.stages.now());
-        self.post(step, rng);
+        self.post(step, rng).await;
     }
 
     /// The run comes legs further, one after the other; where nothing is lost, news may overtake the page that is on its
@@ -207,7 +207,7 @@ impl<'a> Play<'a> {
             self.tally.runs += u64::from(leg == Leg::Ended(Ok(())));
             self.say(step, format_args!("run: {leg:?}"));
             if is_lossless && rng.random_bool(0.3) {
-                self.change(step, rng);
+                self.change(step, rng).await;
                 self.arrive(step, u32::MAX, rng).await;
             }
             if is_lossless {
@@ -217,10 +217,10 @@ impl<'a> Play<'a> {
     }
 
     /// Puts what the provider sends on its way: some of it never, some twice, each copy with a delay of its own.
-    fn post(&mut self, step: &Step, rng: &mut ChaCha8Rng) {
+    async fn post(&mut self, step: &Step, rng: &mut ChaCha8Rng) {
         let temper = &self.history.temper;
         for webhook in self.simulator.take_webhooks() {
-            self.hide_created(&webhook, rng);
+            self.hide_created(&webhook, rng).await;
             if rng.random_bool(temper.loss) {
                 self.tally.lost += 1;
                 (self.tell)(format!("      {} of {} is lost", webhook.event, webhook.profile));
@@ -235,11 +235,14 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// What was just created may not be visible by id yet.
-    fn hide_created(&self, webhook: &SignedWebhook, rng: &mut ChaCha8Rng) {
+    /// What was just created may not be visible by id yet: nothing that the mirror has seen, or whose subprofile it is.
+    async fn hide_created(&self, webhook: &SignedWebhook, rng: &mut ChaCha8Rng) {
         let is_creation = matches!(webhook.event.as_str(), "create" | "PROFILE_CREATED");
         if is_creation && rng.random_bool(self.history.temper.unseen) {
-            self.simulator.faults(self.history.kind).hide(&webhook.profile, rng.random_range(1..3));
+            let reads = rng.random_range(1..3);
+            if !self.stages.has_seen(&webhook.profile).await {
+                self.simulator.faults(self.history.kind).hide(&webhook.profile, reads);
+            }
         }
     }
 
@@ -267,9 +270,9 @@ impl<'a> Play<'a> {
         self.simulator.faults(self.history.kind).clear();
         self.stages.set_paused(false).await;
         self.simulator.getprofile().settle();
-        self.post(&Step { at: 0, ..end }, &mut rng);
+        self.post(&Step { at: 0, ..end }, &mut rng).await;
         for (_, webhook) in self.posted.iter().filter(|_| self.history.temper.is_lossless) {
-            self.hide_created(webhook, &mut rng);
+            self.hide_created(webhook, &mut rng).await;
         }
         let mut stragglers = Vec::new();
         if self.history.temper.stragglers {

@@ -172,7 +172,10 @@ impl Faults {
     /// Leaves these profiles and subprofiles out of every list and its total, as a filter or a lost right would. Reads
     /// by id still find them.
     pub fn unlist(&self, ids: impl IntoIterator<Item = String>) {
-        self.0.lock().unlisted = Arc::new(ids.into_iter().collect());
+        let mut state = self.0.lock();
+        state.unlisted = Arc::new(ids.into_iter().collect());
+        let unlisted = Arc::clone(&state.unlisted);
+        state.hidden.retain(|id, _| !unlisted.contains(id));
     }
 
     /// Lists of profiles tell totals that are too high by this, as a list does that was cut.

@@ -2,7 +2,7 @@
 
 use super::flight::Waits;
 use super::{CONCURRENCY, Leg, Stages};
-use entity::{DeliveryState, FetchState, Moment, RunState, delivery, fetch_request, source_state};
+use entity::{DeliveryState, FetchState, Moment, RunState, delivery, fetch_request, profile, source_state};
 use profile_mirror::clock::Clock;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
@@ -135,5 +135,11 @@ impl Stages {
             .filter(delivery::Column::SourceId.eq(self.source_id))
             .filter(delivery::Column::State.eq(DeliveryState::Parked));
         parked.one(self.db.primary()).await.unwrap().is_some() || unread.one(self.db.primary()).await.unwrap().is_some()
+    }
+
+    /// Whether the mirror has, or once had, a profile.
+    pub async fn has_seen(&self, external_id: &str) -> bool {
+        let named = profile::by_external_ids(self.source_id, &[external_id.to_owned()]);
+        named.filter(profile::Column::IsKnown.eq(true)).one(self.db.primary()).await.unwrap().is_some()
     }
 }

@@ -28,6 +28,10 @@ const POSTGRES_WRITER_LIMITS: [(&str, &str); 3] =
 const POSTGRES_READER_LIMITS: [(&str, &str); 3] =
     [("statement_timeout", "60000"), ("idle_in_transaction_session_timeout", "60000"), ("random_page_cost", "1.1")];
 
+/// Rows that SQLite's thread may be ahead of whoever reads them. It stands still beyond, and both wait for each other's
+/// wake-up once a row: most that apply reads in one statement is less.
+const ROWS_ON_THE_WAY: usize = 512;
+
 /// Connections of a process to its database.
 #[derive(Clone, Debug)]
 pub struct Database {
@@ -282,6 +286,7 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
             .pragma("cache_size", "-16000")
             .pragma("wal_autocheckpoint", "8000")
             .pragma("journal_size_limit", "33554432")
+            .row_buffer_size(ROWS_ON_THE_WAY)
             .statement_cache_capacity(128)
     });
     let writer = sea_orm::Database::connect(writing).await.map_err(failed)?;
@@ -296,6 +301,7 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
             .pragma("query_only", "ON")
             .pragma("temp_store", "MEMORY")
             .pragma("cache_size", "-8000")
+            .row_buffer_size(ROWS_ON_THE_WAY)
             .statement_cache_capacity(128)
     });
     let reader = sea_orm::Database::connect(reading).await.map_err(failed)?;

@@ -2,20 +2,21 @@
 
 use anyhow::{Context, ensure};
 use entity::{
-    change, collection, lifecycle_transition, profile, profile_search, profile_type, source, subprofile, verdict,
+    change, collection, lifecycle_transition, profile, profile_interest, profile_search, profile_type, relationship,
+    relationship_type, source, subprofile, verdict,
 };
 use profile_mirror::db::Database;
 use profile_mirror::db::dialect::push_placeholder;
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ColumnType, ConnectionTrait, EntityTrait, IdenStatic, IntoActiveModel, Iterable,
-    QueryFilter, QueryOrder, QuerySelect, Statement, Value,
+    QueryFilter, QuerySelect, Statement, Value,
 };
 use std::ops::Add;
 use std::time::{Duration, Instant};
 
-/// Rows in a transaction.
-const BATCH: u64 = 10_000;
+/// Rows in a transaction, or a few times as many where some share a key.
+const BATCH: usize = 10_000;
 /// What profiles and subprofiles are known by.
 const EXTERNAL_ID: &str = "\"source_id\", \"external_id\"";
 /// Rows in a statement; PostgreSQL takes 65,535 values in one, SQLite half of them.
@@ -42,7 +43,7 @@ impl Add for Written {
 pub struct Copied {
     /// Profiles and subprofiles.
     pub records: Written,
-    /// What belongs to them: words for search, lifecycle transitions, changes and verdicts.
+    /// What belongs to them: interests, relationships, words for search, lifecycle transitions, changes and verdicts.
     pub beside: Written,
 }
 
@@ -59,6 +60,9 @@ pub async fn copy(from: &Database, to: &Database, source: &str) -> anyhow::Resul
         .exec_without_returning(&small)
         .await?;
     collection::Entity::insert_many(models::<collection::Entity>(from).await?).exec_without_returning(&small).await?;
+    relationship_type::Entity::insert_many(models::<relationship_type::Entity>(from).await?)
+        .exec_without_returning(&small)
+        .await?;
     small.commit().await?;
 
     let of_source = profile::Column::SourceId.eq(id);
@@ -71,9 +75,20 @@ pub async fn copy(from: &Database, to: &Database, source: &str) -> anyhow::Resul
         .from(profile::Entity)
         .and_where(profile::Column::SourceId.eq(id))
         .take();
+    let interests = profile_interest::Column::ProfileId.in_subquery(of_source.clone());
+    let interests = table::<profile_interest::Entity>(
+        from,
+        to,
+        "\"profile_id\", \"group_name\", \"name\"",
+        profile_interest::Column::ProfileId,
+        interests,
+    )
+    .await?;
     let of_source = profile_search::Column::ProfileId.in_subquery(of_source);
     let key = profile_search::Column::ProfileId;
     let words = table::<profile_search::Entity>(from, to, "\"profile_id\"", key, of_source).await?;
+    let related = relationship::Column::SourceId.eq(id);
+    let relationships = table::<relationship::Entity>(from, to, EXTERNAL_ID, relationship::Column::Id, related).await?;
     let of_source = lifecycle_transition::Column::SourceId.eq(id);
     let key = lifecycle_transition::Column::Id;
     let transitions = table::<lifecycle_transition::Entity>(from, to, "\"id\"", key, of_source).await?;
@@ -82,7 +97,10 @@ pub async fn copy(from: &Database, to: &Database, source: &str) -> anyhow::Resul
     let changes = table::<change::Entity>(from, to, "\"source_id\", \"revision\"", key, of_source).await?;
     let of_source = verdict::Column::SourceId.eq(id);
     let verdicts = table::<verdict::Entity>(from, to, "\"id\"", verdict::Column::Id, of_source).await?;
-    Ok(Copied { records: profiles + subprofiles, beside: words + transitions + changes + verdicts })
+    Ok(Copied {
+        records: profiles + subprofiles,
+        beside: interests + relationships + words + transitions + changes + verdicts,
+    })
 }
 
 async fn models<E>(from: &Database) -> anyhow::Result<Vec<E::ActiveModel>>
@@ -95,7 +113,7 @@ where
     Ok(rows.into_iter().map(|row| row.into_active_model().reset_all()).collect())
 }
 
-/// Copies the rows of a source in the order of a column, which no two of them share; `key` is what the table knows a row by.
+/// Copies the rows of a source, so many values of a dense column at a time; `key` is what the table knows a row by.
 async fn table<E>(
     from: &Database,
     to: &Database,
@@ -110,20 +128,17 @@ where
 {
     let columns: Vec<E::Column> = E::Column::iter().collect();
     let mut written = Written { rows: 0, elapsed: Duration::ZERO };
-    let mut last = 0_i64;
-    loop {
-        let page = E::find().filter(of_source.clone()).filter(order.gt(last)).order_by_asc(order).limit(BATCH);
-        let page = page.all(from.primary()).await?;
+    let end: Option<Option<i64>> =
+        E::find().select_only().column_as(order.max(), "end").into_tuple().one(from.primary()).await?;
+    let end = end.flatten().unwrap_or(0);
+    for last in (0..end).step_by(BATCH) {
+        let end = last + i64::try_from(BATCH)?;
+        let some = E::find().filter(of_source.clone()).filter(order.gt(last)).filter(order.lte(end));
+        let page = some.all(from.primary()).await?;
         let mut rows: Vec<Vec<Value>> = Vec::with_capacity(page.len());
         for row in page {
             let mut row = row.into_active_model();
-            if let Some(Value::BigInt(Some(at))) = row.get(order).into_value() {
-                last = at;
-            }
             rows.push(columns.iter().map(|column| bound(row.take(*column).into_value())).collect());
-        }
-        if rows.is_empty() {
-            return Ok(written);
         }
         let count = rows.len() as u64;
         let started = Instant::now();
@@ -132,6 +147,7 @@ where
         ensure!(done == count, "{done} of {count} rows were written");
         written.rows += count;
     }
+    Ok(written)
 }
 
 /// One transaction; how many rows it wrote.

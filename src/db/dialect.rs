@@ -221,6 +221,35 @@ pub fn push_placeholder(sql: &mut String, backend: sea_orm::DbBackend, number: u
     }
 }
 
+/// Takes so many ids for new rows of a table that makes its own, in a transaction that writes.
+pub async fn take_ids(
+    transaction: &impl ConnectionTrait,
+    table: &str,
+    count: usize,
+) -> Result<std::vec::IntoIter<i64>, DbErr> {
+    let wanted = i64::try_from(count).unwrap_or(i64::MAX);
+    if wanted == 0 {
+        return Ok(Vec::new().into_iter());
+    }
+    let ids = |statement: &str, values: Vec<sea_orm::Value>| {
+        transaction.query_all_raw(Statement::from_sql_and_values(transaction.get_database_backend(), statement, values))
+    };
+    let taken = match transaction.get_database_backend() {
+        sea_orm::DbBackend::Postgres => {
+            let rows = "SELECT nextval(pg_get_serial_sequence($1, 'id')) FROM generate_series(1, $2)";
+            let rows = ids(rows, vec![table.into(), wanted.into()]).await?;
+            rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?
+        }
+        // The rows themselves move it on.
+        _ => {
+            let rows = ids("SELECT seq FROM sqlite_sequence WHERE name = ?", vec![table.into()]).await?;
+            let last = rows.first().map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))?;
+            (last + 1..=last + wanted).collect::<Vec<_>>()
+        }
+    };
+    Ok(taken.into_iter())
+}
+
 /// A JSON column without some of its top-level keys. Keys are words of our own, never input.
 pub fn json_without(dialect: Dialect, column: &str, keys: &[&str]) -> SimpleExpr {
     match dialect {

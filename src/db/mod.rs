@@ -13,6 +13,7 @@ mod held;
 mod pages;
 mod precedence;
 mod readers;
+pub mod wal;
 
 pub use connect::{Database, DatabaseError, Unhurried, connect};
 pub use dialect::Dialect;

@@ -2,7 +2,7 @@
 
 use super::{Batch, Handle};
 use crate::apply::drift::{self, Noted};
-use crate::mirror::write::{self, Again, PageTally};
+use crate::mirror::write::{self, Again, PageTally, Writes};
 use entity::{change, lifecycle_transition, profile, relationship, subprofile, verdict};
 use provider::Target;
 use sea_orm::{ConnectionTrait, DbErr};
@@ -17,63 +17,59 @@ impl Batch<'_> {
             wish.within = self.place_of(&wish.target);
         }
         self.wishes = wishes;
-        let dirty = self.profiles.iter_mut().filter(|work| work.is_dirty).map(|work| {
-            // Nothing asks for the fields any more: they go with the row instead of being copied.
-            let fields = std::mem::take(&mut work.row.fields);
-            profile::Model { fields, ..work.row.clone() }
-        });
-        let (placeholders, mut rows): (Vec<_>, Vec<_>) =
-            dirty.partition(|row| row.id == 0 && row.position == 0 && !row.is_known);
-        // Sorted keys touch neighbouring pages of the index.
-        rows.sort_unstable_by(|a, b| a.external_id.cmp(&b.external_id));
-        let mut ids = write::write_profiles(transaction, rows).await?;
-        ids.extend(write::write_placeholders(transaction, placeholders).await?);
-        for (external_id, id) in ids {
-            if let Some(handle) = self.by_external_id.get(&external_id) {
-                self.profiles[*handle].row.id = id;
-            }
-        }
-        let interests = self
-            .profiles
-            .iter_mut()
-            .filter(|work| work.has_new_interests)
-            .map(|work| (work.row.id, std::mem::take(&mut work.interests)))
-            .collect();
-        write::write_interests(transaction, interests).await?;
+        self.give_ids(transaction).await?;
         let id_of = |handle: Handle| self.profiles[handle].row.id;
-
-        let subprofiles = std::mem::take(&mut self.subprofiles);
         let mut subprofile_ids: HashMap<String, i64> = HashMap::new();
         if !self.pages.is_empty() {
-            subprofile_ids.extend(subprofiles.iter().map(|(external_id, work)| (external_id.clone(), work.row.id)));
+            let ids = self.subprofiles.iter().map(|(external_id, work)| (external_id.clone(), work.row.id));
+            subprofile_ids.extend(ids);
         }
-        let rows = subprofiles.into_values().filter(|work| work.is_dirty);
-        let rows = rows.map(|work| subprofile::Model { profile_id: id_of(work.profile), ..work.row }).collect();
-        subprofile_ids.extend(write::write_subprofiles(transaction, rows).await?);
 
+        let mut writes = Writes::new(transaction);
+        // What is little work to put together goes first: nothing is carried out meanwhile.
+        let rows = std::mem::take(&mut self.verdicts).into_iter();
+        let rows = rows.map(|(profile, row)| verdict::Model { profile_id: profile.map(id_of), ..row }).collect();
+        write::write_verdicts(&mut writes, rows);
+
+        let rows = std::mem::take(&mut self.changes).into_iter();
+        let rows = rows.map(|pending| change::Model { profile_id: id_of(pending.profile), ..pending.row }).collect();
+        write::write_changes(&mut writes, rows);
+
+        let subprofiles = std::mem::take(&mut self.subprofiles).into_values().filter(|work| work.is_dirty);
+        let subprofiles =
+            subprofiles.map(|work| subprofile::Model { profile_id: id_of(work.profile), ..work.row }).collect();
         let relationships = std::mem::take(&mut self.relationships).into_values().filter(|work| work.is_dirty);
-        let rows = relationships
+        let relationships = relationships
             .map(|work| relationship::Model {
                 from_profile_id: id_of(work.from),
                 to_profile_id: id_of(work.to),
                 ..work.row
             })
             .collect();
-        write::write_relationships(transaction, rows).await?;
+        let transitions = std::mem::take(&mut self.transitions).into_iter();
+        let transitions = transitions
+            .map(|(profile, row)| lifecycle_transition::Model { profile_id: id_of(profile), ..row })
+            .collect();
 
-        let rows = std::mem::take(&mut self.transitions).into_iter();
-        let rows =
-            rows.map(|(profile, row)| lifecycle_transition::Model { profile_id: id_of(profile), ..row }).collect();
-        write::write_transitions(transaction, rows).await?;
+        let (mut profiles, mut interests) = (Vec::new(), Vec::new());
+        for work in self.profiles.iter_mut().filter(|work| work.is_dirty) {
+            if work.has_new_interests {
+                interests.push((work.row.id, std::mem::take(&mut work.interests)));
+            }
+            // Nothing asks for the fields any more: they go with the row instead of being copied.
+            let fields = std::mem::take(&mut work.row.fields);
+            profiles.push(profile::Model { fields, ..work.row.clone() });
+        }
+        // Sorted keys touch neighbouring pages of the index.
+        profiles.sort_unstable_by(|a, b| a.external_id.cmp(&b.external_id));
+        write::write_profiles(&mut writes, profiles);
+        write::write_interests(&mut writes, interests);
+        write::write_subprofiles(&mut writes, subprofiles);
+        write::write_relationships(&mut writes, relationships);
+        write::write_transitions(transaction, &mut writes, transitions).await?;
+        writes.carry_out(transaction).await?;
 
-        let rows = std::mem::take(&mut self.changes).into_iter();
-        let rows = rows.map(|pending| change::Model { profile_id: id_of(pending.profile), ..pending.row }).collect();
-        write::write_changes(transaction, rows).await?;
-
-        let rows = std::mem::take(&mut self.verdicts).into_iter();
-        let rows = rows.map(|(profile, row)| verdict::Model { profile_id: profile.map(id_of), ..row }).collect();
-        write::write_verdicts(transaction, rows).await?;
-
+        let id_of = |handle: Handle| self.profiles[handle].row.id;
         let row_of = |record: &Noted| match record {
             Noted::Profile(profile) => (id_of(*profile), id_of(*profile)),
             Noted::Subprofile(profile, id) => (subprofile_ids.get(id).copied().unwrap_or(0), id_of(*profile)),
@@ -103,6 +99,30 @@ impl Batch<'_> {
         }
         self.flush_requests(transaction).await?;
         Ok(tallies)
+    }
+
+    /// Gives every new row its id, so that rows can name each other before they are written. Placeholders are written for
+    /// it: one may be there already.
+    async fn give_ids(&mut self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let is_placeholder = |row: &profile::Model| row.position == 0 && !row.is_known;
+        let new = self.profiles.iter().filter(|work| work.row.id == 0);
+        let placeholders = new.filter(|work| is_placeholder(&work.row)).map(|work| work.row.clone()).collect();
+        for (external_id, id) in write::write_placeholders(transaction, placeholders).await? {
+            if let Some(handle) = self.by_external_id.get(&external_id) {
+                let work = &mut self.profiles[*handle];
+                (work.row.id, work.is_dirty) = (id, false);
+            }
+        }
+        let mut new: Vec<_> = self.profiles.iter_mut().map(|work| &mut work.row).filter(|row| row.id == 0).collect();
+        // Sorted keys touch neighbouring pages of both indexes.
+        new.sort_unstable_by(|a, b| a.external_id.cmp(&b.external_id));
+        let ids = write::take_profile_ids(transaction, new.len()).await?;
+        new.into_iter().zip(ids).for_each(|(row, id)| row.id = id);
+
+        let new: Vec<_> = self.subprofiles.values_mut().map(|work| &mut work.row).filter(|row| row.id == 0).collect();
+        let ids = write::take_subprofile_ids(transaction, new.len()).await?;
+        new.into_iter().zip(ids).for_each(|(row, id)| row.id = id);
+        Ok(())
     }
 
     /// The profile type of a profile, or the collection of a subprofile, as it stands after everything was taken.

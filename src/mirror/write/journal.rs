@@ -1,26 +1,27 @@
 //! The change log, the verdicts and the lifecycle history.
 
 use super::CHUNK;
-use super::rows::{self, Known};
+use super::rows::{Known, Writes};
 use entity::{Status, change, lifecycle_transition, source_state, verdict};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use std::collections::{BTreeSet, HashSet};
 
 /// Appends changes; their revisions continue the source's.
-pub(crate) async fn write_changes(transaction: &impl ConnectionTrait, rows: Vec<change::Model>) -> Result<(), DbErr> {
-    rows::insert::<change::Entity>(transaction, rows, None, Known::Fails).await
+pub(crate) fn write_changes(writes: &mut Writes<'_>, rows: Vec<change::Model>) {
+    writes.insert::<change::Entity>(rows, None, Known::Fails);
 }
 
 /// Appends verdicts.
-pub(crate) async fn write_verdicts(transaction: &impl ConnectionTrait, rows: Vec<verdict::Model>) -> Result<(), DbErr> {
-    rows::insert::<verdict::Entity>(transaction, rows, Some(verdict::Column::Id), Known::Fails).await
+pub(crate) fn write_verdicts(writes: &mut Writes<'_>, rows: Vec<verdict::Model>) {
+    writes.insert::<verdict::Entity>(rows, Some(verdict::Column::Id), Known::Fails);
 }
 
 /// Appends lifecycle transitions. One that had no effect is not told twice by the same delivery, which may go through
 /// apply again.
 pub(crate) async fn write_transitions(
     transaction: &impl ConnectionTrait,
+    writes: &mut Writes<'_>,
     mut transitions: Vec<lifecycle_transition::Model>,
 ) -> Result<(), DbErr> {
     use lifecycle_transition::Column;
@@ -38,7 +39,8 @@ pub(crate) async fn write_transitions(
         told.extend(known);
     }
     transitions.retain(|row| row.is_effective || !told.contains(&(row.profile_id, row.delivery_id, row.to_status)));
-    rows::insert::<lifecycle_transition::Entity>(transaction, transitions, Some(Column::Id), Known::Fails).await
+    writes.insert::<lifecycle_transition::Entity>(transitions, Some(Column::Id), Known::Fails);
+    Ok(())
 }
 
 /// Moves the source's revision from one value to another; false where it is not at the first.

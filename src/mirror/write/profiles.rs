@@ -1,13 +1,17 @@
 //! Profiles and their interests.
 
 use super::CHUNK;
-use super::rows::{self, Known};
+use super::rows::{self, Known, Writes};
 use super::search;
+use crate::db::dialect;
 use crate::mirror::padded;
-use entity::{Moment, Status, profile, profile_interest};
+use entity::{Moment, Status, profile, profile_interest, profile_search};
 use provider::InterestSeen;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityName, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
+};
 use std::collections::HashMap;
 
 /// The profiles of a source with these external ids, placeholders and tombstones too.
@@ -103,24 +107,24 @@ pub(crate) async fn load_interests(
     Ok(interests)
 }
 
-/// Writes profiles and their words by their external ids and returns the id of each.
-pub(crate) async fn write_profiles(
+/// Takes ids for so many new profiles.
+pub(crate) async fn take_profile_ids(
     transaction: &impl ConnectionTrait,
-    rows: Vec<profile::Model>,
-) -> Result<HashMap<String, i64>, DbErr> {
+    count: usize,
+) -> Result<impl Iterator<Item = i64>, DbErr> {
+    dialect::take_ids(transaction, profile::Entity.table_name(), count).await
+}
+
+/// Writes profiles by their external ids, and their words. Each has its id.
+pub(crate) fn write_profiles(writes: &mut Writes<'_>, rows: Vec<profile::Model>) {
     use profile::Column;
-    let is_known = rows.iter().filter(|row| row.is_known);
-    let words = is_known.map(|row| (row.external_id.clone(), search::row_of(row))).collect();
-    let ids = rows::insert_returning_ids::<profile::Entity>(
-        transaction,
+    let known = Known::HasItsId(&[Column::SourceId, Column::ExternalId], Column::Id);
+    writes.insert_both::<profile::Entity, profile_search::Entity>(
         rows,
-        Column::Id,
-        Column::ExternalId,
-        Known::IsReplaced(&[Column::SourceId, Column::ExternalId]),
-    )
-    .await?;
-    search::write_search(transaction, words, &ids).await?;
-    Ok(ids)
+        known,
+        |row| row.is_known.then(|| search::row_of(row)),
+        search::NEWER,
+    );
 }
 
 /// Makes sure that placeholders exist and returns the id of each. A row that is there already stays as it is.
@@ -140,16 +144,12 @@ pub(crate) async fn write_placeholders(
 }
 
 /// Replaces the interests of these profiles.
-pub(crate) async fn write_interests(
-    transaction: &impl ConnectionTrait,
-    interests: Vec<(i64, Vec<InterestSeen>)>,
-) -> Result<(), DbErr> {
+pub(crate) fn write_interests(writes: &mut Writes<'_>, interests: Vec<(i64, Vec<InterestSeen>)>) {
+    use profile_interest::Column;
     let ids: Vec<i64> = interests.iter().map(|(id, _)| *id).collect();
     for chunk in ids.chunks(CHUNK) {
-        profile_interest::Entity::delete_many()
-            .filter(profile_interest::Column::ProfileId.is_in(padded(chunk)))
-            .exec(transaction)
-            .await?;
+        let gone = profile_interest::Entity::delete_many().filter(Column::ProfileId.is_in(padded(chunk)));
+        writes.push_one(gone.build(writes.backend()));
     }
     let rows = interests.into_iter().flat_map(|(profile_id, interests)| {
         interests.into_iter().map(move |interest| profile_interest::Model {
@@ -158,5 +158,5 @@ pub(crate) async fn write_interests(
             name: interest.name,
         })
     });
-    rows::insert::<profile_interest::Entity>(transaction, rows.collect(), None, Known::Stays).await
+    writes.insert::<profile_interest::Entity>(rows.collect(), None, Known::Stays);
 }

@@ -1,7 +1,7 @@
 //! Relationships.
 
 use super::CHUNK;
-use super::rows::{self, Known};
+use super::rows::{Known, Writes};
 use crate::mirror::padded;
 use entity::relationship;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
@@ -44,11 +44,8 @@ pub(crate) async fn load_relationships(
 }
 
 /// Writes relationships by their external ids.
-pub(crate) async fn write_relationships(
-    transaction: &impl ConnectionTrait,
-    rows: Vec<relationship::Model>,
-) -> Result<(), DbErr> {
+pub(crate) fn write_relationships(writes: &mut Writes<'_>, rows: Vec<relationship::Model>) {
     use relationship::Column;
     let known = Known::IsReplaced(&[Column::SourceId, Column::ExternalId]);
-    rows::insert::<relationship::Entity>(transaction, rows, Some(Column::Id), known).await
+    writes.insert::<relationship::Entity>(rows, Some(Column::Id), known);
 }

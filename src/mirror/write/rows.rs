@@ -7,10 +7,10 @@
 use crate::db::dialect;
 use futures::future::{join, lazy};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ColumnType, ConnectionTrait, DbErr, EntityTrait, IdenStatic, IntoActiveModel,
-    Iterable, QueryResult, Statement, Value,
+    ActiveModelTrait, ColumnTrait, ColumnType, ConnectionTrait, DbBackend, DbErr, EntityTrait, IdenStatic,
+    IntoActiveModel, Iterable, Statement, Value,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// Rows in one statement, the largest first: as many of each as fit.
 const SIZES: [usize; 8] = [128, 64, 32, 16, 8, 4, 2, 1];
@@ -26,6 +26,8 @@ pub(super) enum Known<C: 'static> {
     StaysAndReturns(&'static [C]),
     /// Everything but the key is taken from the new row.
     IsReplaced(&'static [C]),
+    /// The same. New rows come with ids that were taken for them, and stored ones with their own, the second column.
+    HasItsId(&'static [C], C),
     /// The same, unless the stored row has a greater value in this column.
     IsReplacedByNewer(&'static [C], C),
 }
@@ -42,43 +44,9 @@ where
     E::Model: IntoActiveModel<E::ActiveModel>,
     E::ActiveModel: ActiveModelTrait<Entity = E>,
 {
-    let plan = Plan::<E>::new(transaction, id, known, &[]);
-    let mut rows = rows.into_iter();
-    let mut next = plan.statement(&mut rows);
-    while let Some(statement) = next {
-        // The database works on one statement while the next is put together.
-        let (done, statement) = join(transaction.execute_raw(statement), lazy(|_| plan.statement(&mut rows))).await;
-        done?;
-        next = statement;
-    }
-    Ok(())
-}
-
-/// Inserts rows and hands `returned` columns of each to `read`, in no order.
-pub(super) async fn insert_returning<E>(
-    transaction: &impl ConnectionTrait,
-    rows: Vec<E::Model>,
-    id: Option<E::Column>,
-    known: Known<E::Column>,
-    returned: &[E::Column],
-    mut read: impl FnMut(&QueryResult) -> Result<(), DbErr>,
-) -> Result<(), DbErr>
-where
-    E: EntityTrait,
-    E::Model: IntoActiveModel<E::ActiveModel>,
-    E::ActiveModel: ActiveModelTrait<Entity = E>,
-{
-    let plan = Plan::<E>::new(transaction, id, known, returned);
-    let mut rows = rows.into_iter();
-    let mut next = plan.statement(&mut rows);
-    while let Some(statement) = next {
-        let (found, statement) = join(transaction.query_all_raw(statement), lazy(|_| plan.statement(&mut rows))).await;
-        for row in found? {
-            read(&row)?;
-        }
-        next = statement;
-    }
-    Ok(())
+    let mut writes = Writes::new(transaction);
+    writes.insert::<E>(rows, id, known);
+    writes.carry_out(transaction).await
 }
 
 /// Inserts rows and returns the id of each by its external id.
@@ -95,22 +63,131 @@ where
     E::ActiveModel: ActiveModelTrait<Entity = E>,
 {
     let mut ids = HashMap::with_capacity(rows.len());
-    let returned = [id, external_id];
-    insert_returning::<E>(transaction, rows, Some(id), known, &returned, |row| {
-        ids.insert(row.try_get("", external_id.as_str())?, row.try_get("", id.as_str())?);
-        Ok(())
-    })
-    .await?;
+    let plan = Plan::<E>::new(transaction.get_database_backend(), Some(id), known, &[id, external_id]);
+    let mut rows = rows.into_iter();
+    while let Some(Write { statement, .. }) = plan.next(&mut rows) {
+        for row in transaction.query_all_raw(statement).await? {
+            ids.insert(row.try_get("", external_id.as_str())?, row.try_get("", id.as_str())?);
+        }
+    }
     Ok(ids)
 }
 
+/// Puts the next statement together; none after the last.
+type Source<'a> = Box<dyn FnMut() -> Option<Write> + Send + 'a>;
+
+/// A statement on its way to the database.
+pub(super) struct Write {
+    statement: Statement,
+    /// Rows in it.
+    rows: u64,
+    /// Each row must be written, or else an id that was given to it is wrong.
+    is_checked: bool,
+}
+
+/// Statements of several tables, carried out in order. Each is put together while the database works on the one before it.
+pub(crate) struct Writes<'a> {
+    backend: DbBackend,
+    sources: VecDeque<Source<'a>>,
+}
+
+impl<'a> Writes<'a> {
+    /// None yet.
+    pub fn new(connection: &impl ConnectionTrait) -> Self {
+        Self { backend: connection.get_database_backend(), sources: VecDeque::new() }
+    }
+
+    /// Carries them out.
+    pub async fn carry_out(mut self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let mut next = self.next();
+        while let Some(Write { statement, rows, is_checked }) = next {
+            let (done, following) = join(transaction.execute_raw(statement), lazy(|_| self.next())).await;
+            let written = done?.rows_affected();
+            if is_checked && written != rows {
+                return Err(DbErr::Custom(format!("{written} of {rows} rows were written: another has the id of one")));
+            }
+            next = following;
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<Write> {
+        loop {
+            match self.sources.front_mut()?() {
+                None => drop(self.sources.pop_front()),
+                some => return some,
+            }
+        }
+    }
+
+    /// Inserts rows. `id` is left to the database where the table makes its own.
+    pub(super) fn insert<E>(&mut self, rows: Vec<E::Model>, id: Option<E::Column>, known: Known<E::Column>)
+    where
+        E: EntityTrait,
+        E::Model: IntoActiveModel<E::ActiveModel> + 'a,
+        E::ActiveModel: ActiveModelTrait<Entity = E>,
+    {
+        if !rows.is_empty() {
+            let plan = Plan::<E>::new(self.backend, id, known, &[]);
+            let mut rows = rows.into_iter();
+            self.push(move || plan.next(&mut rows));
+        }
+    }
+
+    /// Inserts rows, and after them what belongs to each in another table, made of the row before that one moves on.
+    pub(super) fn insert_both<E, B>(
+        &mut self,
+        rows: Vec<E::Model>,
+        known: Known<E::Column>,
+        belonging: impl Fn(&E::Model) -> Option<B::Model> + Send + 'a,
+        belonging_known: Known<B::Column>,
+    ) where
+        E: EntityTrait,
+        E::Model: IntoActiveModel<E::ActiveModel> + 'a,
+        E::ActiveModel: ActiveModelTrait<Entity = E>,
+        B: EntityTrait,
+        B::Model: IntoActiveModel<B::ActiveModel> + 'a,
+        B::ActiveModel: ActiveModelTrait<Entity = B>,
+    {
+        if rows.is_empty() {
+            return;
+        }
+        let plan = Plan::<E>::new(self.backend, None, known, &[]);
+        let belonging_plan = Plan::<B>::new(self.backend, None, belonging_known, &[]);
+        let mut rows = rows.into_iter();
+        let mut made = None;
+        self.push(move || {
+            let made = made
+                .get_or_insert_with(|| rows.as_slice().iter().filter_map(&belonging).collect::<Vec<_>>().into_iter());
+            plan.next(&mut rows).or_else(|| belonging_plan.next(made))
+        });
+    }
+
+    /// Of which database.
+    pub(super) fn backend(&self) -> DbBackend {
+        self.backend
+    }
+
+    /// Carries out what a source puts together.
+    pub(super) fn push(&mut self, source: impl FnMut() -> Option<Write> + Send + 'a) {
+        self.sources.push_back(Box::new(source));
+    }
+
+    /// Carries out one statement.
+    pub(super) fn push_one(&mut self, statement: Statement) {
+        let mut one = Some(Write { statement, rows: 0, is_checked: false });
+        self.push(move || one.take());
+    }
+}
+
 /// How the rows of one table are written.
-struct Plan<E: EntityTrait> {
-    backend: sea_orm::DbBackend,
+pub(super) struct Plan<E: EntityTrait> {
+    backend: DbBackend,
     /// The columns that are written, each with whether it holds JSON.
     columns: Vec<(E::Column, bool)>,
     head: String,
     tail: String,
+    is_checked: bool,
 }
 
 impl<E> Plan<E>
@@ -119,12 +196,7 @@ where
     E::Model: IntoActiveModel<E::ActiveModel>,
     E::ActiveModel: ActiveModelTrait<Entity = E>,
 {
-    fn new(
-        connection: &impl ConnectionTrait,
-        id: Option<E::Column>,
-        known: Known<E::Column>,
-        returned: &[E::Column],
-    ) -> Self {
+    pub fn new(backend: DbBackend, id: Option<E::Column>, known: Known<E::Column>, returned: &[E::Column]) -> Self {
         let is_id = |column: &E::Column| id.is_some_and(|id| id.as_str() == column.as_str());
         let columns: Vec<_> = E::Column::iter()
             .filter(|column| !is_id(column))
@@ -137,11 +209,12 @@ where
             tail.push_str(" RETURNING ");
             tail.push_str(&returned.iter().map(quoted).collect::<Vec<_>>().join(", "));
         }
-        Self { backend: connection.get_database_backend(), columns, head, tail }
+        let is_checked = matches!(known, Known::HasItsId(..));
+        Self { backend, columns, head, tail, is_checked }
     }
 
     /// The next statement; none once every row is written.
-    fn statement(&self, rows: &mut std::vec::IntoIter<E::Model>) -> Option<Statement> {
+    pub fn next(&self, rows: &mut std::vec::IntoIter<E::Model>) -> Option<Write> {
         let size = SIZES.into_iter().find(|size| *size <= rows.len())?;
         let width = self.columns.len();
         let mut sql = String::with_capacity(self.head.len() + self.tail.len() + size * width * 8);
@@ -161,7 +234,8 @@ where
             sql.push(')');
         }
         sql.push_str(&self.tail);
-        Some(Statement::from_sql_and_values(self.backend, sql, values))
+        let statement = Statement::from_sql_and_values(self.backend, sql, values);
+        Some(Write { statement, rows: size as u64, is_checked: self.is_checked })
     }
 }
 
@@ -178,9 +252,9 @@ fn as_text(value: Value) -> Value {
 
 fn conflict<C: ColumnTrait>(table: &str, known: Known<C>, names: &[String]) -> String {
     let list = |key: &[C]| key.iter().map(quoted).collect::<Vec<_>>();
-    let replaced = |key: &[C]| {
-        let key = list(key);
-        let replaced = names.iter().filter(|name| !key.contains(name));
+    let replaced = |key: &[C], kept: &[C]| {
+        let (key, kept) = (list(key), list(kept));
+        let replaced = names.iter().filter(|name| !key.contains(name) && !kept.contains(name));
         let replaced: Vec<String> = replaced.map(|name| format!("{name} = excluded.{name}")).collect();
         format!(" ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), replaced.join(", "))
     };
@@ -192,10 +266,14 @@ fn conflict<C: ColumnTrait>(table: &str, known: Known<C>, names: &[String]) -> S
             let last = key.last().cloned().unwrap_or_default();
             format!(" ON CONFLICT ({}) DO UPDATE SET {last} = excluded.{last}", key.join(", "))
         }
-        Known::IsReplaced(key) => replaced(key),
+        Known::IsReplaced(key) => replaced(key, &[]),
+        Known::HasItsId(key, id) => {
+            let same = quoted(&id);
+            format!("{} WHERE \"{table}\".{same} = excluded.{same}", replaced(key, &[id]))
+        }
         Known::IsReplacedByNewer(key, column) => {
             let column = quoted(&column);
-            format!("{} WHERE \"{table}\".{column} <= excluded.{column}", replaced(key))
+            format!("{} WHERE \"{table}\".{column} <= excluded.{column}", replaced(key, &[]))
         }
     }
 }

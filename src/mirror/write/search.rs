@@ -5,9 +5,12 @@ use crate::mirror::words::Words;
 use entity::{profile, profile_search};
 use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect};
-use std::collections::HashMap;
 
-/// The row of a profile whose id may not be known yet.
+/// Newer words win: whoever fills in may have read a profile before apply wrote it.
+pub(super) const NEWER: Known<profile_search::Column> =
+    Known::IsReplacedByNewer(&[profile_search::Column::ProfileId], profile_search::Column::Revision);
+
+/// The row of a profile.
 pub(super) fn row_of(row: &profile::Model) -> profile_search::Model {
     let words = Words::of(row);
     let list = |words: std::collections::BTreeSet<String>| words.into_iter().collect::<Vec<_>>().join(" ");
@@ -17,19 +20,6 @@ pub(super) fn row_of(row: &profile::Model) -> profile_search::Model {
         name: format!(" {} ", list(words.name)),
         words: list(words.all),
     }
-}
-
-/// Writes the words of profiles that were just written.
-pub(super) async fn write_search(
-    transaction: &impl ConnectionTrait,
-    rows: Vec<(String, profile_search::Model)>,
-    ids: &HashMap<String, i64>,
-) -> Result<(), DbErr> {
-    let rows = rows.into_iter().filter_map(|(external_id, row)| {
-        let profile_id = *ids.get(&external_id)?;
-        Some(profile_search::Model { profile_id, ..row })
-    });
-    write(transaction, rows.collect()).await
 }
 
 /// Writes the words of profiles that have none yet, or older ones: those of the mirror from before there was a search, or
@@ -55,13 +45,6 @@ pub(crate) async fn fill_search(
         .all(transaction)
         .await?;
     let last = rows.last().map(|row| row.id);
-    write(transaction, rows.iter().map(row_of).collect()).await?;
+    rows::insert::<profile_search::Entity>(transaction, rows.iter().map(row_of).collect(), None, NEWER).await?;
     Ok(last)
-}
-
-/// Newer words win: whoever fills in may have read a profile before apply wrote it.
-async fn write(transaction: &impl ConnectionTrait, rows: Vec<profile_search::Model>) -> Result<(), DbErr> {
-    use profile_search::Column;
-    let newer = Known::IsReplacedByNewer(&[Column::ProfileId], Column::Revision);
-    rows::insert::<profile_search::Entity>(transaction, rows, None, newer).await
 }

@@ -1,11 +1,11 @@
 //! Subprofiles.
 
 use super::CHUNK;
-use super::rows::{self, Known};
+use super::rows::{Known, Writes};
+use crate::db::dialect;
 use crate::mirror::padded;
 use entity::subprofile;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter};
-use std::collections::HashMap;
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityName, QueryFilter};
 
 /// The subprofiles with these external ids, tombstones too, and all that are alive of these profiles.
 pub(crate) async fn load_subprofiles(
@@ -25,12 +25,20 @@ pub(crate) async fn load_subprofiles(
     Ok(rows)
 }
 
-/// Writes subprofiles by their external ids and returns the id of each.
-pub(crate) async fn write_subprofiles(
+/// Takes ids for so many new subprofiles.
+pub(crate) async fn take_subprofile_ids(
     transaction: &impl ConnectionTrait,
-    rows: Vec<subprofile::Model>,
-) -> Result<HashMap<String, i64>, DbErr> {
+    count: usize,
+) -> Result<impl Iterator<Item = i64>, DbErr> {
+    dialect::take_ids(transaction, subprofile::Entity.table_name(), count).await
+}
+
+/// Writes subprofiles by their external ids. Each has its id.
+pub(crate) fn write_subprofiles(writes: &mut Writes<'_>, rows: Vec<subprofile::Model>) {
     use subprofile::Column;
-    let known = Known::IsReplaced(&[Column::SourceId, Column::ExternalId]);
-    rows::insert_returning_ids::<subprofile::Entity>(transaction, rows, Column::Id, Column::ExternalId, known).await
+    writes.insert::<subprofile::Entity>(
+        rows,
+        None,
+        Known::HasItsId(&[Column::SourceId, Column::ExternalId], Column::Id),
+    );
 }

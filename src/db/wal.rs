@@ -1,0 +1,105 @@
+//! Copies SQLite's write-ahead log into the file while the writer goes on.
+//!
+//! Left to SQLite, the commit that finds the log long copies all of it, and every sender waits behind: a tenth of the time of a
+//! first sync, and the slowest answers. A connection of its own copies most of it here. The last bit is left to the writer,
+//! because a log begins anew only where all of it is copied, and nobody else gets there while the writer never rests.
+
+use super::Database;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Pages of the log that are worth a copy: half of what the writer lets it grow to.
+const WORTH: i32 = 4_000;
+/// Between two looks at a log that grows: it may grow by 5 MB.
+const BUSY: Duration = Duration::from_millis(100);
+/// Between two looks at one that does not.
+const IDLE: Duration = Duration::from_millis(500);
+/// After a failure.
+const REST: Duration = Duration::from_secs(5);
+
+/// Copies what has gathered, until told to stop. On PostgreSQL there is nothing to do.
+pub async fn run(db: Database, stop: CancellationToken) {
+    if db.file().is_none() {
+        return;
+    }
+    while !stop.is_cancelled() {
+        if let Err(error) = follow(&db, &stop).await {
+            tracing::warn!(%error, "copy the write-ahead log into the file; the writer does it meanwhile");
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(REST) => {}
+            }
+        }
+    }
+}
+
+async fn follow(db: &Database, stop: &CancellationToken) -> Result<(), DbErr> {
+    let aside = db.connect_aside().await?;
+    let followed = async {
+        let mut length = 0;
+        loop {
+            let log = look(&aside, "NOOP").await?;
+            let has_grown = log.length != length;
+            length = log.length;
+            if log.length - log.copied >= WORTH {
+                look(&aside, "PASSIVE").await?;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(if has_grown { BUSY } else { IDLE }) => {}
+            }
+        }
+    };
+    let followed = followed.await;
+    followed.and(aside.close().await)
+}
+
+/// How long the log is, and how much of it is copied. Pages.
+#[derive(Debug)]
+struct Log {
+    length: i32,
+    copied: i32,
+}
+
+/// Does what `mode` says (`NOOP`, `PASSIVE`: <https://sqlite.org/pragma.html#pragma_wal_checkpoint>).
+async fn look(aside: &DatabaseConnection, mode: &str) -> Result<Log, DbErr> {
+    let pragma = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA wal_checkpoint({mode})"));
+    let Some(row) = aside.query_one_raw(pragma).await? else { return Ok(Log { length: 0, copied: 0 }) };
+    Ok(Log { length: row.try_get_by_index(1)?, copied: row.try_get_by_index(2)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_long_log_is_copied_though_a_transaction_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = crate::db::connect(&format!("sqlite://{}", folder.path().join("x.db").display()), None).await.unwrap();
+        db.writer().execute_unprepared("CREATE TABLE blob (bytes)").await.unwrap();
+        let stop = CancellationToken::new();
+        let copying = tokio::spawn(run(db.clone(), stop.clone()));
+        let pages = WORTH + 1_000;
+        let fill = format!("INSERT INTO blob VALUES (zeroblob({pages} * 4096))");
+        db.writer().execute_unprepared(&fill).await.unwrap();
+        let open = db.begin().await.unwrap();
+        open.execute_unprepared("INSERT INTO blob VALUES (1)").await.unwrap();
+
+        let aside = db.connect_aside().await.unwrap();
+        let copied = async {
+            loop {
+                let log = look(&aside, "NOOP").await.unwrap();
+                assert!(log.length >= pages, "{log:?}");
+                if log.copied == log.length {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), copied).await.expect("the log is copied");
+        open.rollback().await.unwrap();
+        stop.cancel();
+        copying.await.unwrap();
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::CHUNK;
 use super::listed::Missable;
-use super::rows::{self, Known};
+use super::rows::{Known, Table};
 use entity::{CandidateState, Moment, RecordKind, RunState, deletion_candidate, sync_run};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -46,7 +46,8 @@ pub(crate) async fn write_candidates(
             delivery_id: None,
         })
         .collect();
-    rows::insert::<deletion_candidate::Entity>(transaction, models, Some(Column::Id), Known::Stays).await
+    static CANDIDATES: Table<deletion_candidate::Entity> = Table::new(Some(Column::Id), Known::Stays);
+    CANDIDATES.insert(transaction, models).await
 }
 
 /// Whether any record of a source is in quarantine.

@@ -1,7 +1,7 @@
 //! The change log, the verdicts and the lifecycle history.
 
 use super::CHUNK;
-use super::rows::{Known, Writes};
+use super::rows::{Known, Table, Writes};
 use entity::{Status, change, lifecycle_transition, source_state, verdict};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
@@ -9,12 +9,14 @@ use std::collections::{BTreeSet, HashSet};
 
 /// Appends changes; their revisions continue the source's.
 pub(crate) fn write_changes(writes: &mut Writes<'_>, rows: Vec<change::Model>) {
-    writes.insert::<change::Entity>(rows, None, Known::Fails);
+    static CHANGES: Table<change::Entity> = Table::new(None, Known::Fails);
+    writes.insert(&CHANGES, rows);
 }
 
 /// Appends verdicts.
 pub(crate) fn write_verdicts(writes: &mut Writes<'_>, rows: Vec<verdict::Model>) {
-    writes.insert::<verdict::Entity>(rows, Some(verdict::Column::Id), Known::Fails);
+    static VERDICTS: Table<verdict::Entity> = Table::new(Some(verdict::Column::Id), Known::Fails);
+    writes.insert(&VERDICTS, rows);
 }
 
 /// Appends lifecycle transitions. One that had no effect is not told twice by the same delivery, which may go through
@@ -25,6 +27,7 @@ pub(crate) async fn write_transitions(
     mut transitions: Vec<lifecycle_transition::Model>,
 ) -> Result<(), DbErr> {
     use lifecycle_transition::Column;
+    static TRANSITIONS: Table<lifecycle_transition::Entity> = Table::new(Some(Column::Id), Known::Fails);
     let mut told: HashSet<(i64, i64, Status)> = HashSet::new();
     let without_effect = transitions.iter().filter(|row| !row.is_effective).map(|row| row.profile_id);
     let profiles: BTreeSet<i64> = without_effect.collect();
@@ -39,7 +42,7 @@ pub(crate) async fn write_transitions(
         told.extend(known);
     }
     transitions.retain(|row| row.is_effective || !told.contains(&(row.profile_id, row.delivery_id, row.to_status)));
-    writes.insert::<lifecycle_transition::Entity>(transitions, Some(Column::Id), Known::Fails);
+    writes.insert(&TRANSITIONS, transitions);
     Ok(())
 }
 

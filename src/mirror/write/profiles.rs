@@ -1,16 +1,16 @@
 //! Profiles and their interests.
 
 use super::CHUNK;
-use super::rows::{self, Known, Writes};
+use super::rows::{Known, Table, Writes};
 use super::search;
 use crate::db::dialect;
 use crate::mirror::padded;
-use entity::{Moment, Status, profile, profile_interest, profile_search};
+use entity::{Moment, Status, profile, profile_interest};
 use provider::InterestSeen;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityName, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait,
+    ColumnTrait, ConnectionTrait, DbErr, EntityName, EntityTrait, ExprTrait, IdenStatic, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect, QueryTrait,
 };
 use std::collections::HashMap;
 
@@ -118,13 +118,10 @@ pub(crate) async fn take_profile_ids(
 /// Writes profiles by their external ids, and their words. Each has its id.
 pub(crate) fn write_profiles(writes: &mut Writes<'_>, rows: Vec<profile::Model>) {
     use profile::Column;
-    let known = Known::HasItsId(&[Column::SourceId, Column::ExternalId], Column::Id);
-    writes.insert_both::<profile::Entity, profile_search::Entity>(
-        rows,
-        known,
-        |row| row.is_known.then(|| search::row_of(row)),
-        search::NEWER,
-    );
+    static PROFILES: Table<profile::Entity> =
+        Table::new(None, Known::HasItsId(&[Column::SourceId, Column::ExternalId], Column::Id));
+    let words = |row: &profile::Model| row.is_known.then(|| search::row_of(row));
+    writes.insert_both((&PROFILES, &search::WORDS), rows, words);
 }
 
 /// Makes sure that placeholders exist and returns the id of each. A row that is there already stays as it is.
@@ -133,19 +130,24 @@ pub(crate) async fn write_placeholders(
     rows: Vec<profile::Model>,
 ) -> Result<HashMap<String, i64>, DbErr> {
     use profile::Column;
-    rows::insert_returning_ids::<profile::Entity>(
-        transaction,
-        rows,
-        Column::Id,
-        Column::ExternalId,
+    static PLACEHOLDERS: Table<profile::Entity> = Table::returning(
+        Some(Column::Id),
         Known::StaysAndReturns(&[Column::SourceId, Column::ExternalId]),
-    )
-    .await
+        &[Column::Id, Column::ExternalId],
+    );
+    let mut ids = HashMap::with_capacity(rows.len());
+    let read = |row: &QueryResult| {
+        ids.insert(row.try_get("", Column::ExternalId.as_str())?, row.try_get("", Column::Id.as_str())?);
+        Ok(())
+    };
+    PLACEHOLDERS.insert_and_read(transaction, rows, read).await?;
+    Ok(ids)
 }
 
 /// Replaces the interests of these profiles.
 pub(crate) fn write_interests(writes: &mut Writes<'_>, interests: Vec<(i64, Vec<InterestSeen>)>) {
     use profile_interest::Column;
+    static INTERESTS: Table<profile_interest::Entity> = Table::new(None, Known::Stays);
     let ids: Vec<i64> = interests.iter().map(|(id, _)| *id).collect();
     for chunk in ids.chunks(CHUNK) {
         let gone = profile_interest::Entity::delete_many().filter(Column::ProfileId.is_in(padded(chunk)));
@@ -158,5 +160,5 @@ pub(crate) fn write_interests(writes: &mut Writes<'_>, interests: Vec<(i64, Vec<
             name: interest.name,
         })
     });
-    writes.insert::<profile_interest::Entity>(rows.collect(), None, Known::Stays);
+    writes.insert(&INTERESTS, rows.collect());
 }

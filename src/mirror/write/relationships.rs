@@ -1,7 +1,7 @@
 //! Relationships.
 
 use super::CHUNK;
-use super::rows::{Known, Writes};
+use super::rows::{Known, Table, Writes};
 use crate::mirror::padded;
 use entity::relationship;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
@@ -46,6 +46,7 @@ pub(crate) async fn load_relationships(
 /// Writes relationships by their external ids.
 pub(crate) fn write_relationships(writes: &mut Writes<'_>, rows: Vec<relationship::Model>) {
     use relationship::Column;
-    let known = Known::IsReplaced(&[Column::SourceId, Column::ExternalId]);
-    writes.insert::<relationship::Entity>(rows, Some(Column::Id), known);
+    static RELATIONSHIPS: Table<relationship::Entity> =
+        Table::new(Some(Column::Id), Known::IsReplaced(&[Column::SourceId, Column::ExternalId]));
+    writes.insert(&RELATIONSHIPS, rows);
 }

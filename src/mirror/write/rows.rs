@@ -8,9 +8,10 @@ use crate::db::dialect;
 use futures::future::{join, lazy};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ColumnType, ConnectionTrait, DbBackend, DbErr, EntityTrait, IdenStatic,
-    IntoActiveModel, Iterable, Statement, Value,
+    IntoActiveModel, Iterable, QueryResult, Statement, Value,
 };
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::sync::OnceLock;
 
 /// Rows in one statement, the largest first: as many of each as fit.
 const SIZES: [usize; 8] = [128, 64, 32, 16, 8, 4, 2, 1];
@@ -32,45 +33,60 @@ pub(super) enum Known<C: 'static> {
     IsReplacedByNewer(&'static [C], C),
 }
 
-/// Inserts rows. `id` is left to the database where the table makes its own.
-pub(super) async fn insert<E>(
-    transaction: &impl ConnectionTrait,
-    rows: Vec<E::Model>,
+/// How rows come into a table. The text of its statements is put together once.
+pub(super) struct Table<E: EntityTrait> {
     id: Option<E::Column>,
     known: Known<E::Column>,
-) -> Result<(), DbErr>
-where
-    E: EntityTrait,
-    E::Model: IntoActiveModel<E::ActiveModel>,
-    E::ActiveModel: ActiveModelTrait<Entity = E>,
-{
-    let mut writes = Writes::new(transaction);
-    writes.insert::<E>(rows, id, known);
-    writes.carry_out(transaction).await
+    returned: &'static [E::Column],
+    plans: [OnceLock<Plan<E>>; 2],
 }
 
-/// Inserts rows and returns the id of each by its external id.
-pub(super) async fn insert_returning_ids<E>(
-    transaction: &impl ConnectionTrait,
-    rows: Vec<E::Model>,
-    id: E::Column,
-    external_id: E::Column,
-    known: Known<E::Column>,
-) -> Result<HashMap<String, i64>, DbErr>
+impl<E: EntityTrait> Table<E> {
+    /// `id` is left to the database where the table makes its own.
+    pub const fn new(id: Option<E::Column>, known: Known<E::Column>) -> Self {
+        Self::returning(id, known, &[])
+    }
+
+    /// The same, and tells these columns of each row.
+    pub const fn returning(id: Option<E::Column>, known: Known<E::Column>, returned: &'static [E::Column]) -> Self {
+        Self { id, known, returned, plans: [OnceLock::new(), OnceLock::new()] }
+    }
+}
+
+impl<E> Table<E>
 where
     E: EntityTrait,
     E::Model: IntoActiveModel<E::ActiveModel>,
     E::ActiveModel: ActiveModelTrait<Entity = E>,
 {
-    let mut ids = HashMap::with_capacity(rows.len());
-    let plan = Plan::<E>::new(transaction.get_database_backend(), Some(id), known, &[id, external_id]);
-    let mut rows = rows.into_iter();
-    while let Some(Write { statement, .. }) = plan.next(&mut rows) {
-        for row in transaction.query_all_raw(statement).await? {
-            ids.insert(row.try_get("", external_id.as_str())?, row.try_get("", id.as_str())?);
-        }
+    fn plan(&self, backend: DbBackend) -> &Plan<E> {
+        let of_backend = &self.plans[usize::from(backend == DbBackend::Postgres)];
+        of_backend.get_or_init(|| Plan::new(backend, self.id, self.known, self.returned))
     }
-    Ok(ids)
+
+    /// Inserts rows.
+    pub async fn insert(&'static self, transaction: &impl ConnectionTrait, rows: Vec<E::Model>) -> Result<(), DbErr> {
+        let mut writes = Writes::new(transaction);
+        writes.insert(self, rows);
+        writes.carry_out(transaction).await
+    }
+
+    /// Inserts rows and hands what is returned of each to `read`, in no order.
+    pub async fn insert_and_read(
+        &self,
+        transaction: &impl ConnectionTrait,
+        rows: Vec<E::Model>,
+        mut read: impl FnMut(&QueryResult) -> Result<(), DbErr>,
+    ) -> Result<(), DbErr> {
+        let plan = self.plan(transaction.get_database_backend());
+        let mut rows = rows.into_iter();
+        while let Some(Write { statement, .. }) = plan.next(&mut rows) {
+            for row in transaction.query_all_raw(statement).await? {
+                read(&row)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Puts the next statement together; none after the last.
@@ -120,15 +136,15 @@ impl<'a> Writes<'a> {
         }
     }
 
-    /// Inserts rows. `id` is left to the database where the table makes its own.
-    pub(super) fn insert<E>(&mut self, rows: Vec<E::Model>, id: Option<E::Column>, known: Known<E::Column>)
+    /// Inserts rows.
+    pub(super) fn insert<E>(&mut self, table: &'static Table<E>, rows: Vec<E::Model>)
     where
         E: EntityTrait,
         E::Model: IntoActiveModel<E::ActiveModel> + 'a,
         E::ActiveModel: ActiveModelTrait<Entity = E>,
     {
         if !rows.is_empty() {
-            let plan = Plan::<E>::new(self.backend, id, known, &[]);
+            let plan = table.plan(self.backend);
             let mut rows = rows.into_iter();
             self.push(move || plan.next(&mut rows));
         }
@@ -137,10 +153,9 @@ impl<'a> Writes<'a> {
     /// Inserts rows, and after them what belongs to each in another table, made of the row before that one moves on.
     pub(super) fn insert_both<E, B>(
         &mut self,
+        (table, belonging_table): (&'static Table<E>, &'static Table<B>),
         rows: Vec<E::Model>,
-        known: Known<E::Column>,
         belonging: impl Fn(&E::Model) -> Option<B::Model> + Send + 'a,
-        belonging_known: Known<B::Column>,
     ) where
         E: EntityTrait,
         E::Model: IntoActiveModel<E::ActiveModel> + 'a,
@@ -149,11 +164,7 @@ impl<'a> Writes<'a> {
         B::Model: IntoActiveModel<B::ActiveModel> + 'a,
         B::ActiveModel: ActiveModelTrait<Entity = B>,
     {
-        if rows.is_empty() {
-            return;
-        }
-        let plan = Plan::<E>::new(self.backend, None, known, &[]);
-        let belonging_plan = Plan::<B>::new(self.backend, None, belonging_known, &[]);
+        let (plan, belonging_plan) = (table.plan(self.backend), belonging_table.plan(self.backend));
         let mut rows = rows.into_iter();
         let mut made = None;
         self.push(move || {
@@ -180,8 +191,8 @@ impl<'a> Writes<'a> {
     }
 }
 
-/// How the rows of one table are written.
-pub(super) struct Plan<E: EntityTrait> {
+/// The text of a table's statements on one database.
+struct Plan<E: EntityTrait> {
     backend: DbBackend,
     /// The columns that are written, each with whether it holds JSON.
     columns: Vec<(E::Column, bool)>,
@@ -214,7 +225,7 @@ where
     }
 
     /// The next statement; none once every row is written.
-    pub fn next(&self, rows: &mut std::vec::IntoIter<E::Model>) -> Option<Write> {
+    fn next(&self, rows: &mut std::vec::IntoIter<E::Model>) -> Option<Write> {
         let size = SIZES.into_iter().find(|size| *size <= rows.len())?;
         let width = self.columns.len();
         let mut sql = String::with_capacity(self.head.len() + self.tail.len() + size * width * 8);

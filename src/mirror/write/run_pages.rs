@@ -1,7 +1,7 @@
 //! What the pages of runs named and came to.
 
 use super::drift::PageDrift;
-use super::rows::{self, Known};
+use super::rows::{Known, Table};
 use entity::{RowSet, run_page, sync_run};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -81,8 +81,9 @@ pub(crate) async fn write_tallies(transaction: &impl ConnectionTrait, tallies: V
             before: tally.drift.as_ref().and_then(PageDrift::before_bytes),
         });
     }
-    let again = Known::IsReplaced(&[run_page::Column::RunId, run_page::Column::DeliveryId]);
-    rows::insert::<run_page::Entity>(transaction, pages, None, again).await?;
+    static PAGES: Table<run_page::Entity> =
+        Table::new(None, Known::IsReplaced(&[run_page::Column::RunId, run_page::Column::DeliveryId]));
+    PAGES.insert(transaction, pages).await?;
     for (run_id, sum) in by_run {
         let (settled, parked) = counted.get(&run_id).copied().unwrap_or_default();
         let plus = |column: Column, count: i64| Expr::col(column).add(count);

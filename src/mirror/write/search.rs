@@ -1,14 +1,14 @@
 //! The words of profiles, for search.
 
-use super::rows::{self, Known};
+use super::rows::{Known, Table};
 use crate::mirror::words::Words;
 use entity::{profile, profile_search};
 use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QueryOrder, QuerySelect};
 
 /// Newer words win: whoever fills in may have read a profile before apply wrote it.
-pub(super) const NEWER: Known<profile_search::Column> =
-    Known::IsReplacedByNewer(&[profile_search::Column::ProfileId], profile_search::Column::Revision);
+pub(super) static WORDS: Table<profile_search::Entity> =
+    Table::new(None, Known::IsReplacedByNewer(&[profile_search::Column::ProfileId], profile_search::Column::Revision));
 
 /// The row of a profile.
 pub(super) fn row_of(row: &profile::Model) -> profile_search::Model {
@@ -45,6 +45,6 @@ pub(crate) async fn fill_search(
         .all(transaction)
         .await?;
     let last = rows.last().map(|row| row.id);
-    rows::insert::<profile_search::Entity>(transaction, rows.iter().map(row_of).collect(), None, NEWER).await?;
+    WORDS.insert(transaction, rows.iter().map(row_of).collect()).await?;
     Ok(last)
 }

@@ -1,7 +1,7 @@
 //! Subprofiles.
 
 use super::CHUNK;
-use super::rows::{Known, Writes};
+use super::rows::{Known, Table, Writes};
 use crate::db::dialect;
 use crate::mirror::padded;
 use entity::subprofile;
@@ -36,9 +36,7 @@ pub(crate) async fn take_subprofile_ids(
 /// Writes subprofiles by their external ids. Each has its id.
 pub(crate) fn write_subprofiles(writes: &mut Writes<'_>, rows: Vec<subprofile::Model>) {
     use subprofile::Column;
-    writes.insert::<subprofile::Entity>(
-        rows,
-        None,
-        Known::HasItsId(&[Column::SourceId, Column::ExternalId], Column::Id),
-    );
+    static SUBPROFILES: Table<subprofile::Entity> =
+        Table::new(None, Known::HasItsId(&[Column::SourceId, Column::ExternalId], Column::Id));
+    writes.insert(&SUBPROFILES, rows);
 }

@@ -1,7 +1,7 @@
 //! Differences that are told one by one, until they are repaired or too many newer ones are told.
 
 use super::measure::{Counts, count};
-use crate::mirror::write::rows::{self, Known};
+use crate::mirror::write::rows::{Known, Table};
 use crate::mirror::write::target_key;
 use entity::{DriftMeans, DriftNature, Moment, RecordKind, drift_difference};
 use provider::Target;
@@ -14,6 +14,10 @@ use sea_orm::{
 const TOLD_OF_A_RUN: u64 = 1_000;
 /// Differences of a source that are kept.
 pub(super) const KEPT: u64 = 1_000;
+
+/// How they are written.
+pub(super) static DIFFERENCES: Table<drift_difference::Entity> =
+    Table::new(Some(drift_difference::Column::Id), Known::Fails);
 
 /// A record that differs from upstream.
 #[derive(Clone, Debug)]
@@ -79,8 +83,7 @@ pub(crate) async fn write_remaining(
         repaired_at: None,
     });
     let rows = rows.collect();
-    rows::insert::<drift_difference::Entity>(transaction, rows, Some(drift_difference::Column::Id), Known::Fails)
-        .await?;
+    DIFFERENCES.insert(transaction, rows).await?;
     Ok(told.into_iter().map(|found| found.record_id).collect())
 }
 

@@ -1,12 +1,11 @@
 //! Finds: the records that one delivery showed to differ, until news explains them or they are drift.
 
-use super::differences::{Differing, load_room, prune_differences};
+use super::differences::{DIFFERENCES, Differing, load_room, prune_differences};
 use super::measure::{Counts, count, load_drift_run};
 use super::samples::settle_sample;
 use super::shown::numbers;
 use crate::mirror::write::CHUNK;
 use crate::mirror::write::requests::load_request_states;
-use crate::mirror::write::rows::{self, Known};
 use entity::{
     DriftMeans, FetchState, Moment, RecordKind, RowSet, SampleOutcome, delivery, drift_difference, drift_find, verdict,
 };
@@ -90,7 +89,7 @@ pub(crate) async fn write_find(
         repaired_at: Some(now),
     });
     let told = told.collect();
-    rows::insert::<drift_difference::Entity>(transaction, told, Some(drift_difference::Column::Id), Known::Fails).await
+    DIFFERENCES.insert(transaction, told).await
 }
 
 /// A find whose time has come: whatever news was on its way has arrived.

@@ -1,6 +1,6 @@
 //! Reads by id that are asked for between runs: when there is time for them, and what became of them.
 
-use crate::mirror::write::rows::{self, Known};
+use crate::mirror::write::rows::{Known, Table};
 use entity::{FetchState, Moment, SampleOutcome, drift_sample, fetch_request, source_state, sync_run};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -51,7 +51,8 @@ pub(crate) async fn write_samples(
     transaction: &impl ConnectionTrait,
     rows: Vec<drift_sample::Model>,
 ) -> Result<(), DbErr> {
-    rows::insert::<drift_sample::Entity>(transaction, rows, Some(drift_sample::Column::Id), Known::Fails).await
+    static SAMPLES: Table<drift_sample::Entity> = Table::new(Some(drift_sample::Column::Id), Known::Fails);
+    SAMPLES.insert(transaction, rows).await
 }
 
 /// Reads without an answer.

@@ -235,7 +235,8 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// What was just created may not be visible by id yet: nothing that the mirror has seen, or whose subprofile it is.
+    /// Who was just created may not be visible by id yet: only who the mirror has never seen, since the event may be that of
+    /// a subprofile, or late.
     async fn hide_created(&self, webhook: &SignedWebhook, rng: &mut ChaCha8Rng) {
         let is_creation = matches!(webhook.event.as_str(), "create" | "PROFILE_CREATED");
         if is_creation && rng.random_bool(self.history.temper.unseen) {

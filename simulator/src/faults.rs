@@ -164,9 +164,13 @@ impl Faults {
         }
     }
 
-    /// Answers *not found* for the next `reads` reads of this profile by id: it is not visible yet.
+    /// Answers *not found* for the next `reads` reads of this profile by id: it is not visible yet. One that lists leave
+    /// out stays visible, or nothing would tell it from one that is gone.
     pub fn hide(&self, profile: &str, reads: u32) {
-        self.0.lock().hidden.insert(profile.to_owned(), reads);
+        let mut state = self.0.lock();
+        if !state.unlisted.contains(profile) {
+            state.hidden.insert(profile.to_owned(), reads);
+        }
     }
 
     /// Leaves these profiles and subprofiles out of every list and its total, as a filter or a lost right would. Reads

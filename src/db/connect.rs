@@ -271,7 +271,7 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
 
     // Statements of many rows come in a few sizes each, none of which holds more than some hundred kilobytes: all of
     // them may stay prepared. The log may grow to 32 MB, because many pages are written again and again before each is
-    // copied into the file once; copying more at a time would hold up senders for longer.
+    // copied into the file once; what `wal` has not copied by then holds up senders.
     let mut writing = options(url);
     writing.max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
     writing.map_sqlx_sqlite_opts(|options| {

@@ -221,8 +221,9 @@ pub fn push_placeholder(sql: &mut String, backend: sea_orm::DbBackend, number: u
     }
 }
 
-/// Takes so many ids for new rows of a table that makes its own, in a transaction that writes.
-pub async fn take_ids(
+/// Ids for so many new rows of a table that makes its own, in a transaction that writes. On SQLite the rows must be written
+/// before more are asked for: they are what moves the numbers on.
+pub async fn new_ids(
     transaction: &impl ConnectionTrait,
     table: &str,
     count: usize,
@@ -240,9 +241,13 @@ pub async fn take_ids(
             let rows = ids(rows, vec![table.into(), wanted.into()]).await?;
             rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?
         }
-        // The rows themselves move it on.
+        // As SQLite itself does it: behind every id that was ever given, as far as is known, and every one that is there.
         _ => {
-            let rows = ids("SELECT seq FROM sqlite_sequence WHERE name = ?", vec![table.into()]).await?;
+            let last = format!(
+                "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?), 0), \
+                 coalesce((SELECT max(id) FROM \"{table}\"), 0))"
+            );
+            let rows = ids(&last, vec![table.into()]).await?;
             let last = rows.first().map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))?;
             (last + 1..=last + wanted).collect::<Vec<_>>()
         }
@@ -362,13 +367,9 @@ pub async fn clean_files(db: &Database, tables: &[&str]) -> Result<bool, DbErr> 
                 let is_busy = code(&error).is_some_and(|code| primary(&code) == Some(BUSY));
                 return if is_busy { Ok(false) } else { Err(error) };
             }
-            // Most of it without holding up writers, and the rest with them waiting for a moment.
-            aside.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await?;
-            let cut = Statement::from_string(sea_orm::DbBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)");
-            let outcome = aside.query_one_raw(cut).await;
+            let cut = cut_log(&aside).await;
             aside.close().await?;
-            let is_busy = outcome?.map(|row| row.try_get_by_index::<i32>(0)).transpose()?;
-            Ok(is_busy == Some(0))
+            cut
         }
         Dialect::Postgres => {
             if !is_past_for_everybody(db).await? {
@@ -385,6 +386,26 @@ pub async fn clean_files(db: &Database, tables: &[&str]) -> Result<bool, DbErr> 
             }
         }
     }
+}
+
+/// Copies SQLite's log into the file and empties it; false where somebody is in the way. Whoever copies the log already is
+/// for a moment only, and no busy timeout waits for them.
+async fn cut_log(aside: &DatabaseConnection) -> Result<bool, DbErr> {
+    const TRIES: u32 = 5;
+    const PAUSE: Duration = Duration::from_millis(100);
+    for number in 0..TRIES {
+        if number > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        // Most of it without holding up writers, and the rest with them waiting for a moment.
+        aside.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await?;
+        let cut = Statement::from_string(sea_orm::DbBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)");
+        let is_busy = aside.query_one_raw(cut).await?.map(|row| row.try_get_by_index::<i32>(0)).transpose()?;
+        if is_busy == Some(0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Longest wait for those who may still see what was there before.

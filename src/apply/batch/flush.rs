@@ -116,11 +116,11 @@ impl Batch<'_> {
         let mut new: Vec<_> = self.profiles.iter_mut().map(|work| &mut work.row).filter(|row| row.id == 0).collect();
         // Sorted keys touch neighbouring pages of both indexes.
         new.sort_unstable_by(|a, b| a.external_id.cmp(&b.external_id));
-        let ids = write::take_profile_ids(transaction, new.len()).await?;
+        let ids = write::new_profile_ids(transaction, new.len()).await?;
         new.into_iter().zip(ids).for_each(|(row, id)| row.id = id);
 
         let new: Vec<_> = self.subprofiles.values_mut().map(|work| &mut work.row).filter(|row| row.id == 0).collect();
-        let ids = write::take_subprofile_ids(transaction, new.len()).await?;
+        let ids = write::new_subprofile_ids(transaction, new.len()).await?;
         new.into_iter().zip(ids).for_each(|(row, id)| row.id = id);
         Ok(())
     }

@@ -46,7 +46,7 @@ pub(crate) use listed::{
 };
 pub(crate) use places::locate_wishes;
 pub(crate) use profiles::{
-    load_due, load_interests, load_profiles, load_profiles_by_id, load_profiles_of_type, take_profile_ids,
+    load_due, load_interests, load_profiles, load_profiles_by_id, load_profiles_of_type, new_profile_ids,
     write_interests, write_placeholders, write_profiles,
 };
 pub(crate) use relationships::{RelationshipsOf, load_relationships, write_relationships};
@@ -59,7 +59,7 @@ pub(crate) use runs::{
     advance_sweep, end_sweep, load_listed_until, load_run_for_apply, note_candidates, set_run_count, write_plan,
 };
 pub(crate) use search::fill_search;
-pub(crate) use subprofiles::{load_subprofiles, take_subprofile_ids, write_subprofiles};
+pub(crate) use subprofiles::{load_subprofiles, new_subprofile_ids, write_subprofiles};
 pub(crate) use unlisted::{Unlisted, clear_listed, count_place, count_unlisted, give_up_list};
 
 /// Names in one list of a statement: below the databases' limits on bound values, and each list is as long as the next

@@ -107,12 +107,12 @@ pub(crate) async fn load_interests(
     Ok(interests)
 }
 
-/// Takes ids for so many new profiles.
-pub(crate) async fn take_profile_ids(
+/// Ids for so many new profiles.
+pub(crate) async fn new_profile_ids(
     transaction: &impl ConnectionTrait,
     count: usize,
 ) -> Result<impl Iterator<Item = i64>, DbErr> {
-    dialect::take_ids(transaction, profile::Entity.table_name(), count).await
+    dialect::new_ids(transaction, profile::Entity.table_name(), count).await
 }
 
 /// Writes profiles by their external ids, and their words. Each has its id.

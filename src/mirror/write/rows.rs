@@ -33,7 +33,7 @@ pub(super) enum Known<C: 'static> {
     IsReplacedByNewer(&'static [C], C),
 }
 
-/// How rows come into a table. The text of its statements is put together once.
+/// How rows come into a table. The beginning and the end of its statements are put together once.
 pub(super) struct Table<E: EntityTrait> {
     id: Option<E::Column>,
     known: Known<E::Column>,
@@ -120,7 +120,8 @@ impl<'a> Writes<'a> {
             let (done, following) = join(transaction.execute_raw(statement), lazy(|_| self.next())).await;
             let written = done?.rows_affected();
             if is_checked && written != rows {
-                return Err(DbErr::Custom(format!("{written} of {rows} rows were written: another has the id of one")));
+                let problem = "one is stored under another id than it was given";
+                return Err(DbErr::Custom(format!("{written} of {rows} rows were written: {problem}")));
             }
             next = following;
         }
@@ -191,7 +192,7 @@ impl<'a> Writes<'a> {
     }
 }
 
-/// The text of a table's statements on one database.
+/// The beginning and the end of a table's statements on one database.
 struct Plan<E: EntityTrait> {
     backend: DbBackend,
     /// The columns that are written, each with whether it holds JSON.
@@ -286,5 +287,38 @@ fn conflict<C: ColumnTrait>(table: &str, known: Known<C>, names: &[String]) -> S
             let column = quoted(&column);
             format!("{} WHERE \"{table}\".{column} <= excluded.{column}", replaced(key, &[]))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mirror::read::fixture::Fixture;
+    use crate::mirror::write::write_profiles;
+    use entity::profile;
+
+    #[tokio::test]
+    async fn a_row_is_replaced_under_its_own_id_and_refused_under_another() {
+        let fixture = Fixture::new().await;
+        let source_id = fixture.source("crm").await;
+        let id = fixture.profile(source_id, "p1", |_| ()).await;
+        let stored = profile::Entity::find_by_id(id).one(fixture.db.primary()).await.unwrap().unwrap();
+        let write = async |id: i64, name: &str| {
+            let transaction = fixture.db.begin().await.unwrap();
+            let mut writes = Writes::new(&transaction);
+            let row = profile::Model { id, display_name: Some(name.to_owned()), ..stored.clone() };
+            write_profiles(&mut writes, vec![row]);
+            let written = writes.carry_out(&transaction).await;
+            transaction.commit().await.unwrap();
+            written.map_err(|error| error.to_string())
+        };
+        write(id, "Anna").await.unwrap();
+        let problem = write(id + 1, "Bert").await.unwrap_err();
+        assert!(problem.contains("stored under another id"), "{problem}");
+        let rows = profile::Entity::find().all(fixture.db.primary()).await.unwrap();
+        assert_eq!(
+            rows.iter().map(|row| (row.id, row.display_name.as_deref())).collect::<Vec<_>>(),
+            [(id, Some("Anna"))]
+        );
     }
 }

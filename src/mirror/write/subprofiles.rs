@@ -25,12 +25,12 @@ pub(crate) async fn load_subprofiles(
     Ok(rows)
 }
 
-/// Takes ids for so many new subprofiles.
-pub(crate) async fn take_subprofile_ids(
+/// Ids for so many new subprofiles.
+pub(crate) async fn new_subprofile_ids(
     transaction: &impl ConnectionTrait,
     count: usize,
 ) -> Result<impl Iterator<Item = i64>, DbErr> {
-    dialect::take_ids(transaction, subprofile::Entity.table_name(), count).await
+    dialect::new_ids(transaction, subprofile::Entity.table_name(), count).await
 }
 
 /// Writes subprofiles by their external ids. Each has its id.

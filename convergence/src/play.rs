@@ -236,13 +236,14 @@ impl<'a> Play<'a> {
     }
 
     /// Who was just created may not be visible by id yet: only who the mirror has never seen, since the event may be that of
-    /// a subprofile, or late.
+    /// a subprofile, or late, and whom lists leave out as well nothing tells from who is gone.
     async fn hide_created(&self, webhook: &SignedWebhook, rng: &mut ChaCha8Rng) {
         let is_creation = matches!(webhook.event.as_str(), "create" | "PROFILE_CREATED");
         if is_creation && rng.random_bool(self.history.temper.unseen) {
             let reads = rng.random_range(1..3);
-            if !self.stages.has_seen(&webhook.profile).await {
-                self.simulator.faults(self.history.kind).hide(&webhook.profile, reads);
+            let faults = self.simulator.faults(self.history.kind);
+            if !faults.leave_out(&webhook.profile) && !self.stages.has_seen(&webhook.profile).await {
+                faults.hide(&webhook.profile, reads);
             }
         }
     }

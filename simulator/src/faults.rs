@@ -164,13 +164,15 @@ impl Faults {
         }
     }
 
-    /// Answers *not found* for the next `reads` reads of this profile by id: it is not visible yet. One that lists leave
-    /// out stays visible, or nothing would tell it from one that is gone.
+    /// Answers *not found* for the next `reads` reads of this profile by id: it is not visible yet. Nothing tells one that
+    /// lists leave out from then on from one that is gone.
     pub fn hide(&self, profile: &str, reads: u32) {
-        let mut state = self.0.lock();
-        if !state.unlisted.contains(profile) {
-            state.hidden.insert(profile.to_owned(), reads);
-        }
+        self.0.lock().hidden.insert(profile.to_owned(), reads);
+    }
+
+    /// Whether lists leave out a profile or a subprofile.
+    pub fn leave_out(&self, id: &str) -> bool {
+        self.0.lock().unlisted.contains(id)
     }
 
     /// Leaves these profiles and subprofiles out of every list and its total, as a filter or a lost right would. Reads

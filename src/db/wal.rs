@@ -1,7 +1,7 @@
 //! Copies SQLite's write-ahead log into the file while the writer goes on.
 //!
 //! Left to SQLite, the commit that finds the log long copies all of it, and every sender waits behind: a tenth of the time of a
-//! first sync, and the slowest answers. A connection of its own copies most of it here. What has come since, a quarter or less,
+//! first sync, and the slowest answers. A connection of its own copies most of it here. What has come since, less than half,
 //! is left to the writer: a log begins anew only where all of it is copied, and nobody else gets there while the writer
 //! never rests.
 //!

@@ -65,42 +65,46 @@ pub async fn copy(from: &Database, to: &Database, source: &str) -> anyhow::Resul
         .await?;
     small.commit().await?;
 
-    let of_source = profile::Column::SourceId.eq(id);
+    let of_source = |_: Part| profile::Column::SourceId.eq(id);
     let profiles = table::<profile::Entity>(from, to, EXTERNAL_ID, profile::Column::Id, of_source).await?;
-    let of_source = subprofile::Column::SourceId.eq(id);
+    let of_source = |_: Part| subprofile::Column::SourceId.eq(id);
     let subprofiles = table::<subprofile::Entity>(from, to, EXTERNAL_ID, subprofile::Column::Id, of_source).await?;
 
-    let of_source = Query::select()
-        .column(profile::Column::Id)
-        .from(profile::Entity)
-        .and_where(profile::Column::SourceId.eq(id))
-        .take();
-    let interests = profile_interest::Column::ProfileId.in_subquery(of_source.clone());
-    let interests = table::<profile_interest::Entity>(
-        from,
-        to,
-        "\"profile_id\", \"group_name\", \"name\"",
-        profile_interest::Column::ProfileId,
-        interests,
-    )
-    .await?;
-    let of_source = profile_search::Column::ProfileId.in_subquery(of_source);
+    let profile_ids = |part: Part| {
+        use profile::Column;
+        let mut ids = Query::select();
+        ids.column(Column::Id).from(profile::Entity).and_where(Column::SourceId.eq(id));
+        ids.and_where(Column::Id.gt(part.after)).and_where(Column::Id.lte(part.end)).take()
+    };
+    let key = profile_interest::Column::ProfileId;
+    let of_source = |part: Part| key.in_subquery(profile_ids(part));
+    let known_by = "\"profile_id\", \"group_name\", \"name\"";
+    let interests = table::<profile_interest::Entity>(from, to, known_by, key, of_source).await?;
     let key = profile_search::Column::ProfileId;
+    let of_source = |part: Part| key.in_subquery(profile_ids(part));
     let words = table::<profile_search::Entity>(from, to, "\"profile_id\"", key, of_source).await?;
-    let related = relationship::Column::SourceId.eq(id);
-    let relationships = table::<relationship::Entity>(from, to, EXTERNAL_ID, relationship::Column::Id, related).await?;
-    let of_source = lifecycle_transition::Column::SourceId.eq(id);
+    let of_source = |_: Part| relationship::Column::SourceId.eq(id);
+    let key = relationship::Column::Id;
+    let relationships = table::<relationship::Entity>(from, to, EXTERNAL_ID, key, of_source).await?;
+    let of_source = |_: Part| lifecycle_transition::Column::SourceId.eq(id);
     let key = lifecycle_transition::Column::Id;
     let transitions = table::<lifecycle_transition::Entity>(from, to, "\"id\"", key, of_source).await?;
-    let of_source = change::Column::SourceId.eq(id);
+    let of_source = |_: Part| change::Column::SourceId.eq(id);
     let key = change::Column::Revision;
     let changes = table::<change::Entity>(from, to, "\"source_id\", \"revision\"", key, of_source).await?;
-    let of_source = verdict::Column::SourceId.eq(id);
+    let of_source = |_: Part| verdict::Column::SourceId.eq(id);
     let verdicts = table::<verdict::Entity>(from, to, "\"id\"", verdict::Column::Id, of_source).await?;
     Ok(Copied {
         records: profiles + subprofiles,
         beside: interests + relationships + words + transitions + changes + verdicts,
     })
+}
+
+/// Some values of the column by which rows are read.
+#[derive(Clone, Copy)]
+struct Part {
+    after: i64,
+    end: i64,
 }
 
 async fn models<E>(from: &Database) -> anyhow::Result<Vec<E::ActiveModel>>
@@ -113,13 +117,13 @@ where
     Ok(rows.into_iter().map(|row| row.into_active_model().reset_all()).collect())
 }
 
-/// Copies the rows of a source, so many values of a dense column at a time; `key` is what the table knows a row by.
+/// Copies the rows of a source, in parts of so many values of a dense column; `key` is what the table knows a row by.
 async fn table<E>(
     from: &Database,
     to: &Database,
     key: &str,
     order: E::Column,
-    of_source: Expr,
+    of_source: impl Fn(Part) -> Expr,
 ) -> anyhow::Result<Written>
 where
     E: EntityTrait,
@@ -131,9 +135,9 @@ where
     let end: Option<Option<i64>> =
         E::find().select_only().column_as(order.max(), "end").into_tuple().one(from.primary()).await?;
     let end = end.flatten().unwrap_or(0);
-    for last in (0..end).step_by(BATCH) {
-        let end = last + i64::try_from(BATCH)?;
-        let some = E::find().filter(of_source.clone()).filter(order.gt(last)).filter(order.lte(end));
+    for after in (0..end).step_by(BATCH) {
+        let part = Part { after, end: after + i64::try_from(BATCH)? };
+        let some = E::find().filter(of_source(part)).filter(order.gt(part.after)).filter(order.lte(part.end));
         let page = some.all(from.primary()).await?;
         let mut rows: Vec<Vec<Value>> = Vec::with_capacity(page.len());
         for row in page {

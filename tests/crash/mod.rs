@@ -6,6 +6,7 @@ mod parts;
 mod runs;
 mod shutdown;
 mod streams;
+mod takeover;
 
 use crate::support::binary::Program;
 use crate::support::graphql::Client;

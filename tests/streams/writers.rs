@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use entity::{ChangeKind, change};
 use futures::future::join_all;
-use profile_mirror::app::{AppOptions, Running};
+use profile_mirror::app::Running;
 use profile_mirror::db::Dialect;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::json;
@@ -19,18 +19,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 both!(no_subscriber_misses_a_change_while_several_instances_write, |database| { several_instances(&database).await });
 
-/// Other instances on the database of an application, with sources registered under the same URL.
+/// Other instances on the database of an application.
 pub async fn more_instances(app: &TestApp, count: usize) -> Vec<Running> {
     let mut running = Vec::with_capacity(count);
     for number in 0..count {
-        let mut config = app.config.clone();
-        config.server.public_url = Some(format!("http://{}", app.address()));
-        let options = AppOptions {
-            clock: app.clock.clone(),
-            key_lookup: crate::support::world::PublishedKeys::of(&app.simulator),
-            instance: format!("other-{number}"),
-        };
-        running.push(profile_mirror::app::start(config, options).await.expect("start another instance"));
+        running.push(app.another_instance(&format!("other-{number}"), &app.clock).await);
     }
     running
 }

@@ -136,6 +136,13 @@ impl TestApp {
         app
     }
 
+    /// Another instance on the same database, with the sources registered under the URL of the first.
+    pub async fn another_instance(&self, name: &str, clock: &Arc<MovableClock>) -> Running {
+        let mut config = self.config.clone();
+        config.server.public_url = Some(format!("http://{}", self.address()));
+        run(&config, clock, &self.simulator, name).await
+    }
+
     fn running(&self) -> &Running {
         self.running.as_ref().expect("the service runs")
     }

@@ -18,6 +18,11 @@ impl MovableClock {
         Arc::new(Self::default())
     }
 
+    /// Another one, so far ahead of this one.
+    pub fn ahead_ms(&self, ms: i64) -> Arc<Self> {
+        Arc::new(Self { ahead_ms: AtomicI64::new(self.ahead_ms.load(Ordering::SeqCst) + ms) })
+    }
+
     /// Moves it, back where negative.
     pub fn advance_ms(&self, ms: i64) {
         self.ahead_ms.fetch_add(ms, Ordering::SeqCst);

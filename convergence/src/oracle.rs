@@ -5,7 +5,8 @@ use crate::rows;
 use crate::stages::Stages;
 use crate::world::Terms;
 use entity::{
-    CandidateState, ChangeKind, Moment, RecordKind, change, deletion_candidate, profile, source_state, sync_run,
+    CandidateState, ChangeKind, Moment, RecordKind, change, deletion_candidate, profile, profile_search, source_state,
+    sync_run,
 };
 use profile_mirror::db::Database;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
@@ -175,6 +176,7 @@ async fn check_log(
     let profiles = profile::Entity::find().filter(profile::Column::SourceId.eq(stages.source_id));
     let profiles = profiles.all(db.primary()).await.unwrap();
     let names: HashMap<i64, &str> = profiles.iter().map(|row| (row.id, row.external_id.as_str())).collect();
+    wrong.extend(check_revisions(db, &profiles, log).await);
 
     let mut folded = Folded::default();
     for change in log {
@@ -194,6 +196,29 @@ async fn check_log(
         }
     }
     wrong.extend(folded.differences(found));
+    wrong
+}
+
+/// Each profile is at the revision of its newest change, and so are its words.
+async fn check_revisions(db: &Database, profiles: &[profile::Model], log: &[change::Model]) -> Vec<String> {
+    let newest: HashMap<i64, i64> = log.iter().map(|change| (change.profile_id, change.revision)).collect();
+    let ids: Vec<i64> = profiles.iter().map(|row| row.id).collect();
+    let mut words = HashMap::new();
+    for ids in ids.chunks(500) {
+        let some = profile_search::Entity::find().filter(profile_search::Column::ProfileId.is_in(ids.iter().copied()));
+        words.extend(some.all(db.primary()).await.unwrap().into_iter().map(|row| (row.profile_id, row.revision)));
+    }
+    let mut wrong = Vec::new();
+    for row in profiles {
+        let newest = newest.get(&row.id).copied().unwrap_or(0);
+        let of_words = words.get(&row.id).copied().unwrap_or(newest);
+        if (row.revision, of_words) != (newest, newest) {
+            let (id, revision) = (&row.external_id, row.revision);
+            wrong.push(format!(
+                "{id} is at revision {revision}, its words at {of_words}, its newest change is {newest}"
+            ));
+        }
+    }
     wrong
 }
 

@@ -270,8 +270,9 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
     let file = PathBuf::from(path.split('?').next().unwrap_or(path));
 
     // Statements of many rows come in a few sizes each, none of which holds more than some hundred kilobytes: all of
-    // them may stay prepared. The log may grow to 32 MB, because many pages are written again and again before each is
-    // copied into the file once; what `wal` has not copied by then holds up senders.
+    // them may stay prepared. The log may grow to 64 MB, because many pages are written again and again before each is
+    // copied into the file once; `wal` begins to at less than half of it, and what it has not copied in the end holds up
+    // senders.
     let mut writing = options(url);
     writing.max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
     writing.map_sqlx_sqlite_opts(|options| {
@@ -284,10 +285,10 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
             .pragma("secure_delete", "ON")
             .pragma("temp_store", "MEMORY")
             .pragma("cache_size", "-16000")
-            .pragma("wal_autocheckpoint", "8000")
-            .pragma("journal_size_limit", "33554432")
+            .pragma("wal_autocheckpoint", "16000")
+            .pragma("journal_size_limit", "67108864")
             .row_buffer_size(ROWS_ON_THE_WAY)
-            .statement_cache_capacity(128)
+            .statement_cache_capacity(192)
     });
     let writer = sea_orm::Database::connect(writing).await.map_err(failed)?;
 

@@ -388,10 +388,10 @@ pub async fn clean_files(db: &Database, tables: &[&str]) -> Result<bool, DbErr> 
     }
 }
 
-/// Copies SQLite's log into the file and empties it; false where somebody is in the way. Whoever copies the log already is
-/// for a moment only, and no busy timeout waits for them.
+/// Copies SQLite's log into the file and empties it; false where somebody is in the way. Whoever copies the log already
+/// (`wal`) takes some tenths of a second, and no busy timeout waits for them.
 async fn cut_log(aside: &DatabaseConnection) -> Result<bool, DbErr> {
-    const TRIES: u32 = 5;
+    const TRIES: u32 = 10;
     const PAUSE: Duration = Duration::from_millis(100);
     for number in 0..TRIES {
         if number > 0 {

@@ -2,21 +2,28 @@
 //!
 //! A page has a thousand records. In one transaction they would hold up whoever else writes for a tenth of a second,
 //! and be in memory as rows, changes and the values of their statements all at once. So a page is applied in several
-//! transactions, and settled by the last of them: where the process ends in between, it is applied once more, which
-//! changes nothing the second time. What the run then counts is what its second reading finds.
+//! transactions, of as many as take a moment each, and settled by the last of them: where the process ends in between,
+//! it is applied once more, which changes nothing the second time. What the run then counts is what its second reading
+//! finds.
 
 use super::batch::Origin;
 use super::erase;
+use crate::db::Dialect;
 use crate::inbox::{Context, Taken};
 use crate::mirror::write::PageTally;
 use provider::{DecodeError, Decoded, Delivery, DeliveryKind, Provider, Subjects};
-use std::collections::BTreeMap;
+use sea_orm::DbErr;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
 
-/// Observations in one transaction.
-pub(super) const PART: usize = 128;
+/// Body bytes that are read at once where they are wanted: handing them to another thread takes longer.
+const LITTLE: usize = 64 << 10;
+/// Body bytes of a group, unless its last delivery is larger.
+const GROUP: usize = 512 << 10;
 
 /// A delivery, read.
 pub(super) struct Read {
@@ -38,7 +45,8 @@ impl Read {
         self.count() == 0
     }
 
-    fn count(&self) -> usize {
+    /// Observations in it.
+    pub fn count(&self) -> usize {
         self.decoded.as_ref().map_or(0, |decoded| decoded.observations.len())
     }
 
@@ -63,6 +71,84 @@ impl Read {
             has_more: true,
         })
     }
+}
+
+/// Deliveries of a batch on their way to apply: read, and in parts.
+///
+/// A page takes tens of milliseconds to read. Each is read on a thread that answers no requests, while the one before it is
+/// applied.
+pub(super) struct Readings {
+    provider: Arc<dyn Provider>,
+    /// Deliveries that are not being read yet, in groups of about a page.
+    groups: std::vec::IntoIter<Vec<Arc<Taken>>>,
+    reading: Option<Reading>,
+    /// Read, and not handed out yet.
+    deliveries: VecDeque<Read>,
+}
+
+enum Reading {
+    /// On another thread.
+    Begun(JoinHandle<Vec<Read>>),
+    /// Too small to be handed over.
+    ToDo(Vec<Arc<Taken>>),
+}
+
+impl Readings {
+    /// Begins to read.
+    pub fn of(provider: &Arc<dyn Provider>, taken: &[Arc<Taken>]) -> Self {
+        let (provider, groups) = (Arc::clone(provider), groups(taken).into_iter());
+        let mut readings = Self { provider, groups, reading: None, deliveries: VecDeque::new() };
+        readings.begin();
+        readings
+    }
+
+    /// The next part, of so many observations at most; none after the last.
+    ///
+    /// # Errors
+    /// The thread that read it is gone.
+    pub async fn next(&mut self, most: usize) -> Result<Option<Vec<Read>>, DbErr> {
+        while self.deliveries.is_empty() {
+            self.deliveries = match self.reading.take() {
+                None => return Ok(None),
+                Some(Reading::ToDo(taken)) => read_all(self.provider.as_ref(), &taken).into(),
+                Some(Reading::Begun(reading)) => {
+                    reading.await.map_err(|error| DbErr::Custom(format!("decode panicked: {error}")))?.into()
+                }
+            };
+            self.begin();
+        }
+        Ok(Some(cut(&mut self.deliveries, most)))
+    }
+
+    fn begin(&mut self) {
+        self.reading = self.groups.next().map(|taken| {
+            if bytes(&taken) <= LITTLE {
+                return Reading::ToDo(taken);
+            }
+            let provider = Arc::clone(&self.provider);
+            Reading::Begun(tokio::task::spawn_blocking(move || read_all(provider.as_ref(), &taken)))
+        });
+    }
+}
+
+fn bytes(taken: &[Arc<Taken>]) -> usize {
+    taken.iter().map(|delivery| delivery.body.len()).sum()
+}
+
+/// Deliveries in order, in groups of about a page; what is small stays together.
+fn groups(taken: &[Arc<Taken>]) -> Vec<Vec<Arc<Taken>>> {
+    let mut groups: Vec<Vec<Arc<Taken>>> = Vec::new();
+    for delivery in taken {
+        match groups.last_mut().filter(|group| bytes(group) < GROUP) {
+            Some(group) => group.push(Arc::clone(delivery)),
+            None => groups.push(vec![Arc::clone(delivery)]),
+        }
+    }
+    groups
+}
+
+fn read_all(provider: &dyn Provider, taken: &[Arc<Taken>]) -> Vec<Read> {
+    taken.iter().map(|delivery| read(provider, delivery)).collect()
 }
 
 /// Reads a delivery. Pure, so that it can be done outside the transaction.
@@ -103,33 +189,72 @@ pub(super) fn read(provider: &dyn Provider, taken: &Taken) -> Read {
     Read { id: taken.id, context, origin, decoded, subjects, names, has_more: false }
 }
 
-/// Deliveries in order, in parts that are each applied in one transaction: of some observations, with few that erase
-/// somebody.
-pub(super) fn parts(deliveries: Vec<Read>) -> Vec<Vec<Read>> {
-    let mut parts = vec![Vec::new()];
-    let (mut room, mut erasures) = (PART, erase::MAX_ERASURES);
-    let mut put = |delivery: Read| {
+/// Cuts the next part off, which is applied in one transaction: of so many observations at most, with few that erase somebody.
+fn cut(deliveries: &mut VecDeque<Read>, most: usize) -> Vec<Read> {
+    let mut part = Vec::new();
+    let (mut room, mut erasures) = (most, erase::MAX_ERASURES);
+    while let Some(mut delivery) = deliveries.pop_front() {
         let is_erasing = erase::erases(&delivery);
-        if delivery.count() > room || (is_erasing && erasures == 0) {
-            parts.push(Vec::new());
-            (room, erasures) = (PART, erase::MAX_ERASURES);
+        let fits = delivery.count() <= room && (!is_erasing || erasures > 0);
+        if !fits && !part.is_empty() {
+            deliveries.push_front(delivery);
+            break;
+        }
+        let piece = if !fits && delivery.may_be_parted() { delivery.take_part(most) } else { None };
+        if let Some(piece) = piece {
+            part.push(piece);
+            deliveries.push_front(delivery);
+            break;
         }
         room = room.saturating_sub(delivery.count());
-        erasures -= usize::from(is_erasing);
-        if let Some(part) = parts.last_mut() {
-            part.push(delivery);
-        }
-    };
-    for mut delivery in deliveries {
-        while delivery.count() > PART && delivery.may_be_parted() {
-            if let Some(part) = delivery.take_part(PART) {
-                put(part);
-            }
-        }
-        put(delivery);
+        erasures = erasures.saturating_sub(usize::from(is_erasing));
+        part.push(delivery);
     }
-    parts.retain(|part| !part.is_empty());
-    parts
+    part
+}
+
+/// How many observations go into one transaction: as many as it applies in about [`AIM`].
+///
+/// New people take three times as long as their subprofiles, and people of whom there was a placeholder three times as long
+/// as new ones, because their rows lie scattered over the tables.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stride {
+    length: usize,
+    least: usize,
+}
+
+/// Who waits for the one writer of SQLite waits about so long.
+const AIM: Duration = Duration::from_millis(35);
+
+impl Stride {
+    const MOST: usize = 512;
+
+    /// Before anything is known. On PostgreSQL nobody waits for apply, and a transaction takes its time on the way there and
+    /// back, which does not grow with it.
+    pub fn on(dialect: Dialect) -> Self {
+        let least = match dialect {
+            Dialect::Sqlite => 64,
+            Dialect::Postgres => 128,
+        };
+        Self { length: 128, least }
+    }
+
+    /// Observations.
+    pub fn length(self) -> usize {
+        self.length
+    }
+
+    /// Learns from a transaction of so many observations how many the next should have.
+    pub fn learn(&mut self, count: usize, elapsed: Duration) {
+        // A few take as long as any transaction does, and what is short of the length may still take too long.
+        if count < self.least || (count < self.length / 2 && elapsed <= AIM) {
+            return;
+        }
+        let fitting = AIM.as_secs_f64() / elapsed.as_secs_f64().max(f64::EPSILON) * count as f64;
+        // Half way only: one slow flush of the disk tells little.
+        let length = self.length as f64;
+        self.length = (f64::midpoint(length, fitting.min(2.0 * length)) as usize).clamp(self.least, Self::MOST);
+    }
 }
 
 /// What pages have come to whose rest follows in the next part.
@@ -189,6 +314,8 @@ mod tests {
             .flat_map(|decoded| &decoded.observations)
     }
 
+    const PART: usize = 128;
+
     #[test]
     fn a_page_is_taken_in_parts_and_nothing_is_lost_or_moved() {
         let deliveries = vec![
@@ -199,7 +326,8 @@ mod tests {
             delivery(5, 1, None),
         ];
         let all: Vec<Observation> = observations(&deliveries).cloned().collect();
-        let parts = parts(deliveries);
+        let mut left = VecDeque::from(deliveries);
+        let parts: Vec<Vec<Read>> = std::iter::from_fn(|| (!left.is_empty()).then(|| cut(&mut left, PART))).collect();
 
         let parted: Vec<Observation> = parts.iter().flat_map(|part| observations(part)).cloned().collect();
         assert!(parted == all, "the observations come in their order");
@@ -214,6 +342,32 @@ mod tests {
         assert_eq!(ends, [1, 2, 3, 4, 5], "each ends once");
         let named = parts.iter().flatten().filter(|part| !part.names.is_empty());
         assert_eq!(named.count(), 5, "whom it names is noted once");
+    }
+
+    #[test]
+    fn transactions_come_to_take_about_as_long_as_is_aimed_at() {
+        let mut stride = Stride::on(Dialect::Sqlite);
+        let mut settle = |microseconds_each: u64, beside: u64| {
+            for _ in 0..40 {
+                let elapsed = Duration::from_micros(beside + microseconds_each * stride.length() as u64);
+                stride.learn(stride.length(), elapsed);
+            }
+            stride.length()
+        };
+        assert!(settle(100, 0).abs_diff(350) < 5);
+        assert_eq!(settle(1, 0), Stride::MOST);
+        assert!(settle(300, 5_000).abs_diff(100) < 5);
+        assert_eq!(settle(2_000, 0), 64);
+        assert_eq!(settle(100, 100_000), 64, "a disk that is slow to flush makes it no smaller");
+
+        let before = stride.length();
+        stride.learn(1, Duration::from_secs(1));
+        assert_eq!(stride.length(), before, "one observation tells nothing of many");
+        let mut long = Stride { length: 512, least: 64 };
+        long.learn(100, Duration::from_millis(5));
+        assert_eq!(long.length(), 512, "few that are fast tell nothing of more");
+        long.learn(100, Duration::from_millis(400));
+        assert!(long.length() < 300, "few that are slow do: {long:?}");
     }
 
     #[test]

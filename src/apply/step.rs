@@ -16,13 +16,14 @@ use provider::{Decoded, DeliveryKind, IdsSeen, Observation, Provider, Status, Ta
 use sea_orm::DatabaseTransaction;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Profiles that are told anew once the fields of their type are known. Usually they are a few that webhooks brought
 /// before the first sync; a whole account that was synced without its types is too much for one transaction.
 const MAX_TOLD_ANEW: usize = 1_000;
 
-/// Applies a part of a batch in one transaction. Returns what it brought; `pages` keeps what a page has come to whose
-/// rest follows.
+/// Applies a part of a batch in one transaction. Returns what it brought, and how long the transaction was open; `pages` keeps
+/// what a page has come to whose rest follows.
 #[expect(clippy::too_many_arguments, reason = "the parts of one transaction, passed through once")]
 pub(super) async fn apply(
     db: &Database,
@@ -34,11 +35,12 @@ pub(super) async fn apply(
     watching: Watching,
     eraser: &Eraser,
     pages: &mut OpenPages,
-) -> Result<News, ApplyError> {
+) -> Result<(News, Duration), ApplyError> {
     let told_by = erase::search(db, provider, lease.source_id, &deliveries).await?;
     let names = |delivery: &mut Read| (delivery.id, std::mem::take(&mut delivery.names));
     let named: Vec<(i64, Vec<u8>)> = deliveries.iter_mut().map(names).filter(|(_, names)| !names.is_empty()).collect();
     let transaction = db.begin().await?;
+    let begun = Instant::now();
     let webhooks = deliveries.iter().filter(|delivery| delivery.origin.kind == DeliveryKind::Webhook);
     let last_webhook_at = webhooks.map(|delivery| delivery.origin.received_at).max();
     let Some(revision) = lease.fence(&transaction, now, last_webhook_at).await? else {
@@ -104,6 +106,7 @@ pub(super) async fn apply(
     }
     Failpoint::ApplyCommit.pass();
     transaction.commit().await?;
+    let took = begun.elapsed();
     Failpoint::Applied.pass();
     if unfinished.is_some() {
         Failpoint::Parted.pass();
@@ -112,7 +115,7 @@ pub(super) async fn apply(
     if has_erased {
         eraser.cleaner.notify_one();
     }
-    Ok(News { changes: newest != revision, wishes })
+    Ok((News { changes: newest != revision, wishes }, took))
 }
 
 /// Applies one delivery in a transaction that is rolled back, and tells what it would have changed.

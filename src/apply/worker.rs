@@ -6,7 +6,7 @@ use super::due::DueLook;
 use super::erase::{self, Eraser};
 use super::plan;
 use super::policy::{self, Failed};
-use super::read::{self, OpenPages};
+use super::read::{OpenPages, Read, Readings, Stride};
 use super::step;
 use super::sweep::{self, Brake, Stepped};
 use crate::causes::chain;
@@ -26,15 +26,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Deliveries in one batch: as many as are one transaction where each tells of one record.
-const MAX_BATCH: u64 = read::PART as u64;
-/// Body bytes in one transaction: about one page of a sync, so that accepts never wait long behind it.
-const MAX_BATCH_BYTES: i64 = 1 << 20;
+/// Deliveries in one batch: one or two transactions where each tells of one record.
+const MAX_BATCH: u64 = 128;
+/// Body bytes in one batch: some pages of a sync, so that most are read while the one before is applied.
+const MAX_BATCH_BYTES: i64 = 2 << 20;
 /// Looks for work at least this often: retries that are due, work of an instance that died.
 const POLL: Duration = Duration::from_millis(500);
 /// After the last pending delivery the next one is waited for so long, before other work is looked for.
 const LULL: Duration = Duration::from_millis(50);
-/// A batch and a sign of life take milliseconds: what takes so long hangs. No statement of PostgreSQL may take longer.
+/// A transaction and a sign of life take milliseconds: what takes so long hangs. No statement of PostgreSQL may take longer.
 const HANGS: Duration = Duration::from_secs(180);
 /// Longest rest.
 const MAX_REST: Duration = Duration::from_millis(500);
@@ -106,6 +106,7 @@ pub struct Applier {
     /// Looks at how far the mirror is from upstream.
     pace: Pace,
     rest: Duration,
+    stride: Stride,
     eraser: Eraser,
     due: DueLook,
 }
@@ -127,7 +128,7 @@ impl Applier {
         cleaner: Arc<Notify>,
         on_commit: impl Fn(News) + Send + Sync + 'static,
     ) -> Self {
-        let on_commit = Box::new(on_commit);
+        let (on_commit, stride) = (Box::new(on_commit), Stride::on(db.dialect()));
         Self {
             db,
             clock,
@@ -147,6 +148,7 @@ impl Applier {
             looked_at: Instant::now(),
             pace: Pace::new(0),
             rest: Duration::ZERO,
+            stride,
             eraser: Eraser { source_name, cleaner },
             due: DueLook::default(),
         }
@@ -231,7 +233,7 @@ impl Applier {
             return Ok(if has_more { Left::More } else { Left::Nothing });
         }
         Failpoint::Taken.pass();
-        self.apply_taken(taken.deliveries).await?;
+        self.apply_taken(taken.deliveries, stop).await?;
         // Who appends meanwhile wakes us. A run under way does not wait for the lull, and no work waits for ever where
         // there is none.
         let may_wait = !self.has_run && self.looked_at.elapsed() < POLL;
@@ -324,14 +326,14 @@ impl Applier {
     }
 
     /// Applies a batch; if it fails, each delivery of it that is left on its own, so that one bad one stops no other.
-    async fn apply_taken(&mut self, taken: Vec<Taken>) -> Result<(), ApplyError> {
+    async fn apply_taken(&mut self, taken: Vec<Taken>, stop: &CancellationToken) -> Result<(), ApplyError> {
         let mut left: Vec<Arc<Taken>> = taken.into_iter().map(Arc::new).collect();
-        match self.try_batch(&mut left).await {
+        match self.try_batch(&mut left, stop).await {
             Err(error) if is_of_the_delivery(&error) => {
                 for delivery in left {
                     let (id, attempts) = (delivery.id, delivery.attempts + 1);
                     let context = Context::from_json(delivery.context.as_ref());
-                    match self.try_batch(&mut vec![delivery]).await {
+                    match self.try_batch(&mut vec![delivery], stop).await {
                         Err(error) if is_of_the_delivery(&error) => self.put_off(id, context, attempts, &error).await?,
                         outcome => outcome?,
                     }
@@ -343,37 +345,32 @@ impl Applier {
     }
 
     /// Applies a batch. What is committed is no longer in `left`; of what is not, nothing is kept, in memory neither.
-    async fn try_batch(&mut self, left: &mut Vec<Arc<Taken>>) -> Result<(), ApplyError> {
-        let work = AssertUnwindSafe(self.apply_batch(left)).catch_unwind();
-        let outcome = in_time(async { work.await.unwrap_or(Err(ApplyError::Panicked)) }).await;
+    async fn try_batch(&mut self, left: &mut Vec<Arc<Taken>>, stop: &CancellationToken) -> Result<(), ApplyError> {
+        let work = AssertUnwindSafe(self.apply_batch(left, stop)).catch_unwind();
+        let outcome = work.await.unwrap_or(Err(ApplyError::Panicked));
         if outcome.is_err() {
             self.catalog = None;
         }
         outcome
     }
 
-    async fn apply_batch(&mut self, left: &mut Vec<Arc<Taken>>) -> Result<(), ApplyError> {
+    /// Applies a batch part by part. Told to stop, it leaves what is not begun: a page of which a part is left is applied again.
+    async fn apply_batch(&mut self, left: &mut Vec<Arc<Taken>>, stop: &CancellationToken) -> Result<(), ApplyError> {
         let Some(mut lease) = self.lease.clone() else { return Err(ApplyError::LeaseLost) };
-        let (provider, taken) = (self.provider.clone(), left.clone());
-        let bytes: usize = taken.iter().map(|delivery| delivery.body.len()).sum();
-        let read = move || taken.iter().map(|delivery| read::read(provider.as_ref(), delivery)).collect::<Vec<_>>();
-        // A page is milliseconds of parsing: not on a thread that answers requests.
-        let deliveries = if bytes > 64 << 10 {
-            tokio::task::spawn_blocking(read)
-                .await
-                .map_err(|error| DbErr::Custom(format!("decode panicked: {error}")))?
-        } else {
-            read()
-        };
         let mut catalog = match self.catalog.take() {
             Some(catalog) => catalog,
-            None => Catalog::load(self.db.primary(), self.source_id).await?,
+            None => in_time(async { Ok(Catalog::load(self.db.primary(), self.source_id).await?) }).await?,
         };
         let mut pages = OpenPages::default();
-        for (number, part) in read::parts(deliveries).into_iter().enumerate() {
-            if number > 0 {
+        let mut readings = Readings::of(&self.provider, left);
+        let mut is_first = true;
+        while let Some(part) = in_time(async { Ok(readings.next(self.stride.length()).await?) }).await? {
+            if !std::mem::take(&mut is_first) {
+                if stop.is_cancelled() {
+                    break;
+                }
                 self.db.precedence().let_senders_go_first(self.rest).await;
-                lease = self.hold_on_to(&lease).await?;
+                lease = in_time(self.hold_on_to(&lease)).await?;
             }
             let now = self.clock.now();
             let waited_ms = part.first().map_or(0, |oldest| now.0 - oldest.origin.received_at.0);
@@ -381,15 +378,17 @@ impl Applier {
             let run_id = part.iter().find_map(|delivery| delivery.context.as_ref()?.run_id);
             let watching = Watching {
                 has_candidates: self.has_candidates,
-                measured_run: self.pace.measured(&self.db, run_id).await?,
+                measured_run: in_time(self.pace.measured(&self.db, run_id)).await?,
                 has_awaited: self.pace.has_awaited(),
             };
             let finished = part.iter().filter(|delivery| !delivery.has_more).count();
+            let count = part.iter().map(Read::count).sum();
             let (eraser, pages) = (&self.eraser, &mut pages);
             let applied =
                 step::apply(&self.db, &lease, &self.provider, &mut catalog, now, part, watching, eraser, pages);
             // Boxed: unoptimized it is a good part of what the stack of a thread holds.
-            let news = Box::pin(applied).await?;
+            let (news, took) = Box::pin(in_time(applied)).await?;
+            self.stride.learn(count, took);
             self.rest = (begun.elapsed() * policy::rest(waited_ms)).min(MAX_REST);
             left.drain(..finished);
             if catalog.take_news() {

@@ -1,8 +1,8 @@
 //! What goes out of a batch: everything that changed, written once.
 
-use super::{Batch, Handle};
+use super::{Batch, Handle, ProfileWork};
 use crate::apply::drift::{self, Noted};
-use crate::mirror::write::{self, Again, PageTally, Writes};
+use crate::mirror::write::{self, Again, Moved, PageTally, Writes};
 use entity::{change, lifecycle_transition, profile, relationship, subprofile, verdict};
 use provider::Target;
 use sea_orm::{ConnectionTrait, DbErr};
@@ -18,38 +18,11 @@ impl Batch<'_> {
         }
         self.wishes = wishes;
         self.give_ids(transaction).await?;
-        let id_of = |handle: Handle| self.profiles[handle].row.id;
         let mut subprofile_ids: HashMap<String, i64> = HashMap::new();
         if !self.pages.is_empty() {
             let ids = self.subprofiles.iter().map(|(external_id, work)| (external_id.clone(), work.row.id));
             subprofile_ids.extend(ids);
         }
-
-        let mut writes = Writes::new(transaction);
-        // What is little work to put together goes first: nothing is carried out meanwhile.
-        let rows = std::mem::take(&mut self.verdicts).into_iter();
-        let rows = rows.map(|(profile, row)| verdict::Model { profile_id: profile.map(id_of), ..row }).collect();
-        write::write_verdicts(&mut writes, rows);
-
-        let rows = std::mem::take(&mut self.changes).into_iter();
-        let rows = rows.map(|pending| change::Model { profile_id: id_of(pending.profile), ..pending.row }).collect();
-        write::write_changes(&mut writes, rows);
-
-        let subprofiles = std::mem::take(&mut self.subprofiles).into_values().filter(|work| work.is_dirty);
-        let subprofiles =
-            subprofiles.map(|work| subprofile::Model { profile_id: id_of(work.profile), ..work.row }).collect();
-        let relationships = std::mem::take(&mut self.relationships).into_values().filter(|work| work.is_dirty);
-        let relationships = relationships
-            .map(|work| relationship::Model {
-                from_profile_id: id_of(work.from),
-                to_profile_id: id_of(work.to),
-                ..work.row
-            })
-            .collect();
-        let transitions = std::mem::take(&mut self.transitions).into_iter();
-        let transitions = transitions
-            .map(|(profile, row)| lifecycle_transition::Model { profile_id: id_of(profile), ..row })
-            .collect();
 
         let (mut profiles, mut interests) = (Vec::new(), Vec::new());
         for work in self.profiles.iter_mut().filter(|work| work.is_dirty) {
@@ -62,14 +35,46 @@ impl Batch<'_> {
         }
         // Sorted keys touch neighbouring pages of the index.
         profiles.sort_unstable_by(|a, b| a.external_id.cmp(&b.external_id));
+        let id_of = |handle: Handle| self.profiles[handle].row.id;
+        // Of most profiles whose subprofiles or relationships have changed nothing else has.
+        let has_moved = |work: &&ProfileWork| !work.is_dirty && work.row.revision != work.stored_revision;
+        let moved = self.profiles.iter().filter(has_moved).map(|work| Moved {
+            profile_id: work.row.id,
+            from: work.stored_revision,
+            to: work.row.revision,
+        });
+        let moved = moved.collect();
+
+        let rows = std::mem::take(&mut self.verdicts).into_iter();
+        let verdicts = rows.map(|(profile, row)| verdict::Model { profile_id: profile.map(id_of), ..row }).collect();
+        let rows = std::mem::take(&mut self.changes).into_iter();
+        let changes = rows.map(|pending| change::Model { profile_id: id_of(pending.profile), ..pending.row }).collect();
+        let rows = std::mem::take(&mut self.subprofiles).into_values().filter(|work| work.is_dirty);
+        let subprofiles = rows.map(|work| subprofile::Model { profile_id: id_of(work.profile), ..work.row }).collect();
+        let rows = std::mem::take(&mut self.relationships).into_values().filter(|work| work.is_dirty);
+        let relationships = rows
+            .map(|work| relationship::Model {
+                from_profile_id: id_of(work.from),
+                to_profile_id: id_of(work.to),
+                ..work.row
+            })
+            .collect();
+        let rows = std::mem::take(&mut self.transitions).into_iter();
+        let transitions =
+            rows.map(|(profile, row)| lifecycle_transition::Model { profile_id: id_of(profile), ..row }).collect();
+
+        let mut writes = Writes::new(transaction);
+        // What takes long to carry out goes first: the others are put together meanwhile.
         write::write_profiles(&mut writes, profiles);
+        write::write_revisions(&mut writes, moved);
+        write::write_changes(&mut writes, changes);
+        write::write_verdicts(&mut writes, verdicts);
         write::write_interests(&mut writes, interests);
         write::write_subprofiles(&mut writes, subprofiles);
         write::write_relationships(&mut writes, relationships);
         write::write_transitions(transaction, &mut writes, transitions).await?;
         writes.carry_out(transaction).await?;
 
-        let id_of = |handle: Handle| self.profiles[handle].row.id;
         let row_of = |record: &Noted| match record {
             Noted::Profile(profile) => (id_of(*profile), id_of(*profile)),
             Noted::Subprofile(profile, id) => (subprofile_ids.get(id).copied().unwrap_or(0), id_of(*profile)),

@@ -3,7 +3,6 @@
 use super::{Batch, ProfileWork, RelationshipWork, SubprofileWork, Wanted, sorted};
 use crate::apply::freshness;
 use crate::apply::read::Read;
-use crate::apply::told::Told;
 use crate::mirror::write::{self, RelationshipsOf};
 use entity::{RecordKind, profile};
 use provider::{DeliveryKind, Observation};
@@ -103,8 +102,7 @@ impl Batch<'_> {
             self.by_external_id.insert(row.external_id.clone(), handle);
             self.by_id.insert(row.id, handle);
             let interests = sorted(interests.remove(&row.id).unwrap_or_default());
-            let told = Told::of(&row);
-            self.profiles.push(ProfileWork { row, interests, told, is_dirty: false, has_new_interests: false });
+            self.profiles.push(ProfileWork::stored(row, interests));
         }
         Ok(())
     }

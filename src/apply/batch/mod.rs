@@ -49,8 +49,19 @@ pub(super) struct ProfileWork {
     pub row: profile::Model,
     pub interests: Vec<InterestSeen>,
     pub told: Told,
+    /// The revision under which it is stored.
+    pub stored_revision: i64,
+    /// More than its revision is to be written.
     pub is_dirty: bool,
     pub has_new_interests: bool,
+}
+
+impl ProfileWork {
+    /// A row as it is stored.
+    fn stored(row: profile::Model, interests: Vec<InterestSeen>) -> Self {
+        let (told, stored_revision) = (Told::of(&row), row.revision);
+        Self { row, interests, told, stored_revision, is_dirty: false, has_new_interests: false }
+    }
 }
 
 /// A subprofile in the batch.
@@ -209,8 +220,8 @@ impl<'a> Batch<'a> {
         let handle = self.profiles.len();
         self.by_external_id.insert(external_id.to_owned(), handle);
         let row = placeholder(self.source_id, external_id, self.now);
-        let told = Told::default();
-        self.profiles.push(ProfileWork { row, interests: Vec::new(), told, is_dirty: true, has_new_interests: false });
+        let work = ProfileWork { is_dirty: true, ..ProfileWork::stored(row, Vec::new()) };
+        self.profiles.push(work);
         handle
     }
 
@@ -262,7 +273,7 @@ impl<'a> Batch<'a> {
         }
         self.revision += 1;
         let revision = self.revision;
-        let row = &mut self.get_mut(profile).row;
+        let row = &mut self.profiles[profile].row;
         row.revision = revision;
         let upstream_at = match record.0 {
             RecordKind::Subprofile => self.subprofiles.get(record.1).and_then(|work| work.row.modified_at),

@@ -46,8 +46,8 @@ pub(crate) use listed::{
 };
 pub(crate) use places::locate_wishes;
 pub(crate) use profiles::{
-    load_due, load_interests, load_profiles, load_profiles_by_id, load_profiles_of_type, new_profile_ids,
-    write_interests, write_placeholders, write_profiles,
+    Moved, load_due, load_interests, load_profiles, load_profiles_by_id, load_profiles_of_type, new_profile_ids,
+    write_interests, write_placeholders, write_profiles, write_revisions,
 };
 pub(crate) use relationships::{RelationshipsOf, load_relationships, write_relationships};
 pub(crate) use requests::{

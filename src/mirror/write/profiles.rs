@@ -1,7 +1,7 @@
 //! Profiles and their interests.
 
 use super::CHUNK;
-use super::rows::{Known, Table, Writes};
+use super::rows::{Known, Table, Update, Writes};
 use super::search;
 use crate::db::dialect;
 use crate::mirror::padded;
@@ -119,9 +119,38 @@ pub(crate) async fn new_profile_ids(
 pub(crate) fn write_profiles(writes: &mut Writes<'_>, rows: Vec<profile::Model>) {
     use profile::Column;
     static PROFILES: Table<profile::Entity> =
-        Table::new(None, Known::HasItsId(&[Column::SourceId, Column::ExternalId], Column::Id));
+        Table::new(None, Known::HasItsId(&[Column::SourceId, Column::ExternalId], Column::Id)).in_statements_of(64);
     let words = |row: &profile::Model| row.is_known.then(|| search::row_of(row));
     writes.insert_both((&PROFILES, &search::WORDS), rows, words);
+}
+
+/// A profile of which only the revision has moved: what hangs on it has changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moved {
+    pub profile_id: i64,
+    /// The stored revision.
+    pub from: i64,
+    pub to: i64,
+}
+
+/// Writes the revisions of profiles, of which nothing else has changed, and of the words that are theirs: words of an
+/// earlier revision are still to be made.
+pub(crate) fn write_revisions(writes: &mut Writes<'_>, moved: Vec<Moved>) {
+    let rows: Vec<_> = moved.into_iter().map(|Moved { profile_id, from, to }| [profile_id, from, to]).collect();
+    // A subquery's columns have these names on both databases.
+    const PROFILES: Update = Update {
+        head: "UPDATE \"profile\" SET \"revision\" = moved.column3 FROM (VALUES ",
+        tail: ") AS moved WHERE \"profile\".\"id\" = moved.column1",
+        is_checked: true,
+    };
+    const WORDS: Update = Update {
+        head: "UPDATE \"profile_search\" SET \"revision\" = moved.column3 FROM (VALUES ",
+        tail: ") AS moved WHERE \"profile_search\".\"profile_id\" = moved.column1 \
+               AND \"profile_search\".\"revision\" = moved.column2",
+        is_checked: false,
+    };
+    writes.update(PROFILES, rows.clone());
+    writes.update(WORDS, rows);
 }
 
 /// Makes sure that placeholders exist and returns the id of each. A row that is there already stays as it is.

@@ -38,6 +38,7 @@ pub(super) struct Table<E: EntityTrait> {
     id: Option<E::Column>,
     known: Known<E::Column>,
     returned: &'static [E::Column],
+    most: usize,
     plans: [OnceLock<Plan<E>>; 2],
 }
 
@@ -49,7 +50,14 @@ impl<E: EntityTrait> Table<E> {
 
     /// The same, and tells these columns of each row.
     pub const fn returning(id: Option<E::Column>, known: Known<E::Column>, returned: &'static [E::Column]) -> Self {
-        Self { id, known, returned, plans: [OnceLock::new(), OnceLock::new()] }
+        Self { id, known, returned, most: SIZES[0], plans: [OnceLock::new(), OnceLock::new()] }
+    }
+
+    /// The same with at most so many rows in one statement: of large rows, half of them are put together while the
+    /// others are carried out.
+    pub const fn in_statements_of(mut self, most: usize) -> Self {
+        self.most = most;
+        self
     }
 }
 
@@ -61,7 +69,7 @@ where
 {
     fn plan(&self, backend: DbBackend) -> &Plan<E> {
         let of_backend = &self.plans[usize::from(backend == DbBackend::Postgres)];
-        of_backend.get_or_init(|| Plan::new(backend, self.id, self.known, self.returned))
+        of_backend.get_or_init(|| Plan::new(backend, self))
     }
 
     /// Inserts rows.
@@ -120,7 +128,7 @@ impl<'a> Writes<'a> {
             let (done, following) = join(transaction.execute_raw(statement), lazy(|_| self.next())).await;
             let written = done?.rows_affected();
             if is_checked && written != rows {
-                let problem = "one is stored under another id than it was given";
+                let problem = "one is not there, or is stored under another id than it was given";
                 return Err(DbErr::Custom(format!("{written} of {rows} rows were written: {problem}")));
             }
             next = following;
@@ -166,12 +174,15 @@ impl<'a> Writes<'a> {
         B::ActiveModel: ActiveModelTrait<Entity = B>,
     {
         let (plan, belonging_plan) = (table.plan(self.backend), belonging_table.plan(self.backend));
-        let mut rows = rows.into_iter();
-        let mut made = None;
+        let (mut rows, mut made, mut left) = (rows.into_iter(), Vec::new(), None);
         self.push(move || {
-            let made = made
-                .get_or_insert_with(|| rows.as_slice().iter().filter_map(&belonging).collect::<Vec<_>>().into_iter());
-            plan.next(&mut rows).or_else(|| belonging_plan.next(made))
+            let count = fitting(rows.len(), plan.most).unwrap_or(0);
+            made.extend(rows.as_slice().iter().take(count).filter_map(&belonging));
+            let next = plan.next(&mut rows);
+            next.or_else(|| {
+                let left = left.get_or_insert_with(|| std::mem::take(&mut made).into_iter());
+                belonging_plan.next(left)
+            })
         });
     }
 
@@ -185,11 +196,45 @@ impl<'a> Writes<'a> {
         self.sources.push_back(Box::new(source));
     }
 
+    /// Carries out updates by rows of numbers, many in one statement.
+    pub(super) fn update<const N: usize>(&mut self, update: Update, rows: Vec<[i64; N]>) {
+        let Update { head, tail, is_checked } = update;
+        let (backend, mut rows) = (self.backend, rows.into_iter());
+        self.push(move || {
+            let size = fitting(rows.len(), SIZES[0])?;
+            let mut sql = String::with_capacity(head.len() + tail.len() + size * N * 24);
+            sql.push_str(head);
+            let mut values: Vec<Value> = Vec::with_capacity(size * N);
+            for (place, row) in rows.by_ref().take(size).enumerate() {
+                sql.push_str(if place == 0 { "(" } else { ", (" });
+                for (at, value) in row.into_iter().enumerate() {
+                    sql.push_str(if at == 0 { "CAST(" } else { ", CAST(" });
+                    values.push(value.into());
+                    dialect::push_placeholder(&mut sql, backend, values.len(), false);
+                    sql.push_str(" AS bigint)");
+                }
+                sql.push(')');
+            }
+            sql.push_str(tail);
+            let statement = Statement::from_sql_and_values(backend, sql, values);
+            Some(Write { statement, rows: size as u64, is_checked })
+        });
+    }
+
     /// Carries out one statement.
     pub(super) fn push_one(&mut self, statement: Statement) {
         let mut one = Some(Write { statement, rows: 0, is_checked: false });
         self.push(move || one.take());
     }
+}
+
+/// An update by many rows of numbers, which come between its beginning and its end.
+#[derive(Clone, Copy)]
+pub(super) struct Update {
+    pub head: &'static str,
+    pub tail: &'static str,
+    /// Each of them must meet a stored row.
+    pub is_checked: bool,
 }
 
 /// The beginning and the end of a table's statements on one database.
@@ -200,6 +245,7 @@ struct Plan<E: EntityTrait> {
     head: String,
     tail: String,
     is_checked: bool,
+    most: usize,
 }
 
 impl<E> Plan<E>
@@ -208,7 +254,8 @@ where
     E::Model: IntoActiveModel<E::ActiveModel>,
     E::ActiveModel: ActiveModelTrait<Entity = E>,
 {
-    pub fn new(backend: DbBackend, id: Option<E::Column>, known: Known<E::Column>, returned: &[E::Column]) -> Self {
+    fn new(backend: DbBackend, table: &Table<E>) -> Self {
+        let Table { id, known, returned, most, .. } = *table;
         let is_id = |column: &E::Column| id.is_some_and(|id| id.as_str() == column.as_str());
         let columns: Vec<_> = E::Column::iter()
             .filter(|column| !is_id(column))
@@ -222,12 +269,12 @@ where
             tail.push_str(&returned.iter().map(quoted).collect::<Vec<_>>().join(", "));
         }
         let is_checked = matches!(known, Known::HasItsId(..));
-        Self { backend, columns, head, tail, is_checked }
+        Self { backend, columns, head, tail, is_checked, most }
     }
 
     /// The next statement; none once every row is written.
     fn next(&self, rows: &mut std::vec::IntoIter<E::Model>) -> Option<Write> {
-        let size = SIZES.into_iter().find(|size| *size <= rows.len())?;
+        let size = fitting(rows.len(), self.most)?;
         let width = self.columns.len();
         let mut sql = String::with_capacity(self.head.len() + self.tail.len() + size * width * 8);
         sql.push_str(&self.head);
@@ -249,6 +296,11 @@ where
         let statement = Statement::from_sql_and_values(self.backend, sql, values);
         Some(Write { statement, rows: size as u64, is_checked: self.is_checked })
     }
+}
+
+/// How many of the rows that are left go into the next statement; none where none is left.
+fn fitting(left: usize, most: usize) -> Option<usize> {
+    SIZES.into_iter().find(|size| *size <= Ord::min(left, most))
 }
 
 fn quoted<C: ColumnTrait>(column: &C) -> String {

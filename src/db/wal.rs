@@ -77,16 +77,17 @@ async fn copy(db: &Database, aside: &DatabaseConnection) -> Result<(), DbErr> {
     for number in 1..=MAX_COPIES {
         look(aside, "PASSIVE").await?;
         let log = look(aside, "NOOP").await?;
-        if log.copied == copied {
-            return Ok(());
-        }
-        copied = log.copied;
-        if number >= COPIES && log.length - log.copied <= FEW {
+        let is_little = log.length - log.copied <= FEW;
+        if is_little && number >= COPIES {
             if let Ok(_writer) = db.hold_writer().await {
                 look(aside, "PASSIVE").await?;
             }
             return Ok(());
         }
+        if !is_little && log.copied == copied {
+            return Ok(());
+        }
+        copied = log.copied;
     }
     Ok(())
 }

@@ -17,12 +17,12 @@ use tokio_util::sync::CancellationToken;
 /// written again and again are copied more often.
 const WORTH: i32 = 6_000;
 /// Copies in a row until the last of the log is copied while nobody writes. The first has most to copy, and the log is hardly
-/// ever all copied at its end; one of those behind it is fast enough, and flushes the file.
-const COPIES: u32 = 3;
+/// ever all copied at its end; the second is fast enough mostly, and flushes the file.
+const COPIES: u32 = 2;
 /// Copies in a row until the rest is left to a commit.
-const MAX_COPIES: u32 = 8;
-/// Pages that may be copied while nobody writes: about what one transaction adds.
-const FEW: i32 = 500;
+const MAX_COPIES: u32 = 4;
+/// Pages that may be copied while nobody writes: what some transactions add while a copy flushes the file.
+const FEW: i32 = 2_000;
 /// Between two looks at a log that grows: by 5 MB beside a sync.
 const BUSY: Duration = Duration::from_millis(100);
 /// Between two looks at one that does not.

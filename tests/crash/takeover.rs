@@ -4,25 +4,17 @@ use crate::support::app::TestApp;
 use crate::support::both;
 use crate::support::clock::MovableClock;
 use crate::support::world::SOURCES;
+use crate::upstream::until;
 use entity::{DeliveryKind, RunState, delivery, sync_run};
 use profile_mirror::app::Running;
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use simulator::PausedRequest;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(30);
 /// Longer than any lease.
 const LATER_MS: i64 = 60_000;
-
-/// Waits until it is so.
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let started = Instant::now();
-    while !is_so().await {
-        assert!(started.elapsed() < SOON, "never {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
 
 /// Another instance, to which nothing is left as long as its clock is that of the first.
 async fn start_other(app: &TestApp) -> (Running, Arc<MovableClock>) {
@@ -34,7 +26,7 @@ async fn start_other(app: &TestApp) -> (Running, Arc<MovableClock>) {
 async fn take_over(app: &TestApp, clock: &MovableClock) {
     clock.advance_ms(LATER_MS);
     for (_, source) in SOURCES {
-        until("does the other hold the lease", async || is_held_by(app, source, "two").await).await;
+        until("the other holds the lease", async || is_held_by(app, source, "two").await).await;
     }
 }
 
@@ -72,9 +64,9 @@ both!(another_instance_goes_on_with_a_run_and_the_late_page_of_the_first_is_refu
     assert_eq!((run.state, run.holder.as_deref()), (RunState::Running, Some("two")), "{run:?}");
     // Its answer comes while the other is two pages further.
     late.release();
-    until("is the late page answered", async || app.simulator.requests_to("page=9&") == 2).await;
+    until("the late page is answered", async || app.simulator.requests_to("page=9&") == 2).await;
     under_way.release();
-    until("does the run end", async || app.newest_run("people").await.state == RunState::Done).await;
+    until("the run ends", async || app.newest_run("people").await.state == RunState::Done).await;
 
     let ended = app.newest_run("people").await;
     assert_eq!((ended.id, ended.attempt, ended.deleted, ended.pages_parked), (run.id, 1, 0, 0), "{ended:?}");
@@ -86,7 +78,7 @@ both!(another_instance_goes_on_with_a_run_and_the_late_page_of_the_first_is_refu
 
     // The first takes over again where the other gives its leases back.
     other.stop().await;
-    until("does the first hold the lease again", async || is_held_by(&app, "people", "one").await).await;
+    until("the first holds the lease again", async || is_held_by(&app, "people", "one").await).await;
     app.import_all().await;
     assert_eq!(pages_of(&app, &run).await, told, "the late page is not kept later either");
     app.finish().await;
@@ -107,12 +99,12 @@ both!(another_instance_goes_on_with_a_sweep_and_asks_again_for_what_the_first_wa
         clock.advance_ms(10);
         app.newest_run("crm").await.state == RunState::Done
     };
-    until("does the run end", is_done).await;
+    until("the run ends", is_done).await;
     late.release();
 
     let ended = app.newest_run("crm").await;
     assert_eq!((ended.id, ended.attempt, ended.deleted), (run.id, 1, 1), "{ended:?}");
     other.stop().await;
-    until("does the first hold the lease again", async || is_held_by(&app, "crm", "one").await).await;
+    until("the first holds the lease again", async || is_held_by(&app, "crm", "one").await).await;
     app.finish().await;
 });

@@ -270,9 +270,9 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
     let file = PathBuf::from(path.split('?').next().unwrap_or(path));
 
     // Statements of many rows come in a few sizes each, none of which holds more than some hundred kilobytes: all of
-    // them may stay prepared. The log may grow to 64 MB, because many pages are written again and again before each is
+    // them may stay prepared. The log may grow to 128 MB, because many pages are written again and again before each is
     // copied into the file once; `wal` begins to at less than half of it, and what it has not copied in the end holds up
-    // senders.
+    // senders. After that it is cut to 64 MB.
     let mut writing = options(url);
     writing.max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
     writing.map_sqlx_sqlite_opts(|options| {
@@ -285,7 +285,7 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
             .pragma("secure_delete", "ON")
             .pragma("temp_store", "MEMORY")
             .pragma("cache_size", "-16000")
-            .pragma("wal_autocheckpoint", "16000")
+            .pragma("wal_autocheckpoint", "32000")
             .pragma("journal_size_limit", "67108864")
             .row_buffer_size(ROWS_ON_THE_WAY)
             .statement_cache_capacity(192)

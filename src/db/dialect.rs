@@ -1,6 +1,6 @@
 //! Every difference between SQLite and PostgreSQL, and nothing else.
 
-use super::{Database, pages};
+use super::{Database, pages, split_keys};
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, Statement, TransactionTrait};
 use std::time::{Duration, Instant};
@@ -33,6 +33,8 @@ const INBOX_LOCK: i32 = 0x70_6d_01;
 const LOCK_ASKED_EVERY: Duration = Duration::from_millis(100);
 const MIGRATION_LOCK: i64 = 0x70_6d_02;
 const INDEX_LOCK: i64 = 0x70_6d_03;
+/// SQLite's full-text index of profiles.
+const WORDS: &str = "profile_words";
 
 /// Makes appends to one source's inbox commit in the order of their ids, until the transaction ends.
 ///
@@ -284,9 +286,9 @@ pub fn profiles_with_words(dialect: Dialect, words: &[String], prefix: &str) -> 
         Dialect::Sqlite => {
             let whole: String = words.iter().map(|word| format!("\"{word}\" ")).collect();
             Query::select()
-                .expr(Expr::cust("\"profile_words\".\"rowid\""))
-                .from("profile_words")
-                .and_where(Expr::cust_with_values("\"profile_words\" MATCH ?", [format!("{whole}\"{prefix}\"*")]))
+                .expr(Expr::cust(format!("\"{WORDS}\".\"rowid\"")))
+                .from(WORDS)
+                .and_where(Expr::cust_with_values(format!("\"{WORDS}\" MATCH ?"), [format!("{whole}\"{prefix}\"*")]))
                 .take()
         }
         Dialect::Postgres => {
@@ -350,8 +352,8 @@ fn is_of_attribute(dialect: Dialect, attribute: &str) -> String {
 /// Cleans the database's files of what rows of these tables held before they were last written; false where somebody
 /// still reads an older state, so that it must be tried again.
 ///
-/// SQLite: deleted content is overwritten (`secure_delete`), yet copies of it lie between the cells of pages, and the
-/// write-ahead log has it until it is folded into the file and cut. PostgreSQL: old versions of rows stay until a vacuum that
+/// SQLite: deleted content is overwritten (`secure_delete`), yet the index of words keeps words by which it finds its pages,
+/// copies of cells lie between the cells of pages, and the write-ahead log has it until it is folded into the file and cut. PostgreSQL: old versions of rows stay until a vacuum that
 /// no open snapshot holds up, their index entries with them, and common values in the statistics of the planner. A vacuum gives
 /// the room of rows free and does not overwrite it: tables that are soon written anew are.
 ///
@@ -361,8 +363,11 @@ pub async fn clean_files(db: &Database, tables: &[&str]) -> Result<bool, DbErr> 
     match db.dialect() {
         Dialect::Sqlite => {
             let aside = db.connect_aside().await?;
-            let overwritten = pages::overwrite_middles(&aside).await;
-            if let Err(error) = overwritten {
+            let overwritten = async {
+                split_keys::replace_stale(&aside, WORDS).await?;
+                pages::overwrite_middles(&aside).await
+            };
+            if let Err(error) = overwritten.await {
                 aside.close().await?;
                 let is_busy = code(&error).is_some_and(|code| primary(&code) == Some(BUSY));
                 return if is_busy { Ok(false) } else { Err(error) };

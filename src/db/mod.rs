@@ -13,6 +13,7 @@ mod held;
 mod pages;
 mod precedence;
 mod readers;
+mod split_keys;
 pub mod wal;
 
 pub use connect::{Database, DatabaseError, Unhurried, connect};

@@ -9,7 +9,9 @@
 //! Only the header of a page is read, as the file format lays down. The pages of large values cannot be taken for pages
 //! with cells: they begin with the number of the next page, whose first byte is 0 or 1 up to [`MAX_PAGES`].
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement, TransactionTrait,
+};
 use sea_orm::{SqliteTransactionMode, TransactionOptions};
 use std::ops::Range;
 
@@ -61,12 +63,17 @@ pub(super) async fn overwrite_middles(connection: &DatabaseConnection) -> Result
     Ok(written)
 }
 
-async fn overwrite(connection: &DatabaseConnection, pages: &[i64]) -> Result<usize, DbErr> {
+/// A transaction that will write.
+pub(super) async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let immediate = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
     };
-    let transaction = connection.begin_with_options(immediate).await?;
+    connection.begin_with_options(immediate).await
+}
+
+async fn overwrite(connection: &DatabaseConnection, pages: &[i64]) -> Result<usize, DbErr> {
+    let transaction = begin(connection).await?;
     let mut written = 0;
     for page in pages {
         // Read again: it may have been written meanwhile, or be a page of another kind.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Pages of the log that are worth a copy: less than half of what the writer lets it grow to. Of fewer, pages that are
 /// written again and again are copied more often.
-const WORTH: i32 = 6_000;
+const WORTH: i32 = 12_000;
 /// Copies in a row until the last of the log is copied while nobody writes. The first has most to copy, and the log is hardly
 /// ever all copied at its end; the second is fast enough mostly, and flushes the file.
 const COPIES: u32 = 2;

@@ -33,8 +33,8 @@ impl Batch<'_> {
             let fields = std::mem::take(&mut work.row.fields);
             profiles.push(profile::Model { fields, ..work.row.clone() });
         }
-        // Sorted keys touch neighbouring pages of the index.
-        profiles.sort_unstable_by(|a, b| a.external_id.cmp(&b.external_id));
+        // Rows that lie together are written together, and FTS5 ends a segment wherever the ids of words do not rise.
+        profiles.sort_unstable_by_key(|row| row.id);
         let id_of = |handle: Handle| self.profiles[handle].row.id;
         // Of most profiles whose subprofiles or relationships have changed nothing else has.
         let has_moved = |work: &&ProfileWork| !work.is_dirty && work.row.revision != work.stored_revision;

@@ -365,6 +365,9 @@ pub struct Page {
     /// for metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile_type: Option<String>,
+    /// What its rows are, where streams of such rows may be read in any order: the shortest one goes first then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<Records>,
     /// Only what has changed since then; none for everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<DateTime<Utc>>,
@@ -374,7 +377,8 @@ impl Page {
     /// The first page of a stream, with everything in it.
     pub fn first(stream: impl Into<String>, call: Call) -> Self {
         let stream = stream.into();
-        Self { stream, number: 0, after: String::new(), call, expected: None, profile_type: None, since: None }
+        let (expected, profile_type, records, since) = (None, None, None, None);
+        Self { stream, number: 0, after: String::new(), call, expected, profile_type, records, since }
     }
 
     /// The page of the same stream that comes after this one.

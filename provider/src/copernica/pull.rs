@@ -97,7 +97,7 @@ fn follow(zone: Tz, page: &Page, body: &[u8]) -> Result<PageRead, String> {
     let modified = modified.as_deref();
     let mut next: Vec<Page> = match parts.as_slice() {
         ["databases"] => {
-            let streams = objects().flat_map(|database| of_database(database, modified));
+            let streams = of_databases(objects(), modified);
             following_offset(page, &envelope)?.into_iter().chain(streams).collect()
         }
         ["database", id, "collections"] => {
@@ -121,31 +121,32 @@ fn follow(zone: Tz, page: &Page, body: &[u8]) -> Result<PageRead, String> {
     Ok(PageRead { next, rows, total: None })
 }
 
-/// The streams of a database: what it embeds cut, then its profiles, then its collections, so that
-/// subprofiles find their profiles.
-fn of_database(database: &Map<String, Value>, modified: Option<&str>) -> Vec<Page> {
-    let Some(id) = wire::own_id(database).filter(|id| is_number(id)) else {
-        return Vec::new();
-    };
-    let embedded = |part: &str| database.get(part).and_then(Envelope::read);
-    let is_whole = |part: &str| embedded(part).is_some_and(|list| !list.is_truncated());
-    let mut pages: Vec<Page> = ["fields", "interests"]
-        .iter()
-        .filter(|part| !is_whole(part))
-        .map(|part| format!("database/{id}/{part}"))
-        .map(|stream| Page::first(stream.clone(), listing(&stream)))
-        .collect();
-    pages.extend(unsubscribing("database", &id, &id, modified));
-    pages.extend(records(format!("database/{id}/profiles"), &id, database, modified));
-    if is_whole("collections") {
-        let collections = embedded("collections").map_or(&[][..], |list| list.data);
-        let collections = collections.iter().filter_map(Value::as_object);
-        pages.extend(collections.flat_map(|collection| of_collection(&id, collection, modified)));
-    } else {
-        let collections = format!("database/{id}/collections");
-        pages.push(Page { profile_type: Some(id), ..Page::first(collections.clone(), listing(&collections)) });
+/// The streams of databases: what they embed cut, then all profiles, then the collections, so that subprofiles find their
+/// profiles. A small database goes before a large one, whose profiles refer to it mostly: those are known then, and not
+/// met as strangers first.
+fn of_databases<'a>(databases: impl Iterator<Item = &'a Map<String, Value>>, modified: Option<&str>) -> Vec<Page> {
+    let (mut pages, mut profiles, mut subprofiles) = (Vec::new(), Vec::new(), Vec::new());
+    for database in databases {
+        let Some(id) = wire::own_id(database).filter(|id| is_number(id)) else { continue };
+        let embedded = |part: &str| database.get(part).and_then(Envelope::read);
+        let is_whole = |part: &str| embedded(part).is_some_and(|list| !list.is_truncated());
+        let cut = ["fields", "interests"].into_iter().filter(|part| !is_whole(part));
+        let cut = cut.map(|part| format!("database/{id}/{part}"));
+        pages.extend(cut.map(|stream| Page::first(stream.clone(), listing(&stream))));
+        pages.extend(unsubscribing("database", &id, &id, modified));
+        let stream = records(format!("database/{id}/profiles"), &id, database, modified);
+        profiles.extend(stream.map(|page| Page { records: Some(Records::Profiles), ..page }));
+        if is_whole("collections") {
+            let collections = embedded("collections").map_or(&[][..], |list| list.data);
+            let collections = collections.iter().filter_map(Value::as_object);
+            subprofiles.extend(collections.flat_map(|collection| of_collection(&id, collection, modified)));
+        } else {
+            let collections = format!("database/{id}/collections");
+            subprofiles
+                .push(Page { profile_type: Some(id), ..Page::first(collections.clone(), listing(&collections)) });
+        }
     }
-    pages
+    pages.into_iter().chain(profiles).chain(subprofiles).collect()
 }
 
 /// The stream of records of a database or collection. A field of the customer's own that is called *modified*
@@ -233,7 +234,8 @@ fn following_key(page: &Page, envelope: &Envelope<'_>, modified: Option<&str>) -
     if is_stuck {
         return Err("no row of a full page has a readable id".to_owned());
     }
-    Ok(Some(page.next(last.to_string(), keyed(&page.stream, last, modified), None)))
+    let expected = if page.after.is_empty() { envelope.total } else { page.expected };
+    Ok(Some(page.next(last.to_string(), keyed(&page.stream, last, modified), expected)))
 }
 
 /// What upstream says, in a 400, of a record that is not there (seen live in v2; v3 puts a prefix

@@ -45,9 +45,14 @@ impl Checkpoint {
         serde_json::json!(self)
     }
 
-    /// Takes the next page out.
+    /// Takes the next page out: the first, or, where several streams may come next, the one that tells how long its stream
+    /// is, and then that of the shortest.
     pub fn next(&mut self) -> Option<Page> {
-        (!self.pages.is_empty()).then(|| self.pages.remove(0))
+        let records = self.pages.first()?.records;
+        let equals = self.pages.iter().enumerate().filter(|(_, page)| page.records == records && records.is_some());
+        let shortest = equals.min_by_key(|(_, page)| page.expected.filter(|_| page.number > 0));
+        let at = shortest.map_or(0, |(at, _)| at);
+        Some(self.pages.remove(at))
     }
 
     /// Notes what a page led to. Streams of other profile types than `only` are left out.
@@ -74,7 +79,7 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use provider::Call;
+    use provider::{Call, Records};
 
     fn page(stream: &str, profile_type: Option<&str>) -> Page {
         Page { profile_type: profile_type.map(str::to_owned), ..Page::first(stream, Call::get("/x")) }
@@ -88,6 +93,27 @@ mod tests {
         checkpoint.turn(&first, PageRead { next, rows: 2, total: None }, Some("2"));
         let left: Vec<&str> = checkpoint.pages.iter().map(|page| page.stream.as_str()).collect();
         assert_eq!(left, ["b", "more types"]);
+    }
+
+    #[test]
+    fn the_shortest_of_streams_in_any_order_goes_first_once_each_has_told_its_length() {
+        let profiles = |stream: &str| Page { records: Some(Records::Profiles), ..page(stream, None) };
+        let first = vec![page("metadata", None), profiles("long"), profiles("short"), page("subprofiles", None)];
+        let mut checkpoint = Checkpoint::new(first);
+        let mut order = Vec::new();
+        while let Some(page) = checkpoint.next() {
+            order.push(format!("{} {}", page.stream, page.number));
+            let total = match page.stream.as_str() {
+                "long" => 4,
+                "short" => 3,
+                _ => 1,
+            };
+            let next =
+                (u64::from(page.number) + 1 < total).then(|| page.next("x".to_owned(), Call::get("/x"), Some(total)));
+            checkpoint.turn(&page, PageRead { next: next.into_iter().collect(), rows: 1, total: Some(total) }, None);
+        }
+        let short = ["metadata 0", "long 0", "short 0", "short 1", "short 2"];
+        assert_eq!(order, [&short[..], &["long 1", "long 2", "long 3", "subprofiles 0"][..]].concat());
     }
 
     #[test]

@@ -84,6 +84,12 @@ impl Catalog {
         self.known.relationship_types.get(external_id)
     }
 
+    /// Whether the relationship type of a relationship is known as it is told.
+    pub fn knows_relationship_type(&self, seen: &RelationshipSeen) -> bool {
+        let known = self.known.relationship_types.get(&seen.type_external_id);
+        known.is_some_and(|known| known.name == seen.type_name && known.inverse_name == seen.type_inverse_name)
+    }
+
     /// Makes sure that named profile types have a row. Returns those whose metadata must be fetched.
     pub async fn ensure_types(
         &mut self,
@@ -131,12 +137,7 @@ impl Catalog {
     ) -> Result<(), DbErr> {
         let mut changed = BTreeMap::new();
         for seen in named {
-            let is_same = self
-                .known
-                .relationship_types
-                .get(&seen.type_external_id)
-                .is_some_and(|known| known.name == seen.type_name && known.inverse_name == seen.type_inverse_name);
-            if !is_same {
+            if !self.knows_relationship_type(seen) {
                 let names = (seen.type_name.clone(), seen.type_inverse_name.clone());
                 changed.insert(seen.type_external_id.clone(), names);
             }

@@ -12,8 +12,8 @@ use crate::failpoint::Failpoint;
 use crate::inbox::{self, Context, Lease, Settlement};
 use crate::mirror::write::{self, Again, PageTally};
 use entity::{Decision, Moment, RecordKind, fetch_request};
-use provider::{Decoded, DeliveryKind, IdsSeen, Observation, Provider, Status, Target, Unknown};
-use sea_orm::DatabaseTransaction;
+use provider::{Decoded, DeliveryKind, IdsSeen, Observation, Provider, Status, Subjects, Target, Unknown};
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,100 +22,204 @@ use std::time::{Duration, Instant};
 /// before the first sync; a whole account that was synced without its types is too much for one transaction.
 const MAX_TOLD_ANEW: usize = 1_000;
 
-/// Applies a part of a batch in one transaction. Returns what it brought, and how long the transaction was open; `pages` keeps
-/// what a page has come to whose rest follows.
-#[expect(clippy::too_many_arguments, reason = "the parts of one transaction, passed through once")]
-pub(super) async fn apply(
-    db: &Database,
-    lease: &Lease,
-    provider: &Arc<dyn Provider>,
-    catalog: &mut Catalog,
-    now: Moment,
-    mut deliveries: Vec<Read>,
-    watching: Watching,
-    eraser: &Eraser,
-    pages: &mut OpenPages,
-) -> Result<(News, Duration), ApplyError> {
-    let told_by = erase::search(db, provider, lease.source_id, &deliveries).await?;
-    let names = |delivery: &mut Read| (delivery.id, std::mem::take(&mut delivery.names));
-    let named: Vec<(i64, Vec<u8>)> = deliveries.iter_mut().map(names).filter(|(_, names)| !names.is_empty()).collect();
-    let transaction = db.begin().await?;
-    let begun = Instant::now();
-    let webhooks = deliveries.iter().filter(|delivery| delivery.origin.kind == DeliveryKind::Webhook);
-    let last_webhook_at = webhooks.map(|delivery| delivery.origin.received_at).max();
-    let Some(revision) = lease.fence(&transaction, now, last_webhook_at).await? else {
-        return Err(ApplyError::LeaseLost);
+/// What a part of a batch is applied with.
+pub(super) struct Terms<'a> {
+    pub db: &'a Database,
+    pub lease: &'a Lease,
+    pub provider: &'a Arc<dyn Provider>,
+    pub eraser: &'a Eraser,
+    pub watching: Watching,
+    pub now: Moment,
+    /// How long senders that wait may go first.
+    pub rest: Duration,
+}
+
+/// What a part of a batch came to.
+pub(super) struct Applied {
+    pub news: News,
+    /// How long its transaction was open.
+    pub took: Duration,
+    /// The same with what was done before, without the wait for senders.
+    pub worked: Duration,
+}
+
+/// A part of a batch whose observations are taken: what its transaction writes.
+struct Judged<'a> {
+    batch: Batch<'a>,
+    /// The revision of the source before it.
+    revision: i64,
+    settlements: Vec<(i64, Option<String>, Settlement)>,
+    /// The first delivery of it.
+    first: Option<Origin>,
+    /// The delivery whose rest is in the next part.
+    unfinished: Option<i64>,
+    /// Whom each delivery tells of.
+    told: Vec<(i64, Arc<Subjects>)>,
+    unknown_words: Vec<Unknown>,
+}
+
+impl Terms<'_> {
+    /// Applies a part of a batch in one transaction; `pages` keeps what a page has come to whose rest follows.
+    ///
+    /// A part of pages that brings no metadata is judged before the transaction, so that the writer of SQLite does not wait
+    /// meanwhile: nobody but the holder of the lease writes what it looks at, and the fence tells whether that is still us.
+    pub async fn apply(
+        &self,
+        catalog: &mut Catalog,
+        mut deliveries: Vec<Read>,
+        pages: &mut OpenPages,
+    ) -> Result<Applied, ApplyError> {
+        let started = Instant::now();
+        let Self { db, lease, .. } = *self;
+        let told_by = erase::search(db, self.provider, lease.source_id, &deliveries).await?;
+        let names = |delivery: &mut Read| (delivery.id, std::mem::take(&mut delivery.names));
+        let named = deliveries.iter_mut().map(names).filter(|(_, names)| !names.is_empty()).collect();
+        let webhooks = deliveries.iter().filter(|delivery| delivery.origin.kind == DeliveryKind::Webhook);
+        let last_webhook_at = webhooks.map(|delivery| delivery.origin.received_at).max();
+
+        if is_of_known_pages(catalog, &deliveries) {
+            let Some(revision) = lease.peek(db.primary()).await? else { return Err(ApplyError::LeaseLost) };
+            let judged = self.judge(db.primary(), catalog, revision, deliveries, &Requests::new(), Vec::new()).await?;
+            let prepared = started.elapsed();
+            db.precedence().let_senders_go_first(self.rest).await;
+            let transaction = db.begin().await?;
+            let begun = Instant::now();
+            if lease.fence(&transaction, self.now, last_webhook_at).await? != Some(revision) {
+                return Err(ApplyError::LeaseLost);
+            }
+            let news = self.write(transaction, catalog, judged, pages, told_by, named, Vec::new()).await?;
+            let took = begun.elapsed();
+            return Ok(Applied { news, took, worked: prepared + took });
+        }
+
+        db.precedence().let_senders_go_first(self.rest).await;
+        let waiting = Instant::now();
+        let transaction = db.begin().await?;
+        let begun = Instant::now();
+        let Some(revision) = lease.fence(&transaction, self.now, last_webhook_at).await? else {
+            return Err(ApplyError::LeaseLost);
+        };
+        let changed_types = learn(&transaction, lease.source_id, self.now, catalog, &deliveries).await?;
+        let unknown = ensure(&transaction, lease.source_id, self.now, catalog, &deliveries).await?;
+        let requests = load_requests(&transaction, &deliveries).await?;
+        for delivery in &deliveries {
+            for seen in ids(delivery) {
+                sweep::take_ids(&transaction, catalog, &delivery.origin, seen).await?;
+            }
+        }
+        let judged = self.judge(&transaction, catalog, revision, deliveries, &requests, unknown).await?;
+        let news = self.write(transaction, catalog, judged, pages, told_by, named, changed_types).await?;
+        Ok(Applied { news, took: begun.elapsed(), worked: waiting.elapsed() })
+    }
+
+    /// Takes the observations one by one, on the rows that they will touch.
+    async fn judge<'a>(
+        &self,
+        connection: &impl ConnectionTrait,
+        catalog: &'a Catalog,
+        revision: i64,
+        deliveries: Vec<Read>,
+        requests: &Requests,
+        unknown: Vec<Option<String>>,
+    ) -> Result<Judged<'a>, ApplyError> {
+        let source_id = self.lease.source_id;
+        let first = deliveries.first().map(|first| first.origin.clone());
+        let unknown_words: Vec<Unknown> = decoded(&deliveries).flat_map(|decoded| &decoded.unknown).copied().collect();
+        let told = deliveries.iter().map(|delivery| (delivery.id, Arc::clone(&delivery.subjects))).collect();
+        let unfinished = deliveries.iter().find(|delivery| delivery.has_more).map(|delivery| delivery.id);
+        let mut settlements = Vec::with_capacity(deliveries.len());
+
+        let wanted = wanted(self.provider.as_ref(), catalog, &deliveries);
+        let mut batch = Batch::new(source_id, self.provider.clone(), self.now, revision, catalog);
+        batch.load(connection, &wanted).await?;
+        batch.load_lists(connection, &deliveries).await?;
+        let is_of_webhooks = deliveries.iter().all(|delivery| delivery.origin.kind == DeliveryKind::Webhook);
+        if self.watching.has_candidates && !is_of_webhooks {
+            batch.load_candidates(connection).await?;
+        }
+        if let Some(first) = &first {
+            erase::uphold(connection, self.eraser, &mut batch, &wanted.profiles, first).await?;
+        }
+        batch.watch.open(connection, source_id, self.watching, &deliveries).await?;
+        for delivery in deliveries {
+            let settlement = take_delivery(&mut batch, delivery, requests);
+            settlements.extend((unfinished != Some(settlement.0)).then_some(settlement));
+        }
+        if let Some(first) = &first {
+            for profile_type in unknown {
+                batch.wish(Target::Metadata { profile_type }, first, "named by a record, not known yet", 0, false);
+            }
+        }
+        Ok(Judged { batch, revision, settlements, first, unfinished, told, unknown_words })
+    }
+
+    /// Writes what a part came to, and commits.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one transaction, passed through once")]
+    async fn write(
+        &self,
+        transaction: DatabaseTransaction,
+        catalog: &Catalog,
+        judged: Judged<'_>,
+        pages: &mut OpenPages,
+        told_by: erase::Found,
+        named: Vec<(i64, Vec<u8>)>,
+        changed_types: Vec<Learned>,
+    ) -> Result<News, ApplyError> {
+        let Self { db, lease, provider, eraser, now, .. } = *self;
+        let Judged { mut batch, revision, settlements, first, unfinished, told, unknown_words } = judged;
+        let mut newest = batch.revision();
+        let wishes = batch.asks() || !changed_types.is_empty();
+        let erasing = std::mem::take(&mut batch.erasing);
+        let mut erased = erase::Erased::default();
+        erased.note(&batch);
+        for tally in batch.flush(&transaction).await? {
+            pages.add(tally);
+        }
+        write::write_tallies(&transaction, pages.take_finished(unfinished)).await?;
+        if let Some(first) = &first {
+            for learned in changed_types {
+                newest =
+                    rederive(&transaction, lease.source_id, provider, catalog, now, newest, learned, first).await?;
+            }
+        }
+        inbox::settle(&transaction, now, &settlements).await?;
+        inbox::erase::note_names(&transaction, lease.source_id, named).await?;
+        let hits = erased.hits(&told);
+        let has_erased =
+            erase::carry_out(&transaction, db, eraser, lease.source_id, provider.as_ref(), now, erasing, told_by, hits)
+                .await?;
+        if newest != revision && !write::advance_revision(&transaction, lease.source_id, revision, newest).await? {
+            return Err(ApplyError::LeaseLost);
+        }
+        Failpoint::ApplyCommit.pass();
+        transaction.commit().await?;
+        Failpoint::Applied.pass();
+        if unfinished.is_some() {
+            Failpoint::Parted.pass();
+        }
+        count_unknown(&eraser.source_name, &unknown_words);
+        if has_erased {
+            eraser.cleaner.notify_one();
+        }
+        Ok(News { changes: newest != revision, wishes })
+    }
+}
+
+/// Whether deliveries are pages of which everything is known but their records, so that they are judged without a write.
+fn is_of_known_pages(catalog: &Catalog, deliveries: &[Read]) -> bool {
+    let is_page = |delivery: &Read| delivery.origin.kind == DeliveryKind::Page && delivery.origin.request_id.is_none();
+    let is_known_type = |id: &Option<String>| id.as_deref().is_none_or(|id| catalog.profile_type(id).is_some());
+    let is_known = |observation: &Observation| match observation {
+        Observation::Profile(seen) => {
+            let mut relationships = seen.relationships.iter().flat_map(|(_, seen)| seen);
+            is_known_type(&seen.profile_type) && relationships.all(|seen| catalog.knows_relationship_type(seen))
+        }
+        Observation::Subprofile(seen) => {
+            is_known_type(&seen.profile_type) && catalog.collection_id(&seen.collection).is_some()
+        }
+        _ => false,
     };
-    let changed_types = learn(&transaction, lease.source_id, now, catalog, &deliveries).await?;
-    let unknown = ensure(&transaction, lease.source_id, now, catalog, &deliveries).await?;
-    let requests = load_requests(&transaction, &deliveries).await?;
-    for delivery in &deliveries {
-        for seen in ids(delivery) {
-            sweep::take_ids(&transaction, catalog, &delivery.origin, seen).await?;
-        }
-    }
-    let first = deliveries.first().map(|first| first.origin.clone());
-    let unknown_words: Vec<Unknown> = decoded(&deliveries).flat_map(|decoded| &decoded.unknown).copied().collect();
-
-    let told: Vec<_> = deliveries.iter().map(|delivery| (delivery.id, Arc::clone(&delivery.subjects))).collect();
-    let unfinished = deliveries.iter().find(|delivery| delivery.has_more).map(|delivery| delivery.id);
-    let mut settlements = Vec::with_capacity(deliveries.len());
-
-    let wanted = wanted(provider.as_ref(), catalog, &deliveries);
-    let mut batch = Batch::new(lease.source_id, provider.clone(), now, revision, catalog);
-    batch.load(&transaction, &wanted).await?;
-    batch.load_lists(&transaction, &deliveries).await?;
-    if watching.has_candidates && deliveries.iter().any(|delivery| delivery.origin.kind != DeliveryKind::Webhook) {
-        batch.load_candidates(&transaction).await?;
-    }
-    if let Some(first) = &first {
-        erase::uphold(&transaction, eraser, &mut batch, &wanted.profiles, first).await?;
-    }
-    batch.watch.open(&transaction, lease.source_id, watching, &deliveries).await?;
-    for delivery in deliveries {
-        let settlement = take_delivery(&mut batch, delivery, &requests);
-        settlements.extend((unfinished != Some(settlement.0)).then_some(settlement));
-    }
-    if let Some(first) = &first {
-        for profile_type in unknown {
-            batch.wish(Target::Metadata { profile_type }, first, "named by a record, not known yet", 0, false);
-        }
-    }
-    let mut newest = batch.revision();
-    let wishes = batch.asks() || !changed_types.is_empty();
-    let erasing = std::mem::take(&mut batch.erasing);
-    let mut erased = erase::Erased::default();
-    erased.note(&batch);
-    for tally in batch.flush(&transaction).await? {
-        pages.add(tally);
-    }
-    write::write_tallies(&transaction, pages.take_finished(unfinished)).await?;
-    if let Some(first) = &first {
-        for learned in changed_types {
-            newest = rederive(&transaction, lease.source_id, provider, catalog, now, newest, learned, first).await?;
-        }
-    }
-    inbox::settle(&transaction, now, &settlements).await?;
-    inbox::erase::note_names(&transaction, lease.source_id, named).await?;
-    let hits = erased.hits(&told);
-    let has_erased =
-        erase::carry_out(&transaction, db, eraser, lease.source_id, provider.as_ref(), now, erasing, told_by, hits)
-            .await?;
-    if newest != revision && !write::advance_revision(&transaction, lease.source_id, revision, newest).await? {
-        return Err(ApplyError::LeaseLost);
-    }
-    Failpoint::ApplyCommit.pass();
-    transaction.commit().await?;
-    let took = begun.elapsed();
-    Failpoint::Applied.pass();
-    if unfinished.is_some() {
-        Failpoint::Parted.pass();
-    }
-    count_unknown(&eraser.source_name, &unknown_words);
-    if has_erased {
-        eraser.cleaner.notify_one();
-    }
-    Ok((News { changes: newest != revision, wishes }, took))
+    deliveries.iter().all(is_page) && observations(deliveries).all(is_known)
 }
 
 /// Applies one delivery in a transaction that is rolled back, and tells what it would have changed.
@@ -132,7 +236,7 @@ pub(super) async fn preview(
     learn(&transaction, source_id, now, &mut catalog, &deliveries).await?;
     ensure(&transaction, source_id, now, &mut catalog, &deliveries).await?;
     let wanted = wanted(provider.as_ref(), &catalog, &deliveries);
-    let mut batch = Batch::new(source_id, provider.clone(), now, 0, &mut catalog);
+    let mut batch = Batch::new(source_id, provider.clone(), now, 0, &catalog);
     batch.load(&transaction, &wanted).await?;
     let requests = Requests::new();
     for delivery in deliveries {
@@ -447,7 +551,7 @@ async fn rederive(
     transaction: &DatabaseTransaction,
     source_id: i32,
     provider: &Arc<dyn Provider>,
-    catalog: &mut Catalog,
+    catalog: &Catalog,
     now: Moment,
     mut revision: i64,
     learned: Learned,

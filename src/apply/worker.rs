@@ -256,15 +256,12 @@ impl Applier {
         } else {
             self.has_candidates = true;
             self.pace.await_answers();
-            let mut catalog = match self.catalog.take() {
+            let catalog = match self.catalog.take() {
                 Some(catalog) => catalog,
                 None => Catalog::load(self.db.primary(), self.source_id).await?,
             };
             let terms = sweep::Terms { db: &self.db, lease: &lease, provider: &self.provider, now, brake: self.brake };
-            let stepped = terms.advance(&run, &mut catalog, &mut self.named).await?;
-            if catalog.take_news() {
-                (self.on_catalog)();
-            }
+            let stepped = terms.advance(&run, &catalog, &mut self.named).await?;
             self.catalog = Some(catalog);
             stepped
         };
@@ -364,17 +361,18 @@ impl Applier {
         let mut pages = OpenPages::default();
         let mut readings = Readings::of(&self.provider, left);
         let mut is_first = true;
+        // They have gone first when the batch was taken.
+        let mut rest = Duration::ZERO;
         while let Some(part) = in_time(async { Ok(readings.next(self.stride.length()).await?) }).await? {
             if !std::mem::take(&mut is_first) {
                 if stop.is_cancelled() {
                     break;
                 }
-                self.db.precedence().let_senders_go_first(self.rest).await;
                 lease = in_time(self.hold_on_to(&lease)).await?;
+                rest = self.rest;
             }
             let now = self.clock.now();
             let waited_ms = part.first().map_or(0, |oldest| now.0 - oldest.origin.received_at.0);
-            let begun = Instant::now();
             let run_id = part.iter().find_map(|delivery| delivery.context.as_ref()?.run_id);
             let watching = Watching {
                 has_candidates: self.has_candidates,
@@ -383,18 +381,17 @@ impl Applier {
             };
             let finished = part.iter().filter(|delivery| !delivery.has_more).count();
             let count = part.iter().map(Read::count).sum();
-            let (eraser, pages) = (&self.eraser, &mut pages);
-            let applied =
-                step::apply(&self.db, &lease, &self.provider, &mut catalog, now, part, watching, eraser, pages);
+            let (db, provider, eraser) = (&self.db, &self.provider, &self.eraser);
+            let terms = step::Terms { db, lease: &lease, provider, eraser, watching, now, rest };
             // Boxed: unoptimized it is a good part of what the stack of a thread holds.
-            let (news, took) = Box::pin(in_time(applied)).await?;
-            self.stride.learn(count, took);
-            self.rest = (begun.elapsed() * policy::rest(waited_ms)).min(MAX_REST);
+            let applied = Box::pin(in_time(terms.apply(&mut catalog, part, &mut pages))).await?;
+            self.stride.learn(count, applied.took);
+            self.rest = (applied.worked * policy::rest(waited_ms)).min(MAX_REST);
             left.drain(..finished);
             if catalog.take_news() {
                 (self.on_catalog)();
             }
-            (self.on_commit)(news);
+            (self.on_commit)(applied.news);
         }
         self.catalog = Some(catalog);
         Ok(())

@@ -3,7 +3,7 @@
 use crate::db::Database;
 use entity::{Moment, source_state};
 use sea_orm::sea_query::{Condition, Expr, Query};
-use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter};
+use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QuerySelect};
 
 /// How long a lease holds without being renewed, milliseconds. Another instance takes over after it.
 const LEASE_MS: i64 = 4_000;
@@ -32,6 +32,23 @@ impl Lease {
     /// Whether it should be renewed now: half of it is over.
     pub fn is_due(&self, now: Moment) -> bool {
         now.plus_ms(LEASE_MS / 2) >= self.until
+    }
+
+    /// The revision of the source, or `None` where the lease is lost. Until the fence tells the same, who holds the lease may
+    /// read what nobody else writes, without a transaction.
+    ///
+    /// # Errors
+    /// The database's own error.
+    pub async fn peek(&self, connection: &impl ConnectionTrait) -> Result<Option<i64>, DbErr> {
+        use source_state::Column;
+        source_state::Entity::find_by_id(self.source_id)
+            .select_only()
+            .column(Column::Revision)
+            .filter(Column::LeaseHolder.eq(self.holder.as_str()))
+            .filter(Column::LeaseEpoch.eq(self.epoch))
+            .into_tuple()
+            .one(connection)
+            .await
     }
 
     /// Locks the source for this transaction and returns its revision, or `None` where the lease is lost.

@@ -115,7 +115,7 @@ pub(super) struct Batch<'a> {
     pub source_id: i32,
     pub provider: Arc<dyn Provider>,
     pub now: Moment,
-    pub catalog: &'a mut Catalog,
+    pub catalog: &'a Catalog,
     profiles: Vec<ProfileWork>,
     by_external_id: HashMap<String, Handle>,
     by_id: HashMap<i64, Handle>,
@@ -144,13 +144,7 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub fn new(
-        source_id: i32,
-        provider: Arc<dyn Provider>,
-        now: Moment,
-        revision: i64,
-        catalog: &'a mut Catalog,
-    ) -> Self {
+    pub fn new(source_id: i32, provider: Arc<dyn Provider>, now: Moment, revision: i64, catalog: &'a Catalog) -> Self {
         Self {
             source_id,
             provider,

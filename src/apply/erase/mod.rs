@@ -18,5 +18,5 @@ mod suppression;
 pub(super) use carry_out::{Eraser, Erasing, MAX_ERASURES, carry_out};
 pub(super) use late::{Erased, empty_parked};
 pub(super) use named::{erases, names, subjects};
-pub(super) use search::search;
+pub(super) use search::{Found, search};
 pub(super) use suppression::uphold;

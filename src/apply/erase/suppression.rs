@@ -7,7 +7,7 @@ use crate::mirror::write;
 use entity::Moment;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use std::collections::{HashMap, HashSet};
 
 /// Puts ids on the list.
@@ -26,7 +26,7 @@ pub(super) async fn suppress(
 
 /// Makes profiles that are new to the mirror and on the suppression list what they were: erased.
 pub(in crate::apply) async fn uphold(
-    transaction: &DatabaseTransaction,
+    connection: &impl ConnectionTrait,
     eraser: &Eraser,
     batch: &mut Batch<'_>,
     names: &HashSet<String>,
@@ -36,11 +36,11 @@ pub(in crate::apply) async fn uphold(
     if new.is_empty() {
         return Ok(());
     }
-    let Some(key) = write::suppression_key(transaction).await? else { return Ok(()) };
+    let Some(key) = write::suppression_key(connection).await? else { return Ok(()) };
     let digests: HashMap<Vec<u8>, &String> =
         new.into_iter().map(|id| (suppression_digest(&key, &eraser.source_name, id), id)).collect();
     let wanted: Vec<Vec<u8>> = digests.keys().cloned().collect();
-    let mut listed = write::suppressed(transaction, &wanted).await?;
+    let mut listed = write::suppressed(connection, &wanted).await?;
     listed.sort_by(|one, other| one.digest.cmp(&other.digest));
     for row in listed {
         if let Some(id) = digests.get(&row.digest) {

@@ -18,7 +18,7 @@ const SETTLED: u64 = 200;
 
 impl Terms<'_> {
     /// Turns candidates that are gone into tombstones, unless news came since they were asked for.
-    pub(super) async fn bury(&self, run: &sync_run::Model, catalog: &mut Catalog) -> Result<Stepped, ApplyError> {
+    pub(super) async fn bury(&self, run: &sync_run::Model, catalog: &Catalog) -> Result<Stepped, ApplyError> {
         let gone = write::load_candidates(self.db.primary(), run.id, CandidateState::Absent, 0, SETTLED).await?;
         let (transaction, revision) = self.begin().await?;
         if gone.is_empty() {

@@ -85,7 +85,7 @@ impl Terms<'_> {
     pub async fn advance(
         &self,
         run: &sync_run::Model,
-        catalog: &mut Catalog,
+        catalog: &Catalog,
         named: &mut Option<Named>,
     ) -> Result<Stepped, ApplyError> {
         match run.sweep_stage.unwrap_or(SweepStage::ListingProfiles) {

@@ -39,7 +39,7 @@ pub(super) struct Applied {
     pub news: News,
     /// How long its transaction was open.
     pub took: Duration,
-    /// The same with what was done before, without the wait for senders.
+    /// The same with what was done before it and the wait for the writer, without that for senders.
     pub worked: Duration,
 }
 
@@ -82,16 +82,17 @@ impl Terms<'_> {
             let judged = self.judge(db.primary(), catalog, revision, deliveries, &Requests::new(), Vec::new()).await?;
             let prepared = started.elapsed();
             db.precedence().let_senders_go_first(self.rest).await;
+            let waiting = Instant::now();
             let transaction = db.begin().await?;
             let begun = Instant::now();
             if lease.fence(&transaction, self.now, last_webhook_at).await? != Some(revision) {
                 return Err(ApplyError::LeaseLost);
             }
             let news = self.write(transaction, catalog, judged, pages, told_by, named, Vec::new()).await?;
-            let took = begun.elapsed();
-            return Ok(Applied { news, took, worked: prepared + took });
+            return Ok(Applied { news, took: begun.elapsed(), worked: prepared + waiting.elapsed() });
         }
 
+        let prepared = started.elapsed();
         db.precedence().let_senders_go_first(self.rest).await;
         let waiting = Instant::now();
         let transaction = db.begin().await?;
@@ -109,7 +110,7 @@ impl Terms<'_> {
         }
         let judged = self.judge(&transaction, catalog, revision, deliveries, &requests, unknown).await?;
         let news = self.write(transaction, catalog, judged, pages, told_by, named, changed_types).await?;
-        Ok(Applied { news, took: begun.elapsed(), worked: waiting.elapsed() })
+        Ok(Applied { news, took: begun.elapsed(), worked: prepared + waiting.elapsed() })
     }
 
     /// Takes the observations one by one, on the rows that they will touch.

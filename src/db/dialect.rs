@@ -1,6 +1,6 @@
 //! Every difference between SQLite and PostgreSQL, and nothing else.
 
-use super::{Database, pages, split_keys};
+use super::{Database, full_text, pages};
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, Statement, TransactionTrait};
 use std::time::{Duration, Instant};
@@ -352,7 +352,7 @@ fn is_of_attribute(dialect: Dialect, attribute: &str) -> String {
 /// Cleans the database's files of what rows of these tables held before they were last written; false where somebody
 /// still reads an older state, so that it must be tried again.
 ///
-/// SQLite: deleted content is overwritten (`secure_delete`), yet the index of words keeps words by which it finds its pages,
+/// SQLite: deleted content is overwritten (`secure_delete`), yet the index of words keeps some of its words,
 /// copies of cells lie between the cells of pages, and the write-ahead log has it until it is folded into the file and cut. PostgreSQL: old versions of rows stay until a vacuum that
 /// no open snapshot holds up, their index entries with them, and common values in the statistics of the planner. A vacuum gives
 /// the room of rows free and does not overwrite it: tables that are soon written anew are.
@@ -364,7 +364,7 @@ pub async fn clean_files(db: &Database, tables: &[&str]) -> Result<bool, DbErr> 
         Dialect::Sqlite => {
             let aside = db.connect_aside().await?;
             let overwritten = async {
-                split_keys::replace_stale(&aside, WORDS).await?;
+                full_text::clean(&aside, WORDS).await?;
                 pages::overwrite_middles(&aside).await
             };
             if let Err(error) = overwritten.await {

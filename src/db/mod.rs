@@ -9,11 +9,11 @@ mod connect;
 pub mod dialect;
 pub mod field_index;
 pub mod fields;
+mod full_text;
 mod held;
 mod pages;
 mod precedence;
 mod readers;
-mod split_keys;
 pub mod wal;
 
 pub use connect::{Database, DatabaseError, Unhurried, connect};

@@ -48,7 +48,8 @@ impl Runner {
                     for name in again {
                         if let Some(stream) = checkpoint.streams.get_mut(&name) {
                             stream.is_repeated = true;
-                            checkpoint.pages.push(stream.first.clone());
+                            // From its beginning to its end, so that the total is one of this time.
+                            checkpoint.pages.push(Page { records: None, ..stream.first.clone() });
                         }
                     }
                 }

@@ -1,27 +1,83 @@
-//! SQLite: takes deleted words out of the split keys of a full-text index.
+//! SQLite: takes deleted words out of where its full-text index keeps them.
 //!
 //! FTS5 keeps a segment of its index as pages in order of their words, and for each page a key by which it is found: the
 //! first word that was written there, or as much of its beginning as tells it from the word before (`%_idx`). With
-//! `secure-delete` a deleted word leaves the page and stays as the key until the segment is merged into another, which may
-//! be never. So after an erasure every key with which the first word of its page does not begin is replaced by that word.
-//! FTS5 itself writes whole words there as well: a key must be greater than every word of the pages before and not greater
-//! than the first of its own. Keys of pages whose words have been merged into another segment serve nobody, and go.
+//! `secure-delete` a deleted word leaves the page, and stays in two places until its segment is merged into another, which may
+//! be never. After an erasure they are cleaned:
 //!
-//! Of a page only the place of the first word is read, as FTS5's source lays down (`fts5_index.c`, "Segment Leaf Format").
+//! - **Keys.** Every key with which the first word of its page does not begin is replaced by that word. FTS5 itself writes
+//!   whole words there as well: a key must be greater than every word of the pages before and not greater than the first of
+//!   its own. Keys of pages whose words have been merged into another segment serve nobody, and go.
+//! - **Segments that are used up.** A merge takes some pages at a time. A segment of which it has taken all stays, with its
+//!   pages, until those beside it are taken as well; FTS5 looks into it no more, not even to delete. What it holds goes, as it
+//!   would at the end of the merge.
+//!
+//! Of a page only the place of the first word is read, and of the index which segments there are, as FTS5's source lays down
+//! (`fts5_index.c`, "Segment Leaf Format" and `fts5StructureDecode`).
 
 use super::pages;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement, Value};
 
 /// Keys looked at in one statement, each with its page of up to 4 KiB.
 const LOOK: usize = 512;
-/// Keys written in one transaction: senders wait for it.
+/// Keys or pages written in one transaction: senders wait for it.
 const WRITE: usize = 64;
+/// Where an index tells in its table of pages which segments it has.
+const STRUCTURE: i64 = 10;
 
-/// Replaces keys that are no beginning of a word any more. Returns how many were replaced or taken away.
+/// Takes deleted words out of an index. Returns how many keys and pages were replaced or taken away.
 ///
 /// # Errors
-/// The database's own error, where another connection writes for long too; what is written stays written.
-pub(super) async fn replace_stale(connection: &DatabaseConnection, table: &str) -> Result<usize, DbErr> {
+/// The database's own error, where another connection writes for long too; what is written stays written. Another where the
+/// index is not as this version knows it.
+pub(super) async fn clean(connection: &DatabaseConnection, table: &str) -> Result<usize, DbErr> {
+    Ok(remove_used_up(connection, table).await? + replace_stale(connection, table).await?)
+}
+
+/// Removes the pages and keys of segments that are used up.
+async fn remove_used_up(connection: &DatabaseConnection, table: &str) -> Result<usize, DbErr> {
+    let mut removed = 0;
+    for segment in load_used_up(connection, table).await? {
+        loop {
+            let transaction = pages::begin(connection).await?;
+            // Looked at again: the merge may have come to its end, and the number be another segment's.
+            if !load_used_up(&transaction, table).await?.contains(&segment) {
+                break;
+            }
+            let pages = format!(
+                "DELETE FROM {table}_data WHERE id IN \
+                 (SELECT id FROM {table}_data WHERE id >= ? << 37 AND id < (? + 1) << 37 LIMIT {WRITE})"
+            );
+            let pages = transaction.execute_raw(statement(&pages, [segment.into(), segment.into()])).await?;
+            let keys = format!(
+                "DELETE FROM {table}_idx WHERE segid = ? AND term IN \
+                 (SELECT term FROM {table}_idx WHERE segid = ? LIMIT {WRITE})"
+            );
+            let keys = transaction.execute_raw(statement(&keys, [segment.into(), segment.into()])).await?;
+            transaction.commit().await?;
+            let rows = pages.rows_affected() + keys.rows_affected();
+            if rows == 0 {
+                break;
+            }
+            removed += usize::try_from(rows).unwrap_or(usize::MAX);
+        }
+    }
+    Ok(removed)
+}
+
+async fn load_used_up(connection: &impl ConnectionTrait, table: &str) -> Result<Vec<i64>, DbErr> {
+    let structure = format!("SELECT block FROM {table}_data WHERE id = ?");
+    let Some(row) = connection.query_one_raw(statement(&structure, [STRUCTURE.into()])).await? else {
+        return Ok(Vec::new());
+    };
+    let structure: Vec<u8> = row.try_get_by_index(0)?;
+    let unknown =
+        "SQLite keeps its full-text index in a way that this version does not know: what is erased may be left there";
+    used_up(&structure).ok_or_else(|| DbErr::Custom(unknown.to_owned()))
+}
+
+/// Replaces keys that are no beginning of a word any more.
+async fn replace_stale(connection: &DatabaseConnection, table: &str) -> Result<usize, DbErr> {
     // A page's number in the table of pages: the segment's, then 37 bits for its place there.
     let keys = format!(
         "SELECT of_page.segid, of_page.term, page.block, page.id IS NULL AND NOT EXISTS (SELECT 1 FROM {table}_data AS before \
@@ -109,21 +165,50 @@ impl Key {
     }
 }
 
+/// The segments that are used up, of those that an index tells of; none where it is not as it should be. After a number that
+/// changes with the settings come those of levels, of segments and of writes; of each level how many of its segments are
+/// being merged, and how many it has; of each segment its number, its first page and its last.
+fn used_up(structure: &[u8]) -> Option<Vec<i64>> {
+    let mut left = structure.get(4..)?;
+    let mut number = || {
+        let (number, size) = varint(left)?;
+        left = left.get(size..)?;
+        Some(number)
+    };
+    let (levels, segments, _) = (number()?, number()?, number()?);
+    let mut used_up = Vec::new();
+    let mut count = 0;
+    for _ in 0..levels {
+        number()?;
+        for _ in 0..number()? {
+            let (segment, first, last) = (number()?, number()?, number()?);
+            if (first, last) == (0, 0) {
+                used_up.push(i64::try_from(segment).ok()?);
+            }
+            count += 1;
+        }
+    }
+    (count == segments && left.is_empty()).then_some(used_up)
+}
+
 /// The first word of a page; none where none begins on it. Its header tells where a list of places begins that lies behind
 /// the words; the first of these is that of the first word, which has its length before it.
 fn first_word(page: &[u8]) -> Option<&[u8]> {
     let places = usize::from(u16::from_be_bytes([*page.get(2)?, *page.get(3)?]));
     let (place, _) = varint(page.get(places..)?)?;
-    let word = page.get(place..places)?;
+    let word = page.get(usize::try_from(place).ok()?..places)?;
     let (length, size) = varint(word)?;
-    word.get(size..size + length)
+    word.get(size..size.checked_add(usize::try_from(length).ok()?)?)
 }
 
-/// A number of up to 28 bits, the highest seven first, and the bytes that it takes.
-fn varint(bytes: &[u8]) -> Option<(usize, usize)> {
+/// A number, its highest seven bits first, and the bytes that it takes: nine at most, of which the last has eight bits.
+fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut number = 0;
-    for (at, byte) in bytes.iter().take(4).enumerate() {
-        number = number << 7 | usize::from(byte & 0x7f);
+    for (at, byte) in bytes.iter().take(9).enumerate() {
+        if at == 8 {
+            return Some((number << 8 | u64::from(*byte), 9));
+        }
+        number = number << 7 | u64::from(byte & 0x7f);
         if byte & 0x80 == 0 {
             return Some((number, at + 1));
         }
@@ -137,6 +222,7 @@ mod tests {
     use crate::db::Database;
 
     const KEYS: &str = "SELECT count(*) FROM words_idx WHERE instr(term, CAST('canary' AS blob)) > 0";
+    const PAGES: &str = "SELECT count(*) FROM words_data WHERE instr(block, CAST('canary' AS blob)) > 0";
     /// Errs where a key, a page or a row does not fit the others.
     const CHECK: &str = "INSERT INTO words (words, rank) VALUES ('integrity-check', 1)";
 
@@ -189,9 +275,9 @@ mod tests {
             index(db).await;
             run(db, "DELETE FROM words WHERE word MATCH 'canary*'").await;
             assert!(number(db, KEYS).await > 0, "FTS5 takes them out by itself now: this module can go");
-            assert!(replace_stale(db.writer(), "words").await.unwrap() > 0);
-            assert_eq!(number(db, KEYS).await, 0);
-            assert_eq!(replace_stale(db.writer(), "words").await.unwrap(), 0, "once is enough");
+            assert!(clean(db.writer(), "words").await.unwrap() > 0);
+            assert_eq!((number(db, KEYS).await, number(db, PAGES).await), (0, 0));
+            assert_eq!(clean(db.writer(), "words").await.unwrap(), 0, "once is enough");
             run(db, CHECK).await;
             all_others_are_found(db).await;
             // What is written afterwards is found as well, also before every other word of its page.
@@ -203,19 +289,20 @@ mod tests {
         .await;
     }
 
-    /// A merge that has not come to its end leaves the keys of the pages that it has done with.
+    /// A merge that has not come to its end leaves whole segments that it has done with, and the keys of pages of others.
     #[tokio::test]
-    async fn keys_of_pages_that_were_merged_go() {
+    async fn what_was_merged_goes() {
         in_a_file(async |db| {
             index(db).await;
-            run(db, "INSERT INTO words (rowid, word) VALUES (9001, 'zzz')").await;
+            run(db, "INSERT INTO words (rowid, word) VALUES (9001, 'canary0')").await;
             run(db, "INSERT INTO words (words, rank) VALUES ('merge', -4)").await;
             run(db, "DELETE FROM words WHERE word MATCH 'canary*'").await;
             let merged = "SELECT count(*) FROM words_idx AS k WHERE term <> x'' AND NOT EXISTS \
                 (SELECT 1 FROM words_data WHERE id = (k.segid << 37) + (k.pgno >> 1))";
             assert!(number(db, merged).await > 0, "FTS5 takes these keys away by itself now");
-            replace_stale(db.writer(), "words").await.unwrap();
-            assert_eq!((number(db, KEYS).await, number(db, merged).await), (0, 0));
+            assert!(number(db, PAGES).await > 0, "FTS5 takes used up segments away by itself now");
+            clean(db.writer(), "words").await.unwrap();
+            assert_eq!((number(db, KEYS).await, number(db, PAGES).await, number(db, merged).await), (0, 0, 0));
             run(db, CHECK).await;
             all_others_are_found(db).await;
             run(db, "INSERT INTO words (words) VALUES ('optimize')").await;
@@ -223,6 +310,16 @@ mod tests {
             all_others_are_found(db).await;
         })
         .await;
+    }
+
+    #[test]
+    fn segments_without_pages_are_used_up() {
+        // A level of two that are being merged, one of which is used up, and one of their output.
+        let structure = [0, 0, 0, 1, 2, 3, 9, 2, 2, 7, 0, 0, 8, 3, 5, 0, 1, 9, 1, 4];
+        assert_eq!(used_up(&structure), Some(vec![7]));
+        assert_eq!(used_up(&structure[..19]), None, "cut off");
+        assert_eq!(used_up(&[&structure[..], &[0]].concat()), None, "more than is known");
+        assert_eq!(used_up(&[0, 0, 0, 1, 0xff, 0, 0, 1, 1, 1, 0]), None, "of another kind");
     }
 
     #[test]
@@ -234,6 +331,7 @@ mod tests {
         assert_eq!(first_word(&[0, 0, 0, 200, 1]), None);
         assert_eq!(first_word(&[0, 0]), None);
         assert_eq!(varint(&[0x81, 0x01]), Some((129, 2)));
-        assert_eq!(varint(&[0x80; 5]), None);
+        assert_eq!(varint(&[0x80; 8]), None);
+        assert_eq!(varint(&[0xff; 10]), Some((u64::MAX, 9)));
     }
 }

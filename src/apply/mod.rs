@@ -7,10 +7,10 @@
 //! Deliberately absent: any I/O but the database. What must be looked up upstream becomes a fetch
 //! request in the same transaction, and its answer comes back through the inbox.
 //!
-//! `worker` takes batches, `read` reads them and makes parts of them, `step` is one transaction, `batch` holds the rows
-//! that it works on;
-//! `profiles`, `lifecycles`, `subprofiles`, `relationships` and `absences` each take one kind of
-//! observation, and `told` is what their changes tell. `sweep` carries on with what complete runs miss, `plan` compares without writing, `drift` measures how far
+//! `worker` takes batches, `read` reads them and makes parts of them, `step` judges a part and is one transaction
+//! for it, `batch` holds the rows that it works on;
+//! `observations` hands each to the module of its kind:
+//! `profiles`, `lifecycles`, `subprofiles`, `relationships` and `absences` each take one, and `told` is what their changes tell. `sweep` carries on with what complete runs miss, `plan` compares without writing, `drift` measures how far
 //! the mirror was from upstream. `freshness` and `lifecycle` are the rules, pure; `policy` decides what becomes of failures.
 //! `erase` empties whatever tells of a person who is anonymized, `clean` the database's files after it; `due` looks after
 //! deletions that are overdue. `indexer` makes in the background what filters and search are served by.
@@ -27,6 +27,7 @@ pub mod freshness;
 mod indexer;
 pub mod lifecycle;
 mod lifecycles;
+mod observations;
 mod plan;
 pub mod policy;
 mod profiles;

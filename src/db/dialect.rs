@@ -352,8 +352,9 @@ fn is_of_attribute(dialect: Dialect, attribute: &str) -> String {
 /// Cleans the database's files of what rows of these tables held before they were last written; false where somebody
 /// still reads an older state, so that it must be tried again.
 ///
-/// SQLite: deleted content is overwritten (`secure_delete`), yet the index of words keeps some of its words,
-/// copies of cells lie between the cells of pages, and the write-ahead log has it until it is folded into the file and cut. PostgreSQL: old versions of rows stay until a vacuum that
+/// SQLite: deleted content is overwritten (`secure_delete`), yet the index of words keeps some of it, copies of cells lie
+/// between the cells of pages, and the write-ahead log has it until it is folded into the file and cut. PostgreSQL: old
+/// versions of rows stay until a vacuum that
 /// no open snapshot holds up, their index entries with them, and common values in the statistics of the planner. A vacuum gives
 /// the room of rows free and does not overwrite it: tables that are soon written anew are.
 ///

@@ -5,7 +5,7 @@ use super::source::WiredSource;
 use crate::apply::{Cleaner, Indexer, News};
 use crate::clock::SharedClock;
 use crate::config;
-use crate::db::{Database, wal};
+use crate::db::{Database, statistics, wal};
 use crate::inbox::Inbox;
 use crate::ingest::Refusals;
 use crate::publish::Publisher;
@@ -40,6 +40,8 @@ impl Workplace {
         crew.keep("clean".to_owned(), move |stop| Cleaner::new(db.clone(), clock.clone(), wake.clone()).run(stop));
         let db = self.db.clone();
         crew.have_done("log".to_owned(), move |stop| wal::run(db.clone(), stop));
+        let db = self.db.clone();
+        crew.have_done("statistics".to_owned(), move |stop| statistics::run(db.clone(), stop));
         let (db, filterable) = (self.db.clone(), self.filterable.clone());
         crew.have_done("index".to_owned(), move |stop| Indexer::new(db.clone(), filterable.clone()).run(stop));
         let (refusals, db) = (self.refusals.clone(), self.db.clone());

@@ -14,6 +14,7 @@ mod held;
 mod pages;
 mod precedence;
 mod readers;
+pub mod statistics;
 pub mod wal;
 
 pub use connect::{Database, DatabaseError, Unhurried, connect};

@@ -4,3 +4,4 @@ mod along;
 mod errors;
 mod inbox;
 mod migrations;
+mod statistics;

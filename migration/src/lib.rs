@@ -22,6 +22,7 @@ mod m20261125_000014_verdicts;
 mod m20261125_000015_gaps;
 mod m20261125_000016_unsubscribing;
 mod m20261126_000017_request_order;
+mod m20261127_000018_rows_of_sources;
 
 pub use sea_orm_migration::prelude::MigratorTrait;
 
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000015_gaps::Migration),
             Box::new(m20261125_000016_unsubscribing::Migration),
             Box::new(m20261126_000017_request_order::Migration),
+            Box::new(m20261127_000018_rows_of_sources::Migration),
         ]
     }
 }

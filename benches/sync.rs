@@ -178,6 +178,7 @@ impl Bench {
         let seconds = started.elapsed().as_secs_f64();
         let acks_us = steady.stop()?;
         self.sent += acks_us.len() as u64 + 1_000;
+        println!("{name} {seconds:>6.1} s in all, webhooks p99 {:.1} ms", quantile_ms(&acks_us, 0.99));
         Ok(Pass {
             seconds,
             rows: self.world.upstream.lists.iter().sum(),

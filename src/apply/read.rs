@@ -224,7 +224,7 @@ pub(super) struct Stride {
 }
 
 /// Who waits for the one writer of SQLite waits about so long.
-const AIM: Duration = Duration::from_millis(35);
+const AIM: Duration = Duration::from_millis(25);
 
 impl Stride {
     const MOST: usize = 512;
@@ -354,9 +354,9 @@ mod tests {
             }
             stride.length()
         };
-        assert!(settle(100, 0).abs_diff(350) < 5);
+        assert!(settle(100, 0).abs_diff(250) < 5);
         assert_eq!(settle(1, 0), Stride::MOST);
-        assert!(settle(300, 5_000).abs_diff(100) < 5);
+        assert!(settle(200, 5_000).abs_diff(100) < 5);
         assert_eq!(settle(2_000, 0), 64);
         assert_eq!(settle(100, 100_000), 64, "a disk that is slow to flush makes it no smaller");
 

@@ -272,7 +272,8 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
     // Statements of many rows come in a few sizes each, none of which holds more than some hundred kilobytes: all of
     // them may stay prepared. The log may grow to 128 MB, because many pages are written again and again before each is
     // copied into the file once; `wal` begins to at less than half of it, and what it has not copied in the end holds up
-    // senders. After that it is cut to 64 MB.
+    // senders. It keeps that size:
+    // to cut and lengthen it again at each copy costs the file system more than its pages do.
     let mut writing = options(url);
     writing.max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
     writing.map_sqlx_sqlite_opts(|options| {
@@ -286,7 +287,7 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
             .pragma("temp_store", "MEMORY")
             .pragma("cache_size", "-16000")
             .pragma("wal_autocheckpoint", "32000")
-            .pragma("journal_size_limit", "67108864")
+            .pragma("journal_size_limit", "134217728")
             .row_buffer_size(ROWS_ON_THE_WAY)
             .statement_cache_capacity(192)
     });

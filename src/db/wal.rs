@@ -3,21 +3,24 @@
 //! Left to SQLite, the commit that finds the log long copies all of it, flushes the file, and every sender waits behind: a
 //! fifth of the time of a first sync, and the slowest answers. A connection of its own does it here. SQLite flushes the file
 //! only where all of the log is in it, and begins the log anew only where a transaction begins with it so: what the writer
-//! has added meanwhile is copied at once, again and again, and the last little of it between two transactions.
+//! has added meanwhile is copied at once, again and again, and the last little of it between two transactions. What was copied is
+//! flushed in between, so that SQLite finds little to flush while the writer is held.
 //!
 //! SQLite must be 3.51.3 or newer: older ones take `NOOP` for `PASSIVE`, and may spoil a file where two copy the log while
 //! a third begins it anew.
 
 use super::Database;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
+use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Pages of the log that are worth a copy: less than half of what the writer lets it grow to. Of fewer, pages that are
 /// written again and again are copied more often.
 const WORTH: i32 = 12_000;
-/// Copies in a row until the last of the log is copied while nobody writes. The first has most to copy, and the log is hardly
-/// ever all copied at its end; the second is fast enough mostly, and flushes the file.
+/// Copies in a row until the last of the log is copied while nobody writes. The first has most to copy; what it leaves while
+/// it is flushed, the second copies, and leaves what a few transactions write.
 const COPIES: u32 = 2;
 /// Copies in a row until the rest is left to a commit.
 const MAX_COPIES: u32 = 4;
@@ -32,11 +35,10 @@ const REST: Duration = Duration::from_secs(5);
 
 /// Copies what has gathered, until told to stop. On PostgreSQL there is nothing to do.
 pub async fn run(db: Database, stop: CancellationToken) {
-    if db.file().is_none() {
-        return;
-    }
+    let Some(path) = db.file() else { return };
+    let mut file = Flushed { path, open: None };
     while !stop.is_cancelled() {
-        if let Err(error) = follow(&db, &stop).await {
+        if let Err(error) = follow(&db, &mut file, &stop).await {
             tracing::warn!(%error, "copy the write-ahead log into the file; the writer does it meanwhile");
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -46,7 +48,7 @@ pub async fn run(db: Database, stop: CancellationToken) {
     }
 }
 
-async fn follow(db: &Database, stop: &CancellationToken) -> Result<(), DbErr> {
+async fn follow(db: &Database, file: &mut Flushed<'_>, stop: &CancellationToken) -> Result<(), DbErr> {
     let aside = db.connect_aside().await?;
     let followed = async {
         let mut length = 0;
@@ -57,7 +59,7 @@ async fn follow(db: &Database, stop: &CancellationToken) -> Result<(), DbErr> {
             if log.length - log.copied >= WORTH {
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
-                    copied = copy(db, &aside) => copied?,
+                    copied = copy(db, &aside, file) => copied?,
                 }
             }
             tokio::select! {
@@ -72,10 +74,11 @@ async fn follow(db: &Database, stop: &CancellationToken) -> Result<(), DbErr> {
 
 /// Copies all of the log, the last of it while nobody writes. Where a reader needs what is in the log, or the writer is too far
 /// ahead, nothing is lost: a later commit does the rest.
-async fn copy(db: &Database, aside: &DatabaseConnection) -> Result<(), DbErr> {
+async fn copy(db: &Database, aside: &DatabaseConnection, file: &mut Flushed<'_>) -> Result<(), DbErr> {
     let mut copied = 0;
     for number in 1..=MAX_COPIES {
         look(aside, "PASSIVE").await?;
+        file.flush().await?;
         let log = look(aside, "NOOP").await?;
         let is_little = log.length - log.copied <= FEW;
         if is_little && number >= COPIES {
@@ -90,6 +93,26 @@ async fn copy(db: &Database, aside: &DatabaseConnection) -> Result<(), DbErr> {
         copied = log.copied;
     }
     Ok(())
+}
+
+/// The database's file, to be flushed beside SQLite.
+struct Flushed<'a> {
+    path: &'a Path,
+    /// Never closed, not even at the end: with any descriptor of a file a process loses all its locks on it, and so those that
+    /// SQLite has. Opened once there is something to flush.
+    open: Option<&'static File>,
+}
+
+impl Flushed<'_> {
+    async fn flush(&mut self) -> Result<(), DbErr> {
+        let failed = |error: std::io::Error| DbErr::Custom(format!("flush {}: {error}", self.path.display()));
+        let file = match self.open {
+            Some(file) => file,
+            None => self.open.insert(Box::leak(Box::new(File::open(self.path).map_err(failed)?))),
+        };
+        let flushed = tokio::task::spawn_blocking(|| file.sync_data()).await;
+        flushed.map_err(std::io::Error::other).flatten().map_err(failed)
+    }
 }
 
 /// How long the log is, and how much of it is copied. Pages.

@@ -272,8 +272,7 @@ async fn connect_sqlite(url: &str) -> Result<Database, DatabaseError> {
     // Statements of many rows come in a few sizes each, none of which holds more than some hundred kilobytes: all of
     // them may stay prepared. The log may grow to 128 MB, because many pages are written again and again before each is
     // copied into the file once; `wal` begins to at less than half of it, and what it has not copied in the end holds up
-    // senders. It keeps that size:
-    // to cut and lengthen it again at each copy costs the file system more than its pages do.
+    // senders. It keeps that size, so that it is not cut and lengthened again at each copy.
     let mut writing = options(url);
     writing.max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
     writing.map_sqlx_sqlite_opts(|options| {

@@ -15,6 +15,8 @@ pub enum Failpoint {
     Appended,
     /// Taken by apply, nothing written.
     Taken,
+    /// Found to change nothing, and not settled.
+    Unchanged,
     /// Everything written by apply, not committed.
     ApplyCommit,
     /// Committed by apply, not published.
@@ -31,6 +33,7 @@ impl Failpoint {
             Self::Append => "append",
             Self::Appended => "appended",
             Self::Taken => "taken",
+            Self::Unchanged => "unchanged",
             Self::ApplyCommit => "apply-commit",
             Self::Applied => "applied",
             Self::Parted => "parted",

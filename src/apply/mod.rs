@@ -8,9 +8,10 @@
 //! request in the same transaction, and its answer comes back through the inbox.
 //!
 //! `worker` takes batches, `read` reads them and makes parts of them, `step` judges a part and is one transaction
-//! for it, `batch` holds the rows that it works on;
+//! for it, or none where it changes nothing: `unwritten` keeps that for the next one. `batch` holds the rows that it works on;
 //! `observations` hands each to the module of its kind:
-//! `profiles`, `lifecycles`, `subprofiles`, `relationships` and `absences` each take one, and `told` is what their changes tell. `sweep` carries on with what complete runs miss, `plan` compares without writing, `drift` measures how far
+//! `profiles`, `lifecycles`, `subprofiles`, `relationships` and `absences` each take one, and `told` is what their changes
+//! tell. `sweep` carries on with what complete runs miss, `plan` compares without writing, `drift` measures how far
 //! the mirror was from upstream. `freshness` and `lifecycle` are the rules, pure; `policy` decides what becomes of failures.
 //! `erase` empties whatever tells of a person who is anonymized, `clean` the database's files after it; `due` looks after
 //! deletions that are overdue. `indexer` makes in the background what filters and search are served by.
@@ -37,6 +38,7 @@ mod step;
 mod subprofiles;
 mod sweep;
 mod told;
+mod unwritten;
 mod worker;
 
 pub use clean::Cleaner;

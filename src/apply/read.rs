@@ -10,11 +10,9 @@ use super::batch::Origin;
 use super::erase;
 use crate::db::Dialect;
 use crate::inbox::{Context, Taken};
-use crate::mirror::write::PageTally;
 use provider::{DecodeError, Decoded, Delivery, DeliveryKind, Provider, Subjects};
 use sea_orm::DbErr;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -257,29 +255,6 @@ impl Stride {
     }
 }
 
-/// What pages have come to whose rest follows in the next part.
-#[derive(Default)]
-pub(super) struct OpenPages(BTreeMap<(i64, i64), PageTally>);
-
-impl OpenPages {
-    /// Adds what a part of a page has come to.
-    pub fn add(&mut self, tally: PageTally) {
-        match self.0.entry((tally.run_id, tally.delivery_id)) {
-            Entry::Occupied(known) => known.into_mut().add(tally),
-            Entry::Vacant(place) => drop(place.insert(tally)),
-        }
-    }
-
-    /// What the pages have come to that are whole, all but the delivery `unfinished`.
-    pub fn take_finished(&mut self, unfinished: Option<i64>) -> Vec<PageTally> {
-        let (left, finished) =
-            std::mem::take(&mut self.0).into_iter().partition(|((_, delivery_id), _)| Some(*delivery_id) == unfinished);
-        self.0 = left;
-        let finished: BTreeMap<_, _> = finished;
-        finished.into_values().collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,18 +343,5 @@ mod tests {
         assert_eq!(long.length(), 512, "few that are fast tell nothing of more");
         long.learn(100, Duration::from_millis(400));
         assert!(long.length() < 300, "few that are slow do: {long:?}");
-    }
-
-    #[test]
-    fn a_page_is_counted_once_it_is_whole() {
-        let part = |delivery_id, created| PageTally { run_id: 1, delivery_id, created, ..PageTally::default() };
-        let mut pages = OpenPages::default();
-        pages.add(part(5, 2));
-        pages.add(part(6, 3));
-        let finished = pages.take_finished(Some(6));
-        assert_eq!(finished.iter().map(|page| (page.delivery_id, page.created)).collect::<Vec<_>>(), [(5, 2)]);
-        pages.add(part(6, 4));
-        let finished = pages.take_finished(None);
-        assert_eq!(finished.iter().map(|page| (page.delivery_id, page.created)).collect::<Vec<_>>(), [(6, 7)]);
     }
 }

@@ -5,12 +5,13 @@ use super::catalog::{Catalog, Learned};
 use super::drift::Watching;
 use super::erase::{self, Eraser};
 use super::observations::{Requests, decoded, ids, observations, take_delivery, wanted};
-use super::read::{OpenPages, Read};
+use super::read::Read;
+use super::unwritten::{Settled, Unwritten};
 use super::worker::{ApplyError, News};
 use super::{profiles, sweep};
 use crate::db::Database;
 use crate::failpoint::Failpoint;
-use crate::inbox::{self, Lease, Settlement};
+use crate::inbox::{self, Lease};
 use crate::mirror::write::{self, PageTally};
 use entity::Moment;
 use provider::{DeliveryKind, Observation, Provider, Subjects, Target, Unknown};
@@ -38,7 +39,7 @@ pub(super) struct Terms<'a> {
 /// What a part of a batch came to.
 pub(super) struct Applied {
     pub news: News,
-    /// How long its transaction was open.
+    /// How long its transaction was open; where it has none, how long it took to find that out.
     pub took: Duration,
     /// The same with what was done before it and the wait for the writer, without that for senders.
     pub worked: Duration,
@@ -49,7 +50,7 @@ struct JudgedPart<'a> {
     batch: Batch<'a>,
     /// The revision of the source before it.
     revision: i64,
-    settlements: Vec<(i64, Option<String>, Settlement)>,
+    settlements: Vec<Settled>,
     /// The first delivery of it.
     first: Option<Origin>,
     /// The delivery whose rest is in the next part.
@@ -60,7 +61,7 @@ struct JudgedPart<'a> {
 }
 
 impl Terms<'_> {
-    /// Applies a part of a batch in one transaction; `pages` keeps what a page has come to whose rest follows.
+    /// Applies a part of a batch in one transaction, or in none where it changes nothing: `unwritten` keeps what it has come to.
     ///
     /// A part of pages that brings no metadata is judged before the transaction, so that the writer of SQLite does not wait
     /// meanwhile: nobody but the holder of the lease writes what it looks at, and the fence tells whether that is still us.
@@ -68,20 +69,31 @@ impl Terms<'_> {
         &self,
         catalog: &mut Catalog,
         mut deliveries: Vec<Read>,
-        pages: &mut OpenPages,
+        unwritten: &mut Unwritten,
     ) -> Result<Applied, ApplyError> {
-        let started = Instant::now();
         let Self { db, lease, .. } = *self;
+        let is_of_known_pages = is_of_known_pages(catalog, &deliveries);
+        if !is_of_known_pages || deliveries.iter().any(erase::erases) {
+            self.settle(unwritten).await?;
+        }
+        let started = Instant::now();
         let told_by = erase::search(db, self.provider, lease.source_id, &deliveries).await?;
         let names = |delivery: &mut Read| (delivery.id, std::mem::take(&mut delivery.names));
         let named = deliveries.iter_mut().map(names).filter(|(_, names)| !names.is_empty()).collect();
         let webhooks = deliveries.iter().filter(|delivery| delivery.origin.kind == DeliveryKind::Webhook);
         let last_webhook_at = webhooks.map(|delivery| delivery.origin.received_at).max();
 
-        if is_of_known_pages(catalog, &deliveries) {
+        if is_of_known_pages {
             let Some(revision) = lease.peek(db.primary()).await? else { return Err(ApplyError::LeaseLost) };
             let judged = self.judge(db.primary(), catalog, revision, deliveries, &Requests::new(), Vec::new()).await?;
+            if judged.changes_nothing() {
+                judged.put_off(&self.eraser.source_name, unwritten, named);
+                Failpoint::Unchanged.pass();
+                let took = started.elapsed();
+                return Ok(Applied { news: News::default(), took, worked: took });
+            }
             let prepared = started.elapsed();
+            self.settle(unwritten).await?;
             db.precedence().let_senders_go_first(self.rest).await;
             let waiting = Instant::now();
             let transaction = db.begin().await?;
@@ -89,7 +101,7 @@ impl Terms<'_> {
             if lease.fence(&transaction, self.now, last_webhook_at).await? != Some(revision) {
                 return Err(ApplyError::LeaseLost);
             }
-            let news = self.write(transaction, catalog, judged, pages, told_by, named, Vec::new()).await?;
+            let news = self.write(transaction, catalog, judged, unwritten, told_by, named, Vec::new()).await?;
             return Ok(Applied { news, took: begun.elapsed(), worked: prepared + waiting.elapsed() });
         }
 
@@ -110,8 +122,30 @@ impl Terms<'_> {
             }
         }
         let judged = self.judge(&transaction, catalog, revision, deliveries, &requests, unknown).await?;
-        let news = self.write(transaction, catalog, judged, pages, told_by, named, changed_types).await?;
+        let news = self.write(transaction, catalog, judged, unwritten, told_by, named, changed_types).await?;
         Ok(Applied { news, took: begun.elapsed(), worked: prepared + waiting.elapsed() })
+    }
+
+    /// Settles the deliveries that changed nothing.
+    pub async fn settle(&self, unwritten: &mut Unwritten) -> Result<(), ApplyError> {
+        if !unwritten.is_waiting() {
+            return Ok(());
+        }
+        let Self { db, lease, now, .. } = *self;
+        let (settlements, names) = unwritten.take_waiting();
+        db.precedence().let_senders_go_first(self.rest).await;
+        let transaction = db.begin().await?;
+        if lease.fence(&transaction, now, None).await?.is_none() {
+            return Err(ApplyError::LeaseLost);
+        }
+        write::write_tallies(&transaction, unwritten.take_finished()).await?;
+        inbox::settle(&transaction, now, &settlements).await?;
+        inbox::erase::note_names(&transaction, lease.source_id, names).await?;
+        Failpoint::ApplyCommit.pass();
+        transaction.commit().await?;
+        unwritten.note_settled(settlements.len());
+        Failpoint::Applied.pass();
+        Ok(())
     }
 
     /// Takes the observations one by one, on the rows that they will touch.
@@ -162,7 +196,7 @@ impl Terms<'_> {
         transaction: DatabaseTransaction,
         catalog: &Catalog,
         judged: JudgedPart<'_>,
-        pages: &mut OpenPages,
+        unwritten: &mut Unwritten,
         told_by: erase::Found,
         named: Vec<(i64, Vec<u8>)>,
         changed_types: Vec<Learned>,
@@ -174,10 +208,8 @@ impl Terms<'_> {
         let erasing = std::mem::take(&mut batch.erasing);
         let mut erased = erase::Erased::default();
         erased.note(&batch);
-        for tally in batch.flush(&transaction).await? {
-            pages.add(tally);
-        }
-        write::write_tallies(&transaction, pages.take_finished(unfinished)).await?;
+        unwritten.add(batch.flush(&transaction).await?, unfinished);
+        write::write_tallies(&transaction, unwritten.take_finished()).await?;
         if let Some(first) = &first {
             for learned in changed_types {
                 newest =
@@ -195,6 +227,7 @@ impl Terms<'_> {
         }
         Failpoint::ApplyCommit.pass();
         transaction.commit().await?;
+        unwritten.note_settled(settlements.len());
         Failpoint::Applied.pass();
         if unfinished.is_some() {
             Failpoint::Parted.pass();
@@ -204,6 +237,22 @@ impl Terms<'_> {
             eraser.cleaner.notify_one();
         }
         Ok(News { changes: newest != revision, wishes })
+    }
+}
+
+impl JudgedPart<'_> {
+    /// Whether there is nothing to write but how its deliveries end.
+    fn changes_nothing(&self) -> bool {
+        let mut erased = erase::Erased::default();
+        erased.note(&self.batch);
+        self.batch.changes_nothing() && erased.hits(&self.told).is_empty()
+    }
+
+    /// Leaves what it came to for a later transaction.
+    fn put_off(self, source_name: &str, unwritten: &mut Unwritten, named: Vec<(i64, Vec<u8>)>) {
+        count_unknown(source_name, &self.unknown_words);
+        unwritten.add(self.batch.into_tallies(), self.unfinished);
+        unwritten.put_off(self.settlements, named);
     }
 }
 

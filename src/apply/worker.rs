@@ -6,16 +6,17 @@ use super::due::DueLook;
 use super::erase::{self, Eraser};
 use super::plan;
 use super::policy::{self, Failed};
-use super::read::{OpenPages, Read, Readings, Stride};
+use super::read::{Read, Readings, Stride};
 use super::step;
 use super::sweep::{self, Brake, Stepped};
+use super::unwritten::Unwritten;
 use crate::causes::chain;
 use crate::clock::SharedClock;
 use crate::db::{Database, dialect};
 use crate::failpoint::Failpoint;
 use crate::inbox::{self, Context, Lease, Settlement, Taken};
 use crate::mirror::write::{self, PageTally};
-use entity::RunState;
+use entity::{Moment, RunState};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use provider::Provider;
@@ -343,8 +344,10 @@ impl Applier {
 
     /// Applies a batch. What is committed is no longer in `left`; of what is not, nothing is kept, in memory neither.
     async fn try_batch(&mut self, left: &mut Vec<Arc<Taken>>, stop: &CancellationToken) -> Result<(), ApplyError> {
-        let work = AssertUnwindSafe(self.apply_batch(left, stop)).catch_unwind();
+        let mut unwritten = Unwritten::default();
+        let work = AssertUnwindSafe(self.apply_batch(left, &mut unwritten, stop)).catch_unwind();
         let outcome = work.await.unwrap_or(Err(ApplyError::Panicked));
+        left.drain(..unwritten.settled());
         if outcome.is_err() {
             self.catalog = None;
         }
@@ -352,14 +355,18 @@ impl Applier {
     }
 
     /// Applies a batch part by part. Told to stop, it leaves what is not begun: a page of which a part is left is applied again.
-    async fn apply_batch(&mut self, left: &mut Vec<Arc<Taken>>, stop: &CancellationToken) -> Result<(), ApplyError> {
+    async fn apply_batch(
+        &mut self,
+        deliveries: &[Arc<Taken>],
+        unwritten: &mut Unwritten,
+        stop: &CancellationToken,
+    ) -> Result<(), ApplyError> {
         let Some(mut lease) = self.lease.clone() else { return Err(ApplyError::LeaseLost) };
         let mut catalog = match self.catalog.take() {
             Some(catalog) => catalog,
             None => in_time(async { Ok(Catalog::load(self.db.primary(), self.source_id).await?) }).await?,
         };
-        let mut pages = OpenPages::default();
-        let mut readings = Readings::of(&self.provider, left);
+        let mut readings = Readings::of(&self.provider, deliveries);
         let mut is_first = true;
         // They have gone first when the batch was taken.
         let mut rest = Duration::ZERO;
@@ -379,22 +386,28 @@ impl Applier {
                 measured_run: in_time(self.pace.measured(&self.db, run_id)).await?,
                 has_awaited: self.pace.has_awaited(),
             };
-            let finished = part.iter().filter(|delivery| !delivery.has_more).count();
             let count = part.iter().map(Read::count).sum();
-            let (db, provider, eraser) = (&self.db, &self.provider, &self.eraser);
-            let terms = step::Terms { db, lease: &lease, provider, eraser, watching, now, rest };
+            let terms = self.terms(&lease, watching, now, rest);
             // Boxed: unoptimized it is a good part of what the stack of a thread holds.
-            let applied = Box::pin(in_time(terms.apply(&mut catalog, part, &mut pages))).await?;
+            let applied = Box::pin(in_time(terms.apply(&mut catalog, part, unwritten))).await?;
             self.stride.learn(count, applied.took);
             self.rest = (applied.worked * policy::rest(waited_ms)).min(MAX_REST);
-            left.drain(..finished);
             if catalog.take_news() {
                 (self.on_catalog)();
             }
             (self.on_commit)(applied.news);
         }
+        if unwritten.is_waiting() {
+            lease = in_time(self.hold_on_to(&lease)).await?;
+            let terms = self.terms(&lease, Watching::default(), self.clock.now(), self.rest);
+            in_time(terms.settle(unwritten)).await?;
+        }
         self.catalog = Some(catalog);
         Ok(())
+    }
+
+    fn terms<'a>(&'a self, lease: &'a Lease, watching: Watching, now: Moment, rest: Duration) -> step::Terms<'a> {
+        step::Terms { db: &self.db, lease, provider: &self.provider, eraser: &self.eraser, watching, now, rest }
     }
 
     /// Puts a delivery off or parks it. A fetch request whose answer is parked is over: news asks for another.

@@ -1,8 +1,8 @@
-//! Many erasures at once are several transactions.
+//! What is erased in a batch of several transactions.
 
 use super::*;
 use crate::support::both;
-use entity::{Moment, delivery, source_state, verdict};
+use entity::{DeliveryKind, DeliveryState, Moment, delivery, delivery_names, source_state, verdict};
 use profile_mirror::db::Dialect;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder};
@@ -52,7 +52,7 @@ both!(what_is_committed_is_not_applied_again_when_a_later_part_fails, |database|
     app.send().await;
     let pending = delivery::Entity::find()
         .filter(delivery::Column::SourceId.eq(source_id))
-        .filter(delivery::Column::State.eq(entity::DeliveryState::Pending))
+        .filter(delivery::Column::State.eq(DeliveryState::Pending))
         .order_by_asc(delivery::Column::Id)
         .all(app.database().primary())
         .await
@@ -76,5 +76,47 @@ both!(what_is_committed_is_not_applied_again_when_a_later_part_fails, |database|
         Dialect::Postgres => "DROP TRIGGER refused ON delivery",
     };
     app.database().writer().execute_unprepared(drop).await.unwrap();
+    app.finish().await;
+});
+
+both!(a_page_that_changed_nothing_and_is_not_settled_yet_is_emptied_too, |database| {
+    let app = TestApp::builder(&database).profiles(1_200).start().await;
+    let (person, _) = two_profiles(&app);
+    plant(&app, &person, "one");
+    app.import_all().await;
+    let source_id = app.source_id("crm").await;
+    let pages = delivery::Entity::find()
+        .filter(delivery::Column::SourceId.eq(source_id))
+        .filter(delivery::Column::Kind.eq(DeliveryKind::Page))
+        .order_by_asc(delivery::Column::Id);
+    let before = pages.clone().count(app.database().primary()).await.unwrap();
+    app.import("crm").await;
+    // A later answer shows the same, so that the profile's own row does not lead to the page.
+    assert_eq!(app.post(&signed(&app, Parallel, parallel_event("PROFILE_UPDATED", &person, json!({})))).await, 200);
+    app.drain().await;
+    take_lease_away(&app, source_id, Moment(i64::MAX)).await;
+
+    // The page that shows the person, and the next one, are as they were before they had been settled. Together they are too
+    // much for one part.
+    let pages = pages.all(app.database().primary()).await.unwrap().split_off(usize::try_from(before).unwrap());
+    let shows = |page: &delivery::Model| String::from_utf8_lossy(&page.body).contains(&person);
+    let place = pages.iter().position(shows).expect("a page that shows the person");
+    let pages: Vec<i64> = pages[place..place + 2].iter().map(|page| page.id).collect();
+    let pending = delivery::Entity::update_many()
+        .col_expr(delivery::Column::State, Expr::value("pending"))
+        .col_expr(delivery::Column::SettledAt, Expr::value(Option::<i64>::None))
+        .filter(delivery::Column::Id.is_in(pages.clone()));
+    pending.exec(app.database().writer()).await.unwrap();
+    let names = delivery_names::Entity::delete_many().filter(delivery_names::Column::DeliveryId.is_in(pages));
+    names.exec(app.database().writer()).await.unwrap();
+    app.simulator.advance(chrono::Duration::seconds(5));
+    app.simulator.parallel().anonymize(&person).unwrap();
+    app.send().await;
+    take_lease_away(&app, source_id, Moment(0)).await;
+
+    has_status(&app, &person, "ANONYMIZED").await;
+    app.drain().await;
+    cleaned(&app, &person).await;
+    app.assert_no_canary(&database).await;
     app.finish().await;
 });

@@ -1,7 +1,7 @@
 //! What goes out of a batch: everything that changed, written once.
 
 use super::{Batch, Handle, ProfileWork};
-use crate::apply::drift::{self, Noted};
+use crate::apply::drift::{self, Find, Noted};
 use crate::mirror::write::{self, Again, Moved, PageTally, Writes};
 use entity::{change, lifecycle_transition, profile, relationship, subprofile, verdict};
 use provider::Target;
@@ -18,11 +18,7 @@ impl Batch<'_> {
         }
         self.wishes = wishes;
         self.give_ids(transaction).await?;
-        let mut subprofile_ids: HashMap<String, i64> = HashMap::new();
-        if !self.pages.is_empty() {
-            let ids = self.subprofiles.iter().map(|(external_id, work)| (external_id.clone(), work.row.id));
-            subprofile_ids.extend(ids);
-        }
+        let subprofile_ids = self.subprofile_ids();
 
         let (mut profiles, mut interests) = (Vec::new(), Vec::new());
         for work in self.profiles.iter_mut().filter(|work| work.is_dirty) {
@@ -75,26 +71,10 @@ impl Batch<'_> {
         write::write_transitions(transaction, &mut writes, transitions).await?;
         writes.carry_out(transaction).await?;
 
-        let row_of = |record: &Noted| match record {
-            Noted::Profile(profile) => (id_of(*profile), id_of(*profile)),
-            Noted::Subprofile(profile, id) => (subprofile_ids.get(id).copied().unwrap_or(0), id_of(*profile)),
-        };
-        let mut finds = Vec::new();
-        let tallies = std::mem::take(&mut self.pages).into_iter().map(|page| {
-            let drift = page.notes.map(|notes| {
-                let (drift, differing) = drift::tell_page(notes, row_of);
-                finds.push((Some(page.tally.run_id), None, page.received_at, differing));
-                drift
-            });
-            PageTally {
-                profiles: page.profiles.into_iter().map(id_of).collect(),
-                subprofiles: page.subprofiles.iter().filter_map(|id| subprofile_ids.get(id).copied()).collect(),
-                drift,
-                ..page.tally
-            }
-        });
-        let tallies = tallies.collect();
-        finds.extend(self.watch.flush(transaction, self.now, row_of).await?);
+        let (tallies, mut finds) = self.tell_pages(&subprofile_ids);
+        let mut watch = std::mem::take(&mut self.watch);
+        let row_of = |record: &Noted| self.row_of(record, &subprofile_ids);
+        finds.extend(watch.flush(transaction, self.now, row_of).await?);
         for (run_id, sample_id, found_at, differing) in finds.into_iter().filter(|find| !find.3.is_empty()) {
             let place = write::Place { source_id: self.source_id, run_id, sample_id, found_at };
             write::write_find(transaction, place, self.now, differing).await?;
@@ -104,6 +84,49 @@ impl Batch<'_> {
         }
         self.flush_requests(transaction).await?;
         Ok(tallies)
+    }
+
+    /// What the pages of runs came to, where everything stands as it is stored.
+    pub fn into_tallies(mut self) -> Vec<PageTally> {
+        let subprofile_ids = self.subprofile_ids();
+        self.tell_pages(&subprofile_ids).0
+    }
+
+    /// The rows of its subprofiles, where pages of runs name any.
+    fn subprofile_ids(&self) -> HashMap<String, i64> {
+        if self.pages.is_empty() {
+            return HashMap::new();
+        }
+        self.subprofiles.iter().map(|(external_id, work)| (external_id.clone(), work.row.id)).collect()
+    }
+
+    /// The row of a record, and that of its profile.
+    fn row_of(&self, record: &Noted, subprofile_ids: &HashMap<String, i64>) -> (i64, i64) {
+        let id_of = |handle: Handle| self.profiles[handle].row.id;
+        match record {
+            Noted::Profile(profile) => (id_of(*profile), id_of(*profile)),
+            Noted::Subprofile(profile, id) => (subprofile_ids.get(id).copied().unwrap_or(0), id_of(*profile)),
+        }
+    }
+
+    /// What the pages of runs came to, and which of their records differed. Every row has its id.
+    fn tell_pages(&mut self, subprofile_ids: &HashMap<String, i64>) -> (Vec<PageTally>, Vec<Find>) {
+        let pages = std::mem::take(&mut self.pages);
+        let mut finds = Vec::new();
+        let tallies = pages.into_iter().map(|page| {
+            let drift = page.notes.map(|notes| {
+                let (drift, differing) = drift::tell_page(notes, |record| self.row_of(record, subprofile_ids));
+                finds.push((Some(page.tally.run_id), None, page.received_at, differing));
+                drift
+            });
+            PageTally {
+                profiles: page.profiles.into_iter().map(|handle| self.profiles[handle].row.id).collect(),
+                subprofiles: page.subprofiles.iter().filter_map(|id| subprofile_ids.get(id).copied()).collect(),
+                drift,
+                ..page.tally
+            }
+        });
+        (tallies.collect(), finds)
     }
 
     /// Gives every new row its id, so that rows can name each other before they are written. Placeholders are written for

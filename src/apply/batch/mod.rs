@@ -368,6 +368,22 @@ impl<'a> Batch<'a> {
         self.cancelled.push(key);
     }
 
+    /// Whether everything stands as it is stored, and nothing is to be told or fetched.
+    pub fn changes_nothing(&self) -> bool {
+        let is_stored = |work: &ProfileWork| !work.is_dirty && work.row.revision == work.stored_revision;
+        self.profiles.iter().all(is_stored)
+            && !self.subprofiles.values().any(|work| work.is_dirty)
+            && !self.relationships.values().any(|work| work.is_dirty)
+            && self.changes.is_empty()
+            && self.transitions.is_empty()
+            && self.verdicts.is_empty()
+            && self.settled_candidates.is_empty()
+            && self.erasing.is_empty()
+            && self.cancelled.is_empty()
+            && self.watch.has_nothing()
+            && !self.asks()
+    }
+
     /// Whether it leaves something to be fetched: wishes, or requests that go on.
     pub fn asks(&self) -> bool {
         !self.wishes.is_empty() || !self.again.is_empty() || !self.done_requests.is_empty()

@@ -14,4 +14,4 @@ mod watch;
 
 pub(super) use compare::{Window, compare};
 pub(super) use pace::Pace;
-pub(super) use watch::{Look, Note, Noted, Watch, Watching, tell_page};
+pub(super) use watch::{Find, Look, Note, Noted, Watch, Watching, tell_page};

@@ -196,7 +196,7 @@ pub(in crate::apply) fn tell_page(
 }
 
 /// Records that one delivery showed to differ: the run or the read, when, which.
-type Find = (Option<i64>, Option<i64>, Moment, Vec<Differing>);
+pub(in crate::apply) type Find = (Option<i64>, Option<i64>, Moment, Vec<Differing>);
 
 /// An answer to a sampled read.
 struct Answered {
@@ -239,6 +239,11 @@ impl Watch {
     pub fn awaits(&self, origin: &Origin) -> bool {
         let is_nothing = self.awaited.samples.is_empty() && self.awaited.differences.is_empty();
         origin.kind == DeliveryKind::Fetch && !is_nothing
+    }
+
+    /// Whether nothing became of reads and repairs.
+    pub fn has_nothing(&self) -> bool {
+        self.answered.is_empty() && self.repaired.is_empty()
     }
 
     /// Takes what the answer to a read shows of a profile.

@@ -1,6 +1,6 @@
-//! Filters and orders on filterable fields, and search, over a small and a large mirror: a page of 50 must not cost more
-//! than twice as much where there are a hundred times as many profiles, and as many of them are found or the index has
-//! them in the order of the page. Also how long the indexes take to be made.
+//! Filters and orders on filterable fields, sources, types and statuses, and search, over a small and a large mirror: a page
+//! of 50 must not cost more than twice as much where there are a hundred times as many profiles, and as many of them are
+//! found or the index has them in the order of the page. Also how long the indexes take to be made.
 //!
 //! Knobs: `FILTERS_SMALL` (10,000 profiles), `FILTERS_LARGE` (1,000,000), `FILTERS_ROUNDS` (200), `BENCH_DATABASE` (`sqlite`, or
 //! `postgres` on a server of its own).
@@ -8,11 +8,12 @@
 mod support;
 
 use anyhow::ensure;
+use entity::Status;
 use profile_mirror::apply::Indexer;
 use profile_mirror::db::fields::FieldAs;
 use profile_mirror::db::{self, Database, Dialect};
 use profile_mirror::mirror::read::{
-    FieldTest, Limit, NumberTest, Order, Page, Predicate, Reader, SortKey, Sought, TextTest,
+    FieldTest, Limit, NumberTest, Order, Page, Predicate, Reader, SortKey, Sought, TextColumn, TextTest,
 };
 use sea_orm::ConnectionTrait;
 use std::time::Instant;
@@ -24,9 +25,9 @@ use tokio_util::sync::CancellationToken;
 /// Profiles whose values differ from row to row as those of people do.
 const ROWS_OF_SQLITE: &str = "
     WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < COUNT)
-    INSERT INTO profile (source_id, external_id, is_known, kind, display_name, email, status, status_position, fields,
-        mirrored_at, version_rung, version_from, version_until, position, row_hash, revision)
-    SELECT 1, 'p' || n, 1, 'individual', 'Person Number' || n, 'person' || n || '@example.com', 'open', 0,
+    INSERT INTO profile (source_id, profile_type_id, external_id, is_known, kind, display_name, email, status,
+        status_position, fields, mirrored_at, version_rung, version_from, version_until, position, row_hash, revision)
+    SELECT GROUPS, 'p' || n, 1, 'individual', 'Person Number' || n, 'person' || n || '@example.com', STATUS, 0,
         json_object('p_email', 'person' || n || '@example.com', 'p_country', 'C' || (n * 7919 % 50),
             'p_amount', (n * 7919 % COUNT) || '.50', 'p_born', date('1950-01-01', '+' || (n * 7919 % 20000) || ' days'),
             'p_note', 'nothing that anybody looks for stands here', 'p_city', 'City' || (n * 7919 % 3000)),
@@ -35,9 +36,9 @@ const ROWS_OF_SQLITE: &str = "
 
 /// The same.
 const ROWS_OF_POSTGRES: &str = "
-    INSERT INTO profile (source_id, external_id, is_known, kind, display_name, email, status, status_position, fields,
-        mirrored_at, version_rung, version_from, version_until, position, row_hash, revision)
-    SELECT 1, 'p' || n, true, 'individual', 'Person Number' || n, 'person' || n || '@example.com', 'open', 0,
+    INSERT INTO profile (source_id, profile_type_id, external_id, is_known, kind, display_name, email, status,
+        status_position, fields, mirrored_at, version_rung, version_from, version_until, position, row_hash, revision)
+    SELECT GROUPS, 'p' || n, true, 'individual', 'Person Number' || n, 'person' || n || '@example.com', STATUS, 0,
         jsonb_build_object('p_email', 'person' || n || '@example.com', 'p_country', 'C' || (n * 7919 % 50),
             'p_amount', (n * 7919 % COUNT) || '.50', 'p_born', (date '1950-01-01' + (n * 7919 % 20000)::int)::text,
             'p_note', 'nothing that anybody looks for stands here', 'p_city', 'City' || (n * 7919 % 3000)),
@@ -46,7 +47,16 @@ const ROWS_OF_POSTGRES: &str = "
 
 const FIELDS: [&str; 4] = ["p_email", "p_country", "p_amount", "p_born"];
 
-const SOURCE: &str = "INSERT INTO source (id, name, provider, created_at) VALUES (1, 'crm', 'parallel', 0)";
+const SOURCES: &str = "INSERT INTO source (id, name, provider, created_at)
+    VALUES (1, 'crm', 'parallel', 0), (2, 'small', 'parallel', 0)";
+const TYPES: &str = "INSERT INTO profile_type (id, source_id, external_id, name, kind, has_metadata, mirrored_at)
+    VALUES (1, 1, 'people', 'people', 'individual', true, 0), (2, 1, 'firms', 'firms', 'company', true, 0)";
+
+/// The last fifty are of the small source, 200 are firms.
+const GROUPS: &str = "CASE WHEN n > COUNT - 50 THEN 2 ELSE 1 END, CASE WHEN n % (COUNT / 200) = 0 THEN 2 ELSE 1 END";
+/// A tenth is closed, a hundred are scheduled for deletion.
+const STATUS: &str =
+    "CASE WHEN n % (COUNT / 100) = 1 THEN 'scheduled_for_deletion' WHEN n % 10 = 0 THEN 'closed' ELSE 'open' END";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -70,12 +80,14 @@ async fn main() -> anyhow::Result<()> {
 async fn measure(url: &str, profiles: u64) -> anyhow::Result<Vec<(String, f64)>> {
     let db = db::connect(url, None).await?;
     db.migrate().await?;
-    db.writer().execute_unprepared(SOURCE).await?;
+    db.writer().execute_unprepared(SOURCES).await?;
+    db.writer().execute_unprepared(TYPES).await?;
     let rows = match db.dialect() {
         Dialect::Sqlite => ROWS_OF_SQLITE,
         Dialect::Postgres => ROWS_OF_POSTGRES,
     };
-    db.writer().execute_unprepared(&rows.replace("COUNT", &profiles.to_string())).await?;
+    let rows = rows.replace("GROUPS", GROUPS).replace("STATUS", STATUS).replace("COUNT", &profiles.to_string());
+    db.writer().execute_unprepared(&rows).await?;
     println!("{profiles} profiles");
     index(&db, &[], "the words of all").await;
     for (place, field) in FIELDS.iter().enumerate() {
@@ -113,6 +125,12 @@ fn questions(profiles: u64) -> anyhow::Result<Vec<Question>> {
     let by = |name: &str, reading, is_descending| {
         vec![Order { key: SortKey::Field(name.to_owned(), reading), is_descending }]
     };
+    let named = |name: &str| TextTest::Equals(name.to_owned());
+    let source = |name: &str| Some(Predicate::Source(named(name)));
+    let kind = |name: &str| Some(Predicate::Type(named(name)));
+    let small_of_large = Predicate::All(vec![Predicate::Source(named("crm")), Predicate::Type(named("firms"))]);
+    let scheduled = Predicate::Status(vec![Status::ScheduledForDeletion]);
+    let by_name = vec![Order { key: SortKey::DisplayName, is_descending: false }];
     let middle = f64::from(u32::try_from(profiles / 2)?);
     let name = format!("person{}", profiles / 2);
     let email = format!("{name}@example.com");
@@ -140,6 +158,15 @@ fn questions(profiles: u64) -> anyhow::Result<Vec<Question>> {
         ("amount equals", field("p_amount", FieldTest::Number(NumberTest::In(vec![middle + 0.5]))), vec![]),
         ("youngest first", None, by("p_born", FieldAs::Date, true)),
         ("by e-mail", None, by("p_email", FieldAs::Text, false)),
+        ("of a source", source("crm"), vec![]),
+        ("of a source, by name", source("crm"), by_name.clone()),
+        ("of a small source, by name", source("small"), by_name.clone()),
+        ("of a type", kind("people"), vec![]),
+        ("of a type, by name", kind("people"), by_name.clone()),
+        ("of a small type of a source", Some(small_of_large), vec![]),
+        ("closed", Some(Predicate::Status(vec![Status::Closed])), vec![]),
+        ("scheduled for deletion, by name", Some(scheduled), by_name),
+        ("by external id", Some(Predicate::Text(TextColumn::ExternalId, named("p77"))), vec![]),
         ("search for a word", Some(Predicate::Search(Sought::read(&format!("number{}", profiles / 2))?)), vec![]),
         ("search for a word of a hundredth", Some(Predicate::Search(Sought::read("number42")?)), vec![]),
     ])

@@ -187,13 +187,21 @@ pub async fn note_indexes(connection: &impl ConnectionTrait, dialect: Dialect) -
 }
 
 /// Whether an id is among those that a query finds. PostgreSQL is made to look for them first: it takes the beginning of a
-/// word for a common one, and would look whether each profile in its order has it.
+/// word for a common one, and would look whether each profile in its order has it, and a type by its name for a rare one.
 pub fn is_among(dialect: Dialect, id: Expr, found: SelectStatement) -> Expr {
     match dialect {
         Dialect::Sqlite => id.in_subquery(found),
         Dialect::Postgres => {
             Expr::cust_with_exprs("$1 = ANY (ARRAY $2)", [id, Expr::SubQuery(None, Box::new(found.into()))])
         }
+    }
+}
+
+/// A column that a filter tests and for which SQLite is to use no index: its unary plus changes nothing else.
+pub fn without_index(dialect: Dialect, column: Expr) -> Expr {
+    match dialect {
+        Dialect::Sqlite => Expr::cust_with_exprs("+?", [column]),
+        Dialect::Postgres => column,
     }
 }
 

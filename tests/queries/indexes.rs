@@ -4,11 +4,12 @@ use super::mirror::{Mirror, NEW_YEAR};
 use crate::support::app::TestApp;
 use crate::support::both;
 use crate::support::place::run_on;
+use entity::Status;
 use profile_mirror::apply::Indexer;
 use profile_mirror::db::fields::FieldAs;
 use profile_mirror::db::{Dialect, field_index};
 use profile_mirror::mirror::read::{
-    FieldTest, Limit, NumberTest, Order, Page, Place, Predicate, SortKey, Sought, TextTest,
+    FieldTest, Limit, NumberTest, Order, Page, Place, Predicate, SortKey, Sought, TextColumn, TextTest, TimeColumn,
 };
 use sea_orm::{ConnectionTrait, QuerySelect, QueryTrait, Statement};
 use serde_json::{Value, json};
@@ -130,6 +131,95 @@ both!(a_page_is_made_of_a_stretch_of_an_index_alone_where_few_are_in_it_and_the_
     assert_eq!(is_narrowed("").await, (false, 50), "4,000 are many");
 });
 
+both!(a_page_of_a_source_a_type_or_a_status_reads_little_more_than_itself, |database| {
+    let mirror = Mirror::new(&database).await;
+    let people = mirror.profile_type("people").await;
+    let firms = mirror.profile_type("firms").await;
+    let small = mirror.source("small").await;
+    let rows = (0..8_000_i64).map(|number| {
+        let mut row = mirror.row(&format!("p{number}"), json!({}));
+        row.profile_type_id = Some(if number % 1_000 == 999 { firms } else { people });
+        row.display_name = Some(format!("name {:05}", number * 7_919 % 8_000));
+        row.status = if number % 2 == 0 { Status::Closed } else { Status::Open };
+        // Those of one source lie together.
+        if number >= 7_990 {
+            row.source_id = small;
+            row.status = Status::ScheduledForDeletion;
+            row.scheduled_for = Some(NEW_YEAR);
+        }
+        row
+    });
+    mirror.put_all(rows).await;
+    if database.dialect == Dialect::Postgres {
+        mirror.db.writer().execute_unprepared("ANALYZE profile").await.unwrap();
+    }
+    let equals = |text: &str| TextTest::Equals(text.to_owned());
+    let page = Page { limit: Limit::First(50), after: None, before: None };
+    let by_id = Vec::new();
+    let by_name = vec![Order { key: SortKey::DisplayName, is_descending: false }];
+    // The index that is walked through, whether the page is sorted, and how many are on it.
+    let (large, little) = (false, true);
+    for (predicate, order, index, is_sorted, count) in [
+        (Predicate::Source(equals("crm")), &by_id, "profile_of_source", large, 50),
+        (Predicate::Source(equals("small")), &by_id, "profile_of_source", large, 10),
+        (Predicate::Source(equals("crm")), &by_name, "profile_display_name", large, 50),
+        (Predicate::Source(equals("small")), &by_name, "profile_", little, 10),
+        (Predicate::Type(equals("people")), &by_id, "profile_of_type", large, 50),
+        (Predicate::Type(equals("people")), &by_name, "profile_display_name", large, 50),
+        (Predicate::Type(equals("firms")), &by_name, "profile_of_type", little, 8),
+        (Predicate::Status(vec![Status::Closed]), &by_id, "profile_lifecycle", large, 50),
+        (Predicate::Status(vec![Status::Closed]), &by_name, "profile_display_name", large, 50),
+        (Predicate::Status(vec![Status::ScheduledForDeletion]), &by_name, "profile_lifecycle", little, 10),
+        (Predicate::OverdueSince(NEW_YEAR.plus_ms(1)), &by_name, "profile_lifecycle", little, 10),
+    ] {
+        let plan = plan(&mirror, Some(&predicate), order, &page).await;
+        // PostgreSQL knows that nearly all are of the large ones, and need not look for them.
+        let is_free = database.dialect == Dialect::Postgres && !is_sorted;
+        assert!(is_free || plan.contains(index), "{predicate:?} by {order:?}\n{plan}");
+        let sorts = ["TEMP B-TREE FOR ORDER BY", "Sort"].iter().any(|sort| plan.contains(sort));
+        assert_eq!(sorts, is_sorted, "{predicate:?} by {order:?}\n{plan}");
+        let rows = mirror.reader.profiles(Some(&predicate), order, &page).await.unwrap().rows;
+        assert_eq!(rows.len(), count, "{predicate:?} by {order:?}");
+    }
+    let both = Predicate::All(vec![Predicate::Source(equals("crm")), Predicate::Type(equals("firms"))]);
+    let found = plan(&mirror, Some(&both), &by_id, &page).await;
+    assert!(found.contains("profile_of_type"), "the smaller one is looked up first\n{found}");
+    for number in [Predicate::Source(equals("crm")), both.clone()] {
+        let counted = mirror.reader.count_profiles(Some(&number)).await.unwrap();
+        assert_eq!(counted, if number == both { 7 } else { 7_990 });
+    }
+    if database.dialect == Dialect::Sqlite {
+        let by_external_id = vec![Order { key: SortKey::ExternalId, is_descending: true }];
+        let found = plan(&mirror, Some(&Predicate::Source(equals("crm"))), &by_external_id, &page).await;
+        assert!(found.contains("profile_external_id") && !found.contains("TEMP B-TREE"), "{found}");
+        let few = |test| Predicate::All(vec![Predicate::Source(equals("crm")), test]);
+        let without_index = few(Predicate::Text(TextColumn::DisplayName, TextTest::Contains("e 00007".to_owned())));
+        let found = plan(&mirror, Some(&without_index), &by_name, &page).await;
+        assert!(found.contains("(source_id=?"), "few may pass\n{found}");
+        let wide = Predicate::Time { column: TimeColumn::CreatedAt, from: Some(NEW_YEAR), until: None };
+        let wide = Predicate::All(vec![Predicate::Source(equals("small")), wide]);
+        let found = plan(&mirror, Some(&wide), &by_name, &page).await;
+        assert!(found.contains("(source_id=?"), "all may be in the stretch\n{found}");
+        let either = Predicate::Any(vec![Predicate::Source(equals("small")), Predicate::Source(equals("small"))]);
+        let found = plan(&mirror, Some(&either), &by_name, &page).await;
+        assert!(found.contains("(source_id=?"), "{found}");
+        // Behind a place: of two bounds on ids SQLite begins at the first.
+        let rows = mirror.reader.profiles(Some(&Predicate::Source(equals("crm"))), &by_id, &page).await.unwrap().rows;
+        let after = Page { after: rows.last().map(|row| Place::of(row, &by_id)), ..page.clone() };
+        let crm = Predicate::Source(equals("crm"));
+        let queries = mirror.reader.profile_queries(Some(&crm), &by_id, &after).await.unwrap();
+        let sql = queries[0].clone().build(mirror.db.primary().get_database_backend()).sql;
+        let place = |part: &str| sql.find(part).unwrap_or_else(|| panic!("{part} in {sql}"));
+        assert!(place("\"id\" >= ?") < place("\"id\" > (0)"), "{sql}");
+    }
+    let id = Predicate::Text(TextColumn::ExternalId, equals("p7"));
+    for predicate in [id.clone(), Predicate::All(vec![id, Predicate::Source(equals("crm"))])] {
+        let found = plan(&mirror, Some(&predicate), &by_name, &page).await;
+        assert!(found.contains("profile_external_id"), "{predicate:?}\n{found}");
+        assert_eq!(mirror.reader.profiles(Some(&predicate), &by_name, &page).await.unwrap().rows.len(), 1);
+    }
+});
+
 /// How often the database has planned pages anew of ten with these filters.
 async fn planned_anew(mirror: &Mirror, predicates: impl Iterator<Item = Predicate>) -> i64 {
     let transaction = mirror.db.begin().await.unwrap();
@@ -178,7 +268,7 @@ both!(addresses_and_names_are_found_by_how_they_start, |database| {
         .await;
     index(&mirror, &[FIELD]).await;
     let test = TextTest::StartsWith("person39".to_owned());
-    let predicate = Predicate::Text(profile_mirror::mirror::read::TextColumn::Email, test);
+    let predicate = Predicate::Text(TextColumn::Email, test);
     let page = Page { limit: Limit::First(50), after: None, before: None };
     let plan = plan(&mirror, Some(&predicate), &[], &page).await;
     assert!(plan.contains("profile_email_folded"), "{plan}");

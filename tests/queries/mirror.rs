@@ -20,14 +20,34 @@ impl Mirror {
     /// An empty mirror of one source, `crm`.
     pub async fn new(database: &TestDatabase) -> Self {
         let db = database.connect().await;
+        let mut mirror = Self { reader: Reader::new(db.clone()), db, source_id: 0 };
+        mirror.source_id = mirror.source("crm").await;
+        mirror
+    }
+
+    /// One more source.
+    pub async fn source(&self, name: &str) -> i32 {
         let row = source::ActiveModel {
             id: NotSet,
-            name: Set("crm".to_owned()),
+            name: Set(name.to_owned()),
             provider: Set("parallel".to_owned()),
             created_at: Set(NEW_YEAR),
         };
-        let source_id = row.insert(db.writer()).await.unwrap().id;
-        Self { reader: Reader::new(db.clone()), db, source_id }
+        row.insert(self.db.writer()).await.unwrap().id
+    }
+
+    /// A profile type of its source.
+    pub async fn profile_type(&self, name: &str) -> i32 {
+        let row = profile_type::ActiveModel {
+            source_id: Set(self.source_id),
+            external_id: Set(format!("id of {name}")),
+            name: Set(name.to_owned()),
+            kind: Set(ProfileKind::Individual),
+            has_metadata: Set(true),
+            mirrored_at: Set(NEW_YEAR),
+            ..Default::default()
+        };
+        row.insert(self.db.writer()).await.unwrap().id
     }
 
     /// A row that is known and open, with these fields.

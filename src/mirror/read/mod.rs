@@ -2,8 +2,9 @@
 //!
 //! In: ids, filters, places in a sort order. Out: rows of the entity crate, a page at a time.
 //! Guaranteed: placeholders and tombstones of children never come out; every list has a hard maximum; each
-//! function is one statement (two for a page of profiles that reaches those without a value in the first key, for one that
-//! PostgreSQL finds by a stretch of an index, and for subprofiles where a profile has many), counted by [`Reader::statements`], and reads alike on SQLite and PostgreSQL.
+//! function is one statement, counted by [`Reader::statements`], and reads alike on SQLite and PostgreSQL. A page of profiles
+//! is two where it reaches those without a value in the first key, and up to five more where it must be known whether many
+//! are of a source, a type or a status, or in a stretch of an index; subprofiles are two where a profile has many.
 //! What changes seldom is kept in memory: sources, indexes, and the catalog of types and fields.
 //! Deliberately absent: writes, raw bodies of deliveries, and anything about GraphQL.
 
@@ -13,6 +14,7 @@ mod changes;
 mod children;
 mod drift;
 mod erasures;
+mod groups;
 mod histories;
 mod inbox;
 mod indexes;

@@ -57,15 +57,20 @@ impl Reader {
         order: &[Order],
         page: &Page,
     ) -> Result<Vec<Select<profile::Entity>>, ReadError> {
-        let mut query = self.passing(predicate).await?;
+        let query = self.passing(predicate).await?;
+        let (mut rare, mut group) = (None, None);
         if let Some(predicate) = predicate {
             let sources = self.sources().await?;
-            if let Some(rare) = self.rare(predicate, self.scope(&sources)).await? {
-                query = query.filter(rare);
-            }
+            let scope = self.scope(&sources);
+            rare = self.rare(predicate, scope).await?;
+            group = self.group_of_page(predicate, scope, order).await?;
         }
+        // After the place of the page: of two bounds on ids SQLite begins at the first.
+        let found_by = |page: Select<profile::Entity>| {
+            rare.clone().into_iter().chain(group.clone()).fold(page, QueryFilter::filter)
+        };
         let parts = keyset::parts(order, page).into_iter();
-        Ok(parts.map(|part| keyset::page(query.clone(), self.dialect(), order, page, part)).collect())
+        Ok(parts.map(|part| found_by(keyset::page(query.clone(), self.dialect(), order, page, part))).collect())
     }
 
     /// How many profiles pass; counts as [`Reader::profiles`] lists.
@@ -73,7 +78,12 @@ impl Reader {
     /// # Errors
     /// [`ReadError`].
     pub async fn count_profiles(&self, predicate: Option<&Predicate>) -> Result<u64, ReadError> {
-        let query = self.passing(predicate).await?;
+        let mut query = self.passing(predicate).await?;
+        if let Some(predicate) = predicate {
+            let sources = self.sources().await?;
+            let group = self.group_to_count(predicate, self.scope(&sources)).await?;
+            query = group.into_iter().fold(query, QueryFilter::filter);
+        }
         query.count(self.connection()).await.reading("the number of profiles")
     }
 

@@ -35,7 +35,8 @@ impl Reader {
         Ok(Some(dialect::is_among(Dialect::Postgres, scope.column(profile::Column::Id), ids)))
     }
 
-    async fn are_few(&self, within: SelectStatement) -> Result<bool, ReadError> {
+    /// Whether a query finds few profiles. One statement, which counts no further.
+    pub(super) async fn are_few(&self, within: SelectStatement) -> Result<bool, ReadError> {
         let some = within.clone().expr(Expr::val(1)).limit(FEW + 1).take();
         let count = Query::select().expr(Expr::cust("COUNT(*)")).from_subquery(some, Alias::new("some")).take();
         let row =

@@ -9,6 +9,15 @@ use std::collections::BTreeSet;
 /// Whether there is an index of one reading of a field.
 pub(in crate::mirror::read) type HasIndex<'a> = &'a dyn Fn(&str, FieldAs) -> bool;
 
+/// How much of an index a test asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Width {
+    /// Single values, or what a search finds.
+    Values,
+    /// All between two ends.
+    Stretch,
+}
+
 /// The tests that no index serves, where none narrows the filter as a whole, and the field that is sorted by without one.
 /// In words for people.
 pub(in crate::mirror::read) fn unserved(
@@ -32,29 +41,59 @@ pub(in crate::mirror::read) fn unserved(
 }
 
 impl Predicate {
-    /// Whether an index brings the few profiles that may pass.
-    fn is_served(&self, has_index: HasIndex<'_>) -> bool {
+    /// Whether an index brings the profiles that may pass.
+    pub(in crate::mirror::read) fn is_served(&self, has_index: HasIndex<'_>) -> bool {
+        self.each_may(&|leaf| leaf.index(has_index).is_some())
+    }
+
+    /// Whether an index brings the few profiles that may pass: single values rather than a stretch, of which nobody knows how
+    /// much is in it.
+    pub(in crate::mirror::read) fn is_narrow(&self, has_index: HasIndex<'_>) -> bool {
+        self.each_may(&|leaf| leaf.index(has_index) == Some(Width::Values))
+    }
+
+    /// Whether every profile that passes is one that passes a leaf like this.
+    fn each_may(&self, is_meant: &dyn Fn(&Self) -> bool) -> bool {
         match self {
-            Self::All(all) => all.iter().any(|one| one.is_served(has_index)),
-            Self::Any(any) => any.iter().all(|one| one.is_served(has_index)),
-            Self::Text(TextColumn::DisplayName | TextColumn::Email, test) => test.is_narrow(),
-            Self::Field(name, test) => test.index().is_some_and(|reading| has_index(name, reading)),
-            Self::Time { column: TimeColumn::CreatedAt | TimeColumn::ModifiedAt, from, until } => {
-                from.is_some() || until.is_some()
+            Self::All(all) => all.iter().any(|one| one.each_may(is_meant)),
+            Self::Any(any) => any.iter().all(|one| one.each_may(is_meant)),
+            leaf => is_meant(leaf),
+        }
+    }
+
+    /// What a test asks of an index that serves it; none where none does.
+    fn index(&self, has_index: HasIndex<'_>) -> Option<Width> {
+        let stretch = |is_stretch| if is_stretch { Width::Stretch } else { Width::Values };
+        match self {
+            Self::Text(TextColumn::DisplayName | TextColumn::Email, test) => {
+                test.is_narrow().then(|| stretch(matches!(test, TextTest::StartsWith(_))))
             }
-            Self::Search(_) | Self::Interest(_) => true,
-            _ => false,
+            Self::Text(TextColumn::ExternalId, TextTest::Equals(_) | TextTest::In(_)) => Some(Width::Values),
+            Self::Field(name, test) => {
+                test.index().filter(|reading| has_index(name, *reading)).map(|_| stretch(test.stretch_of().is_some()))
+            }
+            Self::Time { column: TimeColumn::CreatedAt | TimeColumn::ModifiedAt, from, until } => {
+                (from.is_some() || until.is_some()).then_some(Width::Stretch)
+            }
+            Self::Search(_) | Self::Interest(_) => Some(Width::Values),
+            _ => None,
         }
     }
 
     /// The tests that together ask for a stretch of one index, of those that must all hold; none where there are none. How
     /// many pass them, the tests themselves do not tell.
     pub(in crate::mirror::read) fn stretch(&self, has_index: HasIndex<'_>) -> Option<Self> {
-        let mut all = Vec::new();
-        self.collect_all(&mut all);
+        let all = self.that_must_hold();
         let place = all.iter().find_map(|one| one.stretch_of(has_index))?;
         let together = all.iter().filter(|one| one.stretch_of(has_index) == Some(place));
         Some(Self::All(together.map(|one| (*one).clone()).collect()))
+    }
+
+    /// The tests that must all hold.
+    pub(in crate::mirror::read) fn that_must_hold(&self) -> Vec<&Self> {
+        let mut all = Vec::new();
+        self.collect_all(&mut all);
+        all
     }
 
     fn collect_all<'a>(&'a self, into: &mut Vec<&'a Self>) {

@@ -6,7 +6,7 @@ use crate::db::{Dialect, dialect};
 use crate::mirror::read::Sources;
 use crate::mirror::read::relationships::{Direction, types_named};
 use crate::mirror::read::subprofiles::collections_named;
-use ::entity::{Status, profile, profile_interest, profile_type, relationship, subprofile};
+use ::entity::{Status, profile, profile_interest, profile_type, relationship, source, subprofile};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, IntoIden, Query, SelectStatement, SimpleExpr};
 use sea_orm::{ActiveEnum, Iden};
 
@@ -28,6 +28,20 @@ impl Scope<'_> {
 
     pub(in crate::mirror::read) fn column(&self, column: impl IntoIden) -> SimpleExpr {
         Expr::col((self.table, column))
+    }
+
+    /// The ids of the types of which the name or the external id passes.
+    pub(in crate::mirror::read) fn types(self, test: &TextTest) -> SelectStatement {
+        let kind = self.of("profile_type");
+        Query::select()
+            .column((profile_type::Entity, profile_type::Column::Id))
+            .from(profile_type::Entity)
+            .cond_where(
+                Condition::any()
+                    .add(test.to_sql(kind.text(profile_type::Column::ExternalId)))
+                    .add(test.to_sql(kind.text(profile_type::Column::Name))),
+            )
+            .take()
     }
 
     fn text(&self, column: impl IntoIden) -> TextSql {
@@ -53,7 +67,8 @@ impl Predicate {
             Self::Not(inner) => inner.to_sql(scope).not(),
             Self::Source(test) => {
                 let ids = scope.sources.all().iter().filter(|source| test.accepts(Some(&source.name)));
-                one(scope.column(profile::Column::SourceId).is_in(ids.map(|source| source.id)))
+                let of = scope.column(profile::Column::SourceId);
+                one(dialect::without_index(scope.dialect, of).is_in(ids.map(|source| source.id)))
             }
             Self::Type(test) => type_test(test, scope),
             Self::Kind(kinds) => one(scope.column(profile::Column::Kind).is_in(kinds.iter().map(ActiveEnum::to_value))),
@@ -68,11 +83,21 @@ impl Predicate {
                     .add(due.clone().is_not_null())
                     .add(due.lt(before.0))
             }
-            Self::Text(which, test) => one(test.to_sql(scope.text(match which {
-                TextColumn::DisplayName => profile::Column::DisplayName,
-                TextColumn::Email => profile::Column::Email,
-                TextColumn::ExternalId => profile::Column::ExternalId,
-            }))),
+            Self::Text(which, test) => {
+                let passes = one(test.to_sql(scope.text(match which {
+                    TextColumn::DisplayName => profile::Column::DisplayName,
+                    TextColumn::Email => profile::Column::Email,
+                    TextColumn::ExternalId => profile::Column::ExternalId,
+                })));
+                match (which, test) {
+                    // The index has the ids of one source after those of another.
+                    (TextColumn::ExternalId, TextTest::Equals(_) | TextTest::In(_)) => {
+                        let all = Query::select().column(source::Column::Id).from(source::Entity).take();
+                        passes.add(dialect::is_among(scope.dialect, scope.column(profile::Column::SourceId), all))
+                    }
+                    _ => passes,
+                }
+            }
             Self::Field(name, test) => {
                 let fields = format!("\"{}\".\"{}\"", scope.table, profile::Column::Fields.unquoted());
                 one(test.to_sql(scope.dialect, &fields, name))
@@ -128,21 +153,12 @@ impl Predicate {
 }
 
 fn type_test(test: &TextTest, scope: Scope<'_>) -> Condition {
-    let of_type = scope.column(profile::Column::ProfileTypeId);
+    let of_type = dialect::without_index(scope.dialect, scope.column(profile::Column::ProfileTypeId));
     if matches!(test, TextTest::IsAbsent) {
         return one(of_type.is_null());
     }
-    let kind = scope.of("profile_type");
-    let types = Query::select()
-        .column((profile_type::Entity, profile_type::Column::Id))
-        .from(profile_type::Entity)
-        .cond_where(
-            Condition::any()
-                .add(test.to_sql(kind.text(profile_type::Column::ExternalId)))
-                .add(test.to_sql(kind.text(profile_type::Column::Name))),
-        )
-        .take();
-    let found = of_type.clone().is_not_null().and(of_type.clone().in_subquery(types));
+    let is_one = dialect::is_among(scope.dialect, of_type.clone(), scope.types(test));
+    let found = of_type.clone().is_not_null().and(is_one);
     one(if matches!(test, TextTest::IsEmpty) { found.or(of_type.is_null()) } else { found })
 }
 

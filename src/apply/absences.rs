@@ -128,6 +128,6 @@ fn is_believed(batch: &mut Batch<'_>, origin: &Origin, request: Option<&fetch_re
         misses,
         attempts: request.attempts,
     };
-    batch.again.insert(request.id, again);
+    batch.ask_again(again);
     false
 }

@@ -180,7 +180,7 @@ fn take_observation(
                         misses: 0,
                         attempts: request.attempts + 1,
                     };
-                    batch.again.insert(request.id, again);
+                    batch.ask_again(again);
                 }
                 _ => touch(batch, origin, target, &reason, delay_ms, is_creation),
             }

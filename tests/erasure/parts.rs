@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::support::both;
+use crate::support::refusal::Refusal;
 use entity::{DeliveryKind, DeliveryState, Moment, delivery, delivery_names, source_state, verdict};
-use profile_mirror::db::Dialect;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder};
 
 /// Gives the source to an instance that is not there until it is given back: what arrives stays pending.
 async fn take_lease_away(app: &TestApp, source_id: i32, until: Moment) {
@@ -18,24 +18,6 @@ async fn take_lease_away(app: &TestApp, source_id: i32, until: Moment) {
         .exec(app.database().writer())
         .await
         .unwrap();
-}
-
-/// Makes the database refuse to settle a delivery as applied, through no fault of its own.
-fn refusal(dialect: Dialect, position: i64) -> Vec<String> {
-    match dialect {
-        Dialect::Sqlite => vec![format!(
-            "CREATE TRIGGER refused BEFORE UPDATE ON delivery WHEN NEW.id = {position} AND NEW.state = 'applied' \
-             BEGIN SELECT RAISE(ABORT, 'refused'); END"
-        )],
-        Dialect::Postgres => vec![
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$"
-                .to_owned(),
-            format!(
-                "CREATE TRIGGER refused BEFORE UPDATE ON delivery FOR EACH ROW \
-                 WHEN (NEW.id = {position} AND NEW.state = 'applied') EXECUTE FUNCTION refuse()"
-            ),
-        ],
-    }
 }
 
 both!(what_is_committed_is_not_applied_again_when_a_later_part_fails, |database| {
@@ -59,9 +41,7 @@ both!(what_is_committed_is_not_applied_again_when_a_later_part_fails, |database|
         .unwrap();
     let last = pending.last().expect("deliveries").id;
     assert!(pending.len() >= people.len(), "{}", pending.len());
-    for statement in refusal(database.dialect, last) {
-        app.database().writer().execute_unprepared(&statement).await.unwrap();
-    }
+    let refusal = Refusal::of(app.database(), &format!("NEW.id = {last}")).await;
 
     take_lease_away(&app, source_id, Moment(0)).await;
     let row = async |id: i64| delivery::Entity::find_by_id(id).one(app.database().primary()).await.unwrap().unwrap();
@@ -71,11 +51,7 @@ both!(what_is_committed_is_not_applied_again_when_a_later_part_fails, |database|
         let verdicts = verdict::Entity::find().filter(verdict::Column::DeliveryId.eq(delivery.id));
         assert_eq!(verdicts.count(app.database().primary()).await.unwrap(), 1, "{}", delivery.id);
     }
-    let drop = match database.dialect {
-        Dialect::Sqlite => "DROP TRIGGER refused",
-        Dialect::Postgres => "DROP TRIGGER refused ON delivery",
-    };
-    app.database().writer().execute_unprepared(drop).await.unwrap();
+    refusal.end(app.database()).await;
     app.finish().await;
 });
 

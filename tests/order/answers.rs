@@ -2,13 +2,14 @@
 
 use crate::support::app::TestApp;
 use crate::support::both;
-use crate::support::webhook::{parallel_event, signed};
-use entity::{DeliveryKind, DeliveryState, delivery};
+use crate::support::refusal::Refusal;
+use crate::support::webhook::{getprofile_event, parallel_event, signed};
+use entity::{DeliveryKind, DeliveryState, delivery, fetch_request};
 use profile_mirror::db::Dialect;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 use simulator::FailureKind;
-use simulator::ProviderKind::Parallel;
+use simulator::ProviderKind::{GetProfile, Parallel};
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -74,6 +75,45 @@ both!(a_late_answer_does_not_end_a_request_that_news_has_renewed, |database| {
     second.release();
     app.drain().await;
     assert_eq!(score(&app, &person).await, 222, "the news is looked up all the same");
+    app.finish().await;
+});
+
+both!(of_two_answers_that_are_applied_together_the_later_one_says_how_their_request_goes_on, |database| {
+    let app = TestApp::imported(&database).await;
+    let getprofile = app.simulator.getprofile();
+    let persona = getprofile.profile_ids().remove(0);
+    let before = fetches(&app).await;
+    // The first answer is made while the persona is under way, and comes when its claim has run out.
+    getprofile.silently().update_randomly(&persona).unwrap();
+    let first = app.simulator.pause_next(&persona);
+    let event = getprofile_event("profile.updated", &getprofile.tenant(), &persona);
+    assert_eq!(app.post(&signed(&app, GetProfile, event)).await, 200);
+    first.reached().await;
+    getprofile.silently().settle();
+    // Something else comes in between, so that the answers are not copies of one another.
+    let other = getprofile_event("profile.unheard_of", &getprofile.tenant(), &persona);
+    assert_eq!(app.post(&signed(&app, GetProfile, other)).await, 200);
+    let second = app.simulator.pause_next(&persona);
+    app.clock.advance_ms(100_000);
+    second.reached().await;
+
+    let refusal = Refusal::of(app.database(), "NEW.kind = 'fetch'").await;
+    first.release();
+    until("the first is kept", async || fetches(&app).await == before + 1).await;
+    second.release();
+    until("the second is kept", async || fetches(&app).await == before + 2).await;
+    until("both have failed", async || {
+        let fetches = delivery::Entity::find()
+            .filter(delivery::Column::Kind.eq(DeliveryKind::Fetch))
+            .filter(delivery::Column::Attempts.gt(0));
+        fetches.count(app.database().primary()).await.unwrap() == 2
+    })
+    .await;
+    refusal.end(app.database()).await;
+    app.clock.advance_ms(600_000);
+    app.drain().await;
+    let left = fetch_request::Entity::find().count(app.database().primary()).await.unwrap();
+    assert_eq!(left, 0, "the request is over");
     app.finish().await;
 });
 

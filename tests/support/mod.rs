@@ -8,6 +8,7 @@ pub mod app;
 pub mod binary;
 pub mod clock;
 pub mod graphql;
+pub mod refusal;
 pub mod registered;
 pub mod server_events;
 pub mod socket;

@@ -6,9 +6,12 @@ use entity::{DeliveryKind, Purpose};
 use futures::future::LocalBoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use profile_mirror::clock::{Clock, SystemClock};
-use profile_mirror::inbox::{Along, NewDelivery};
+use profile_mirror::inbox::{Along, AppendError, NewDelivery};
 use provider::{Inbound, Receipt, VerifyContext};
 use simulator::SignedWebhook;
+
+/// How often a sender comes back that is told the inbox is busy, which waits for seconds before it says so.
+const COMES_BACK: usize = 5;
 
 impl Stages {
     /// A webhook arrives. False where it is not the kind that is kept.
@@ -34,8 +37,17 @@ impl Stages {
             context: None,
             along: Along::Nothing,
         };
-        self.inbox.append(delivery).await.expect("kept");
-        true
+        // As a sender does that is told to come back.
+        for _ in 0..COMES_BACK {
+            match self.inbox.append(delivery.clone()).await {
+                Err(AppendError::Busy) => {}
+                kept => {
+                    kept.expect("kept");
+                    return true;
+                }
+            }
+        }
+        panic!("the inbox is busy all the time");
     }
 
     /// Applies what is due, if this instance holds the lease.

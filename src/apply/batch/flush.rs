@@ -6,7 +6,7 @@ use crate::mirror::write::{self, Again, Moved, PageTally, Writes};
 use entity::{change, lifecycle_transition, profile, relationship, subprofile, verdict};
 use provider::Target;
 use sea_orm::{ConnectionTrait, DbErr};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 impl Batch<'_> {
     /// Writes everything that changed, and tells what the pages of runs came to.
@@ -168,8 +168,17 @@ impl Batch<'_> {
     }
 
     async fn flush_requests(self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
-        let done: Vec<_> = self.done_requests.into_iter().filter(|(id, _)| !self.again.contains_key(id)).collect();
-        let again: Vec<Again> = self.again.into_values().collect();
+        // Of several answers to one request the one that was asked for last says how it goes on.
+        let mut newest: BTreeMap<i64, i64> = BTreeMap::new();
+        for (id, started_at) in self.done_requests {
+            newest.entry(id).and_modify(|known| *known = Ord::max(*known, started_at)).or_insert(started_at);
+        }
+        let again = self.again.into_values().filter(|again| newest.get(&again.request_id) == Some(&again.started_at));
+        let again: Vec<Again> = again.collect();
+        for again in &again {
+            newest.remove(&again.request_id);
+        }
+        let done: Vec<_> = newest.into_iter().collect();
         write::settle_requests(transaction, self.now, &done, &again).await?;
         write::cancel_requests(transaction, self.source_id, &self.cancelled).await?;
         write::write_wishes(transaction, self.source_id, self.now, self.wishes.into_values().collect()).await

@@ -125,7 +125,8 @@ pub(super) struct Batch<'a> {
     transitions: Vec<(Handle, lifecycle_transition::Model)>,
     verdicts: Vec<(Option<Handle>, verdict::Model)>,
     wishes: BTreeMap<String, Wish>,
-    pub again: BTreeMap<i64, Again>,
+    /// Requests that must be asked again, by the answer that was asked for last.
+    again: BTreeMap<i64, Again>,
     /// Answered requests, each with the position at which its answer was asked for.
     pub done_requests: Vec<(i64, i64)>,
     cancelled: Vec<String>,
@@ -353,6 +354,14 @@ impl<'a> Batch<'a> {
             None => {
                 self.wishes.insert(write::target_key(&wish.target), wish);
             }
+        }
+    }
+
+    /// A request must be asked again, unless an answer in the batch that was asked for later says otherwise.
+    pub fn ask_again(&mut self, again: Again) {
+        let is_older = self.again.get(&again.request_id).is_some_and(|known| known.started_at > again.started_at);
+        if !is_older {
+            self.again.insert(again.request_id, again);
         }
     }
 

@@ -1,9 +1,9 @@
 //! What the parts of a batch have come to that no transaction has written yet.
 //!
 //! Pages of which the rest follows, and deliveries that changed nothing. A sync that finds the mirror as it should be would
-//! otherwise spend half of its time on transactions which say so. They are settled together: before anything else of the
-//! batch is written, so that whoever is erased is looked for in them too, and at its end. Until then they are pending, and
-//! are applied again where the process ends.
+//! otherwise wait for the one writer and the disk in two or three transactions a page which only say so. They are settled
+//! together: before anything else of the batch is written, so that whoever is erased is looked for in them too, and at its
+//! end. Until then they are pending, and are applied again where the process ends.
 
 use crate::inbox::Settlement;
 use crate::mirror::write::PageTally;

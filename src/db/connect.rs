@@ -108,13 +108,23 @@ impl Database {
     /// # Errors
     /// The database's own error.
     pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        let mode = match self.dialect {
-            Dialect::Sqlite => Some(SqliteTransactionMode::Immediate),
-            Dialect::Postgres => None,
-        };
-        self.writer
-            .begin_with_options(TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() })
-            .await
+        match self.dialect {
+            Dialect::Sqlite => {
+                let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+                let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
+                self.writer.begin_with_options(options).await
+            }
+            Dialect::Postgres => self.begin_for_certain().await,
+        }
+    }
+
+    /// The driver forgets a transaction whose beginning is given up half way: the connection would go back into the pool
+    /// with it, and what the next one writes would hold its locks and never be committed. So each beginning is seen
+    /// through in a task of its own; a transaction that nobody takes any more is rolled back.
+    async fn begin_for_certain(&self) -> Result<DatabaseTransaction, DbErr> {
+        let writer = self.writer.clone();
+        let begun = tokio::spawn(async move { writer.begin().await }).await;
+        begun.unwrap_or_else(|error| Err(DbErr::Conn(RuntimeErr::Internal(error.to_string()))))
     }
 
     /// On SQLite: the one writing connection, kept from everybody else. Whoever has it must let it go before asking for

@@ -5,3 +5,4 @@ mod errors;
 mod inbox;
 mod migrations;
 mod statistics;
+mod transactions;

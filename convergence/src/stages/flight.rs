@@ -1,6 +1,6 @@
 //! Work of a stage that has begun: it goes one leg at a time, from one wait for the clock or the network to the next.
 
-use super::{STUCK, Stages};
+use super::{Stages, patience};
 use crate::seam::{self, Held, HeldCall, HeldPause};
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
@@ -73,7 +73,7 @@ impl Stages {
                     Held::Pause(pause) if pause.is_over() => {}
                     Held::Pause(pause) => return Ok(Waits::Pause(pause)),
                 },
-                () = tokio::time::sleep(STUCK) => panic!("{name} waits for something that nobody holds"),
+                () = patience() => panic!("{name} waits for something that nobody holds"),
             }
         }
     }

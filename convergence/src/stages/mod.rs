@@ -30,8 +30,16 @@ use tokio_util::sync::CancellationToken;
 
 /// Calls that a source may have under way at once; more than the driver ever starts.
 const CONCURRENCY: usize = 12;
-/// Longest time that a step may take on the machine's clock: it never waits for anything that the driver holds.
-const STUCK: std::time::Duration = std::time::Duration::from_secs(20);
+/// Seconds that a step may take: it never waits for anything that the driver holds.
+const PATIENCE: u32 = 20;
+
+/// Ends once a step has had all the time that it may take. Where the whole machine stands still, for however long, that
+/// counts as one second: nothing could have gone on meanwhile.
+async fn patience() {
+    for _ in 0..PATIENCE {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+}
 
 /// What a source does to come true, and what it waits for.
 pub struct Stages {

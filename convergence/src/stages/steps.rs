@@ -1,6 +1,6 @@
 //! The steps that stages take when they are told to.
 
-use super::{Leg, STUCK, Stages, instance};
+use super::{Leg, Stages, instance, patience};
 use bytes::Bytes;
 use entity::{DeliveryKind, Purpose};
 use futures::future::LocalBoxFuture;
@@ -53,7 +53,11 @@ impl Stages {
     /// Applies what is due, if this instance holds the lease.
     pub async fn apply(&mut self) {
         let stop = self.stop.clone();
-        tokio::time::timeout(STUCK, self.applier.apply_pending(&stop)).await.expect("apply ends").expect("apply works");
+        tokio::select! {
+            biased;
+            applied = self.applier.apply_pending(&stop) => applied.expect("apply works"),
+            () = patience() => panic!("apply does not end"),
+        }
     }
 
     /// Starts so many of the fetches that are due for each purpose, in the order of what they fetch. Returns how many.

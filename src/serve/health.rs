@@ -1,7 +1,7 @@
 //! How a source is, judged from its row and from what waits: one rule for `/readyz`, for the schema and for metrics.
 
 use crate::mirror::read::{DeletionsWaiting, Waiting};
-use ::entity::{Moment, source_state};
+use ::entity::{Moment, source_state, sync_run};
 
 /// Refusing everything for so long is no accident, milliseconds: well before the quarter of an hour that is promised.
 const REFUSING_MS: i64 = 10 * 60_000;
@@ -26,6 +26,8 @@ pub(super) struct Signs<'a> {
     pub pending: Option<&'a Waiting>,
     /// Deletions that wait for a person.
     pub deletions: Option<&'a DeletionsWaiting>,
+    /// The pass over all of its lists that fails again and again.
+    pub failing: Option<&'a sync_run::Model>,
     /// This instance is configured for it; else nothing is expected of it.
     pub is_configured: bool,
     /// The time.
@@ -71,8 +73,12 @@ impl Signs<'_> {
         if let Some(since) = row.paused_at {
             return Health { state: State::Paused, reason: Some(self.paused(row, since)) };
         }
-        let reason =
-            self.refusing(row).or_else(|| self.stuck()).or_else(|| self.waiting()).or_else(|| self.silent(row));
+        let reason = self
+            .refusing(row)
+            .or_else(|| self.stuck())
+            .or_else(|| self.waiting())
+            .or_else(|| self.failing(row))
+            .or_else(|| self.silent(row));
         match reason {
             Some(reason) => Health { state: State::Degraded, reason: Some(reason) },
             None => well,
@@ -167,6 +173,16 @@ impl Signs<'_> {
         ))
     }
 
+    /// Full syncs repair whatever webhooks did not tell; without them the mirror drifts unseen.
+    fn failing(&self, row: &source_state::Model) -> Option<String> {
+        let sync_run::Model { id, attempt, error, .. } = self.failing?;
+        let (name, error) = (self.name, error.as_deref().unwrap_or("it is tried once more"));
+        let since = row.last_complete_sync_at.map_or_else(|| "ever".to_owned(), |at| format!("since {}", shown(at)));
+        Some(format!(
+            "source {name} had no complete sync {since}: run {id} is at its try {attempt}, and failed: {error}"
+        ))
+    }
+
     fn silent(&self, row: &source_state::Model) -> Option<String> {
         let last_at = self.last_webhook_at()?;
         let usual_ms = row.usual_gap_ms?;
@@ -238,8 +254,12 @@ mod tests {
         }
     }
 
+    fn signs<'a>() -> Signs<'a> {
+        Signs { name: "crm", state: None, pending: None, deletions: None, failing: None, is_configured: true, now: NOW }
+    }
+
     fn judge(row: &source_state::Model, pending: Option<&Waiting>) -> Health {
-        Signs { name: "crm", state: Some(row), pending, deletions: None, is_configured: true, now: NOW }.judge()
+        Signs { state: Some(row), pending, ..signs() }.judge()
     }
 
     fn ago(minutes: i64) -> Option<Moment> {
@@ -249,8 +269,7 @@ mod tests {
     #[test]
     fn a_source_of_which_nothing_is_known_is_well() {
         assert_eq!(judge(&row(), None).state, State::Running);
-        let never = Signs { name: "crm", state: None, pending: None, deletions: None, is_configured: true, now: NOW };
-        assert_eq!(never.judge().state, State::Running);
+        assert_eq!(signs().judge().state, State::Running);
     }
 
     #[test]
@@ -312,7 +331,7 @@ mod tests {
     fn deletions_that_wait_are_counted_and_a_run_of_which_all_came_back_says_so() {
         let judge = |waiting: &DeletionsWaiting| {
             let (state, deletions) = (row(), Some(waiting));
-            Signs { name: "crm", state: Some(&state), pending: None, deletions, is_configured: true, now: NOW }.judge()
+            Signs { state: Some(&state), deletions, ..signs() }.judge()
         };
         let of_run = |source_id, run_id, count| DeletionsWaiting { source_id, run_id, count };
         let waiting = [of_run(1, 3, 8), of_run(2, 4, 40), of_run(1, 5, 2)];
@@ -335,8 +354,7 @@ mod tests {
         assert!(health.reason.unwrap().contains("paused itself"));
         row.paused_by = Some("anna".to_owned());
         assert!(judge(&row, None).reason.unwrap().contains("by anna"));
-        let elsewhere =
-            Signs { name: "crm", state: Some(&row), pending: None, deletions: None, is_configured: false, now: NOW };
+        let elsewhere = Signs { state: Some(&row), is_configured: false, ..signs() };
         assert_eq!(elsewhere.judge().state, State::Running, "nothing is expected of it here");
     }
 }

@@ -1,7 +1,7 @@
 //! Who watches how sources stand: one reader a process for all that follow them, and none while nobody does.
 //!
 //! A source turns unhealthy by what does not happen as well, and on any instance, so that there is nothing to be rung by:
-//! all of them are judged once a second, in three statements, whatever the number of subscribers.
+//! all of them are judged once a second, in a few statements, whatever the number of subscribers.
 
 use super::Operations;
 use super::health::{Health, Signs};
@@ -130,6 +130,7 @@ impl HealthWatch {
         let states = self.reader.source_states().await?;
         let pending = self.reader.pending().await?;
         let deletions = self.reader.deletions_waiting().await?;
+        let failing = self.reader.failing_runs().await?;
         let sources = self.reader.sources_with(states.iter().map(|state| state.source_id)).await?;
         let judge = |source: &Arc<source::Model>| {
             let deletions = DeletionsWaiting::of(&deletions, source.id);
@@ -138,6 +139,7 @@ impl HealthWatch {
                 state: states.iter().find(|row| row.source_id == source.id),
                 pending: pending.iter().find(|row| row.source_id == source.id),
                 deletions: deletions.as_ref(),
+                failing: failing.iter().find(|run| run.source_id == source.id),
                 is_configured: self.operations.is_configured(&source.name),
                 now: self.clock.now(),
             };

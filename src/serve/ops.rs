@@ -6,7 +6,7 @@ use super::health::{self, Signs};
 use super::router::Shared;
 use crate::causes::chain;
 use crate::mirror::read::{DeletionsWaiting, ReadError, SourceCount, Waiting};
-use ::entity::{Moment, source_state};
+use ::entity::{Moment, source_state, sync_run};
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
@@ -114,6 +114,7 @@ struct SourceRow {
     pending: Option<Waiting>,
     parked: Option<Waiting>,
     deletions: Option<DeletionsWaiting>,
+    failing: Option<sync_run::Model>,
     overdue: i64,
     erasures: i64,
     is_configured: bool,
@@ -122,8 +123,8 @@ struct SourceRow {
 impl SourceRow {
     fn signs(&self, now: Moment) -> Signs<'_> {
         let (state, pending) = (self.state.as_ref(), self.pending.as_ref());
-        let deletions = self.deletions.as_ref();
-        Signs { name: &self.name, state, pending, deletions, is_configured: self.is_configured, now }
+        let (deletions, failing) = (self.deletions.as_ref(), self.failing.as_ref());
+        Signs { name: &self.name, state, pending, deletions, failing, is_configured: self.is_configured, now }
     }
 }
 
@@ -133,6 +134,7 @@ async fn read_rows(shared: &Shared) -> Result<Vec<SourceRow>, ReadError> {
     let pending = shared.reader.pending().await?;
     let parked = shared.reader.parked().await?;
     let deletions = shared.reader.deletions_waiting().await?;
+    let failing = shared.reader.failing_runs().await?;
     let overdue = shared.reader.overdue(shared.clock.now()).await?;
     let erasures = shared.reader.pending_erasures().await?;
     let of = |list: &[Waiting], id: i32| list.iter().find(|row| row.source_id == id).cloned();
@@ -144,6 +146,7 @@ async fn read_rows(shared: &Shared) -> Result<Vec<SourceRow>, ReadError> {
         pending: of(&pending, source.id),
         parked: of(&parked, source.id),
         deletions: DeletionsWaiting::of(&deletions, source.id),
+        failing: failing.iter().find(|run| run.source_id == source.id).cloned(),
         overdue: count(&overdue, source.id),
         erasures: count(&erasures, source.id),
         is_configured: shared.operations.is_configured(&source.name),

@@ -77,6 +77,39 @@ both!(a_failed_full_run_is_tried_again_though_others_came_between, |database| {
     app.finish().await;
 });
 
+/// How the source stands, and why.
+async fn health(app: &TestApp) -> (String, String) {
+    let (_, ready) = app.client().get("/readyz").await;
+    let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+    let told = |key: &str| ready["sources"]["crm"][key].as_str().unwrap_or_default().to_owned();
+    (told("state"), told("reason"))
+}
+
+both!(a_full_sync_that_fails_again_and_again_makes_its_source_unwell, |database| {
+    let app = TestApp::imported(&database).await;
+    app.simulator.faults(ProviderKind::Parallel).fail_next_at("/profile-types", 1_000, FailureKind::Status500);
+    assert!(app.sync("crm").await.is_err());
+    assert_eq!(health(&app).await.0, "running", "it may have met a bad moment");
+    let failed = tried_again(&app, &app.newest_run("crm").await).await;
+    let failed = tried_again(&app, &failed).await;
+    assert_eq!((failed.state, failed.attempt), (RunState::Failed, 3), "{failed:?}");
+    let (state, reason) = health(&app).await;
+    assert_eq!(state, "degraded");
+    for part in ["source crm", "no complete sync since", &format!("run {}", failed.id), "500"] {
+        assert!(reason.contains(part), "{part} in {reason}");
+    }
+
+    let person = app.simulator.parallel().profile_ids("Individual").remove(0);
+    let named = RunRequest { kind: RunKind::Named, named: vec![person], ..RunRequest::full("test") };
+    assert_eq!(request(&app, "crm", named).await.state, RunState::Done);
+    assert_eq!(health(&app).await.0, "degraded", "a sync of one profile says nothing of the others");
+
+    app.simulator.faults(ProviderKind::Parallel).clear();
+    app.import("crm").await;
+    assert_eq!(health(&app).await.0, "running");
+    app.finish().await;
+});
+
 both!(a_newer_complete_run_makes_a_retry_needless, |database| {
     let app = TestApp::builder(&database).profiles(900).start().await;
     app.simulator.faults(ProviderKind::Parallel).fail_next_at("offset=96", 7, FailureKind::Status500);

@@ -8,6 +8,8 @@ use ::entity::{CandidateState, RunKind, RunState, deletion_candidate, sync_run};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Order, Query, SelectStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 
+/// A pass that has been tried so often is failing; fewer tries may meet a bad moment.
+const FAILING_ATTEMPTS: i32 = 3;
 /// Runs that one look at those under way brings at most: one a source goes on, and few wait.
 const MAX_UNDER_WAY: u64 = 1_000;
 
@@ -157,13 +159,23 @@ impl Reader {
     /// # Errors
     /// [`ReadError`].
     pub async fn last_complete_runs(&self) -> Result<Vec<sync_run::Model>, ReadError> {
-        let complete = newest_of_each()
-            .and_where(sync_run::Column::State.eq(RunState::Done))
-            .and_where(sync_run::Column::Kind.eq(RunKind::Full))
-            .and_where(sync_run::Column::IsPlan.eq(false))
-            .and_where(sync_run::Column::ProfileType.is_null())
-            .take();
+        let complete = whole_passes().and_where(sync_run::Column::State.eq(RunState::Done)).take();
         self.newest(complete).await
+    }
+
+    /// Of each source the pass over all of its lists that fails again and again; none where one is complete since. While
+    /// it is tried once more, or a new one begins, it is still the one to tell of.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn failing_runs(&self) -> Result<Vec<sync_run::Model>, ReadError> {
+        use sync_run::Column;
+        let saw_all = Column::State.is_in([RunState::Done, RunState::WaitingForApproval]);
+        let fails = Column::State.ne(RunState::Cancelled).and(Column::Attempt.gte(FAILING_ATTEMPTS));
+        let newest = whole_passes().and_where(saw_all.or(fails)).take();
+        let mut runs = self.newest(newest).await?;
+        runs.retain(|run| !matches!(run.state, RunState::Done | RunState::WaitingForApproval));
+        Ok(runs)
     }
 
     async fn newest(&self, ids: SelectStatement) -> Result<Vec<sync_run::Model>, ReadError> {
@@ -208,5 +220,14 @@ fn newest_of_each() -> SelectStatement {
         .expr(Expr::col((sync_run::Entity, sync_run::Column::Id)).max())
         .from(sync_run::Entity)
         .group_by_col(sync_run::Column::SourceId)
+        .take()
+}
+
+/// The newest pass over all lists of each source.
+fn whole_passes() -> SelectStatement {
+    newest_of_each()
+        .and_where(sync_run::Column::Kind.eq(RunKind::Full))
+        .and_where(sync_run::Column::IsPlan.eq(false))
+        .and_where(sync_run::Column::ProfileType.is_null())
         .take()
 }

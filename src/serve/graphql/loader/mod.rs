@@ -18,7 +18,8 @@ pub(super) use records::{
     TransitionsOf,
 };
 pub(super) use sources::{
-    AllDeletionsWaiting, LastCompleteRunOf, LastRunOf, OverdueOf, ParkedOf, PendingErasuresOf, PendingOf, StateOf,
+    AllDeletionsWaiting, FailingRunOf, LastCompleteRunOf, LastRunOf, OverdueOf, ParkedOf, PendingErasuresOf, PendingOf,
+    StateOf,
 };
 
 use super::wave::Wave;

@@ -28,6 +28,9 @@ pub(in crate::serve::graphql) struct OverdueOf {
     pub now: Moment,
 }
 
+/// The pass over all lists of a source that fails again and again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::serve::graphql) struct FailingRunOf(pub i32);
 /// The newest run of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::serve::graphql) struct LastRunOf(pub i32);
@@ -53,6 +56,7 @@ by_source!(StateOf, source_state::Model, source_states);
 by_source!(PendingOf, Waiting, pending);
 by_source!(ParkedOf, Waiting, parked);
 by_source!(PendingErasuresOf, SourceCount, pending_erasures);
+by_source!(FailingRunOf, sync_run::Model, failing_runs);
 by_source!(LastRunOf, sync_run::Model, last_runs);
 by_source!(LastCompleteRunOf, sync_run::Model, last_complete_runs);
 

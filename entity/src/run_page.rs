@@ -18,7 +18,8 @@ pub struct Model {
     pub expected: Option<i64>,
     /// Row ids of the profiles that it named, as a serialized bitmap.
     pub profiles: Vec<u8>,
-    /// Row ids of the subprofiles that it named and that were known before, as a serialized bitmap.
+    /// Row ids of the subprofiles that it named, as a serialized bitmap; a number that no row has stands in for each of
+    /// which nothing is kept.
     pub subprofiles: Vec<u8>,
     /// What it showed of each of them, mixed into 64 bits: the profiles in the order of their rows, then the
     /// subprofiles. Only where the run measures drift.

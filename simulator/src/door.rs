@@ -72,7 +72,8 @@ pub(crate) async fn serve(State(door): State<Arc<Door>>, request: Request) -> Re
                 headers: parts.headers,
                 body: axum::body::to_bytes(body, BODY_LIMIT_BYTES).await.unwrap_or_default(),
             };
-            let answer = door.answer(provider, &path, &call);
+            let mut answer = door.answer(provider, &path, &call);
+            answer.body = door.context.faults(provider).garble(answer.body);
             door.probe_new_subscription(provider, &path, answer).await
         }
     };

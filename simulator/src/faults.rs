@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -121,6 +122,7 @@ struct State {
     unlisted: Arc<HashSet<String>>,
     overstated: usize,
     forbidden: HashSet<String>,
+    garbled: HashSet<String>,
 }
 
 /// The faults of one provider.
@@ -139,6 +141,7 @@ impl Faults {
             unlisted: Arc::default(),
             overstated: 0,
             forbidden: HashSet::new(),
+            garbled: HashSet::new(),
         }))
     }
 
@@ -194,6 +197,31 @@ impl Faults {
         self.0.lock().forbidden = ids.into_iter().collect();
     }
 
+    /// Lists tell of these profiles and subprofiles in rows of which nobody can read more than the id. Reads by id are as
+    /// they should be. Replaces those before.
+    pub fn garble_in_lists(&self, ids: impl IntoIterator<Item = String>) {
+        self.0.lock().garbled = ids.into_iter().collect();
+    }
+
+    /// Garbles the rows in the answer to a list that are to be garbled.
+    pub(crate) fn garble(&self, body: Bytes) -> Bytes {
+        let state = self.0.lock();
+        if state.garbled.is_empty() {
+            return body;
+        }
+        let Ok(Value::Object(mut answer)) = serde_json::from_slice(&body) else { return body };
+        let id = |row: &Value| {
+            ["ID", "id", "profile_id"].into_iter().find_map(|key| row.get(key)?.as_str().map(str::to_owned))
+        };
+        let is_garbled = |row: &&mut Value| id(row).is_some_and(|id| state.garbled.contains(&id));
+        let rows = answer.values_mut().filter_map(Value::as_array_mut).flatten().filter(is_garbled);
+        let parts = rows.flat_map(|row| row.as_object_mut().into_iter().flatten());
+        for (_, value) in parts.filter(|(key, _)| matches!(key.as_str(), "fields" | "tenant_id")) {
+            *value = Value::from("garbled");
+        }
+        serde_json::to_vec(&answer).map_or(body, Bytes::from)
+    }
+
     pub(crate) fn is_forbidden(&self, profile: &str) -> bool {
         self.0.lock().forbidden.contains(profile)
     }
@@ -224,6 +252,7 @@ impl Faults {
         state.unlisted = Arc::default();
         state.overstated = 0;
         state.forbidden.clear();
+        state.garbled.clear();
     }
 
     /// The failure that this request meets, if any.

@@ -159,6 +159,7 @@ fn take_observation(
     request: Option<&fetch_request::Model>,
 ) {
     let is_unvouched = context.is_some_and(|context| context.is_unvouched);
+    name(batch, &observation);
     match observation {
         Observation::ProfileType(_)
         | Observation::CollectionFields { .. }
@@ -198,6 +199,25 @@ fn take_observation(
         Observation::SubprofileMissing { subprofile, .. } => {
             absences::observe_subprofile(batch, origin, &subprofile, request, is_unvouched);
         }
+    }
+}
+
+/// Notes the record that the open page names. It is on the list, whatever becomes of the rest of its row.
+fn name(batch: &mut Batch<'_>, observation: &Observation) {
+    match observation {
+        Observation::Profile(seen) => batch.name_profile(&seen.external_id),
+        Observation::Lifecycle(seen) => batch.name_profile(&seen.profile),
+        Observation::Touched { profile, .. } | Observation::Missing { profile, .. } => batch.name_profile(profile),
+        Observation::Subprofile(seen) => batch.name_subprofile(&seen.external_id),
+        Observation::SubprofileTouched { subprofile, .. }
+        | Observation::SubprofileGone { subprofile, .. }
+        | Observation::SubprofileMissing { subprofile, .. } => batch.name_subprofile(subprofile),
+        Observation::ProfileType(_)
+        | Observation::CollectionFields { .. }
+        | Observation::Unsubscribing { .. }
+        | Observation::Ids(_)
+        | Observation::MetadataNeeded { .. }
+        | Observation::RelationshipGone { .. } => {}
     }
 }
 

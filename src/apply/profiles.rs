@@ -37,7 +37,7 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, mut seen: ProfileS
     }
     let has_changed = decision == Decision::Unchanged && batch.revision() != before;
     let counted = if has_changed { Decision::Applied } else { decision };
-    batch.count_profile(profile, counted, was_known);
+    batch.count_profile(counted, was_known);
     let is_told = seen.status.is_none_or(|status| Status::from(status) == batch.get(profile).row.status);
     batch.note_profile(origin, profile, counted, &look, is_told);
     batch.judge(

@@ -21,7 +21,6 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, mut seen: Subprofi
     batch.show_candidate(RecordKind::Subprofile, row_id, origin);
     let look = batch.look_at_subprofile(&seen.external_id);
     let (decision, rule) = settle(batch, origin, &mut seen);
-    batch.count_subprofile(&seen.external_id);
     batch.note_subprofile(origin, profile, &seen.external_id, decision, &look);
     if !batch.get(profile).row.is_known && origin.kind != DeliveryKind::Page && decision == Decision::Applied {
         batch.wish_profile(&seen.profile, origin, "a subprofile came before its profile");

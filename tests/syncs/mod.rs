@@ -6,6 +6,7 @@ mod id_lists;
 mod interruptions;
 mod lies;
 mod lost_places;
+mod odd_rows;
 mod repairs;
 mod retries;
 mod times;

@@ -213,7 +213,8 @@ impl World {
         now: i64,
     ) -> Result<u64, Refusal> {
         let refused = || Refusal::because("Subprofile could not be created");
-        let parent = self.profiles.get_mut(&profile).filter(|parent| parent.removed.is_none()).ok_or_else(refused)?;
+        // A removed profile takes new ones, too.
+        let parent = self.profiles.get_mut(&profile).ok_or_else(refused)?;
         let place = self
             .collections
             .get_mut(&collection)

@@ -1,5 +1,6 @@
 //! What goes out of a batch: everything that changed, written once.
 
+use super::pages::stand_in;
 use super::{Batch, Handle, ProfileWork};
 use crate::apply::drift::{self, Find, Noted};
 use crate::mirror::write::{self, Again, Moved, PageTally, Writes};
@@ -113,6 +114,7 @@ impl Batch<'_> {
     fn tell_pages(&mut self, subprofile_ids: &HashMap<String, i64>) -> (Vec<PageTally>, Vec<Find>) {
         let pages = std::mem::take(&mut self.pages);
         let mut finds = Vec::new();
+        let subprofile = |id: &String| subprofile_ids.get(id).copied().unwrap_or_else(|| stand_in(id));
         let tallies = pages.into_iter().map(|page| {
             let drift = page.notes.map(|notes| {
                 let (drift, differing) = drift::tell_page(notes, |record| self.row_of(record, subprofile_ids));
@@ -121,7 +123,7 @@ impl Batch<'_> {
             });
             PageTally {
                 profiles: page.profiles.into_iter().map(|handle| self.profiles[handle].row.id).collect(),
-                subprofiles: page.subprofiles.iter().filter_map(|id| subprofile_ids.get(id).copied()).collect(),
+                subprofiles: page.subprofiles.iter().map(subprofile).collect(),
                 drift,
                 ..page.tally
             }

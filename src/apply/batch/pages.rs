@@ -94,10 +94,9 @@ impl Batch<'_> {
         }
     }
 
-    /// Counts a profile that the open page names.
-    pub fn count_profile(&mut self, profile: Handle, decision: Decision, was_known: bool) {
+    /// Counts what an observation of a profile on the open page came to.
+    pub fn count_profile(&mut self, decision: Decision, was_known: bool) {
         let Some(page) = self.pages.last_mut().filter(|_| self.is_page_open) else { return };
-        page.profiles.push(profile);
         let count = match decision {
             Decision::Applied if was_known => &mut page.tally.updated,
             Decision::Applied => &mut page.tally.created,
@@ -107,15 +106,25 @@ impl Batch<'_> {
         *count += 1;
     }
 
+    /// Notes a profile that the open page names.
+    pub fn name_profile(&mut self, external_id: &str) {
+        if !self.is_page_open {
+            return;
+        }
+        let profile = self.profile(external_id);
+        if let Some(page) = self.pages.last_mut() {
+            page.profiles.push(profile);
+        }
+    }
+
     /// Notes a subprofile that the open page names.
-    pub fn count_subprofile(&mut self, external_id: &str) {
+    pub fn name_subprofile(&mut self, external_id: &str) {
         if let Some(page) = self.pages.last_mut().filter(|_| self.is_page_open) {
             page.subprofiles.push(external_id.to_owned());
         }
     }
 
-    /// What the last page of a run named; for a plan. What it would create has no row: another number stands in for it,
-    /// since the lists are held against their totals.
+    /// What the last page of a run named; for a plan. What it would create has no row yet.
     pub fn tally(&self) -> PageTally {
         let Some(page) = self.pages.last() else { return PageTally::default() };
         let profile = |handle: &Handle| {
@@ -144,8 +153,9 @@ impl Batch<'_> {
     }
 }
 
-/// A number that no row has, always the same one for a record.
-fn stand_in(external_id: &str) -> i64 {
+/// A number that no row has, always the same one for a record. It stands in for the row of what a page names and nothing is
+/// kept of, such as a subprofile of a removed profile: the lists are held against their totals.
+pub(super) fn stand_in(external_id: &str) -> i64 {
     const NO_ROW: i64 = 1 << 62;
     NO_ROW | (content_hash(&Value::from(external_id)) & (NO_ROW - 1))
 }

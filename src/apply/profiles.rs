@@ -79,11 +79,12 @@ fn settle_content(
             return (Decision::Tombstoned, "only a fetch that finds it alive lifts a tombstone");
         }
         write_content(batch, origin, profile, seen);
+        subprofiles::ask_for_buried(batch, origin, profile, position);
         return (Decision::Applied, "a fetch found it alive");
     }
     if !is_known {
         if batch.is_overtaken(origin, seen.version) {
-            batch.wish_overtaken(Target::Profile { id: seen.external_id.clone() }, origin);
+            batch.wish_repair(Target::Profile { id: seen.external_id.clone() }, origin, freshness::OVERTAKEN);
             return (Decision::TieRefetched, freshness::OVERTAKEN);
         }
         write_content(batch, origin, profile, seen);

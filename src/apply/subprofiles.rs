@@ -1,6 +1,6 @@
 //! Takes the whole state of a subprofile, and its going.
 
-use super::batch::{Batch, Judged, Origin, SubprofileWork, Versioned};
+use super::batch::{Batch, Handle, Judged, Origin, SubprofileWork, Versioned};
 use super::catalog::Catalog;
 use super::content::{attribute, content_hash, differences, is_same_object};
 use super::freshness::{self, Judgement, Observed, Stored};
@@ -43,12 +43,12 @@ fn settle(batch: &mut Batch<'_>, origin: &Origin, seen: &mut SubprofileSeen) -> 
     let profile = batch.profile(&seen.profile);
     match batch.get(profile).row.status {
         Status::Anonymized => return (Decision::Suppressed, "anonymized profiles take nothing more"),
-        Status::Deleted => return (Decision::Tombstoned, "its profile is deleted"),
+        Status::Deleted => return settle_under_tombstone(batch, origin, seen),
         Status::Open | Status::Closed | Status::ScheduledForDeletion => {}
     }
     let Some(work) = batch.subprofiles.get(&seen.external_id) else {
         if batch.is_overtaken(origin, seen.version) {
-            batch.wish_overtaken(Target::Subprofile { id: seen.external_id.clone() }, origin);
+            batch.wish_repair(Target::Subprofile { id: seen.external_id.clone() }, origin, freshness::OVERTAKEN);
             return (Decision::TieRefetched, freshness::OVERTAKEN);
         }
         write(batch, origin, seen);
@@ -80,6 +80,51 @@ fn settle(batch: &mut Batch<'_>, origin: &Origin, seen: &mut SubprofileSeen) -> 
             batch.wish(target, origin, rule, 0, false);
             (if is_gone { Decision::Tombstoned } else { Decision::TieRefetched }, rule)
         }
+    }
+}
+
+/// A subprofile of a deleted profile leaves a tombstone: where a fetch finds the profile alive, it is asked for by that. Of a
+/// profile that is there a page tells on its own list; that a webhook tells of its subprofile may be all that is heard.
+fn settle_under_tombstone(batch: &mut Batch<'_>, origin: &Origin, seen: &SubprofileSeen) -> (Decision, &'static str) {
+    let profile = batch.profile(&seen.profile);
+    if !batch.subprofiles.contains_key(&seen.external_id) {
+        bury_unseen(batch, origin, (&seen.external_id, profile), Some(&seen.collection), seen.version);
+    }
+    let row = &batch.get(profile).row;
+    let observed = Observed { version: seen.version, started_at: origin.started_at };
+    let stored = Stored { version: row.version(), position: row.position };
+    let is_news = origin.kind == DeliveryKind::Webhook;
+    if is_news && !matches!(freshness::judge(observed, stored), Judgement::Stored(_)) {
+        batch.wish_profile(&seen.profile, origin, "news of a subprofile of a deleted profile");
+    }
+    (Decision::Tombstoned, "its profile is deleted")
+}
+
+/// Leaves a tombstone of a subprofile that was never seen alive.
+fn bury_unseen(
+    batch: &mut Batch<'_>,
+    origin: &Origin,
+    (id, profile): (&str, Handle),
+    collection: Option<&str>,
+    version: Version,
+) {
+    let mut row = blank(batch.source_id, id, batch.now);
+    row.collection_id = collection.and_then(|id| batch.catalog.collection_id(id));
+    row.deleted_at = Some(batch.now);
+    row.set_version(version, origin);
+    batch.subprofiles.insert(id.to_owned(), SubprofileWork { row, profile, is_dirty: true });
+}
+
+/// Asks for what went with a profile that is found alive after all, and for what was seen of it since: nothing else may
+/// tell of them. `buried_at` is the inbox position at which the profile went.
+pub(super) fn ask_for_buried(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, buried_at: i64) {
+    let went_along = |work: &&SubprofileWork| {
+        work.profile == profile && work.row.deleted_at.is_some() && work.row.position >= buried_at
+    };
+    let buried: Vec<String> =
+        batch.subprofiles.values().filter(went_along).map(|work| work.row.external_id.clone()).collect();
+    for id in buried {
+        batch.wish_repair(Target::Subprofile { id }, origin, "its profile is found alive");
     }
 }
 
@@ -152,11 +197,7 @@ pub(super) fn observe_gone(
         None => {
             let Some(profile) = profile else { return };
             let profile = batch.profile(profile);
-            let mut row = blank(batch.source_id, id, batch.now);
-            row.collection_id = collection.and_then(|id| batch.catalog.collection_id(id));
-            row.deleted_at = Some(batch.now);
-            row.set_version(version, origin);
-            batch.subprofiles.insert(id.to_owned(), SubprofileWork { row, profile, is_dirty: true });
+            bury_unseen(batch, origin, (id, profile), collection, version);
             (Decision::Applied, "gone before it was seen: a tombstone stays", Some(profile))
         }
     };

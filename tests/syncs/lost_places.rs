@@ -4,6 +4,8 @@ use crate::support::app::TestApp;
 use crate::support::both;
 use crate::support::rows;
 use entity::{RunState, fetch_request};
+use profile_mirror::clock::Clock;
+use profile_mirror::ingest::run::approve_deletions;
 use sea_orm::{EntityTrait, PaginatorTrait};
 use simulator::ProviderKind::Copernica;
 use simulator::TruthProfile;
@@ -115,5 +117,65 @@ both!(a_small_database_that_is_lost_waits_for_a_person_however_wide_the_brake_is
     assert_eq!(shown(&app).await, before);
     find_again(&app);
     app.import("marketing").await;
+    app.finish().await;
+});
+
+/// People lose their database, somebody approves that they go, and it is found again. Someone of them with subprofiles, by id,
+/// and one of those.
+async fn delete_and_find_again(app: &TestApp) -> (String, String) {
+    let people = app.simulator.copernica().profile_ids("People");
+    let truth = app.simulator.truth(Copernica).profiles;
+    let is_parent = |id: &&String| !truth[*id].subprofiles.is_empty();
+    let person = people.iter().find(is_parent).unwrap().clone();
+    let subprofile = truth[&person].subprofiles.keys().next().unwrap().clone();
+    lose(app, "People");
+    let run = app.sync("marketing").await.unwrap();
+    approve_deletions(app.database(), app.clock.now(), run.id, "ops").await.unwrap();
+    app.drain().await;
+    assert_eq!(app.profile(Copernica, &person).await["status"], "DELETED");
+    find_again(app);
+    (person, subprofile)
+}
+
+both!(who_was_deleted_with_a_lost_database_comes_back_with_all_subprofiles, |database| {
+    let app = TestApp::imported(&database).await;
+    let (person, _) = delete_and_find_again(&app).await;
+    let copernica = app.simulator.copernica();
+    copernica.silently().create_subprofile(&person, "Visits", &[("page", "/new")]).unwrap();
+    // The lists of subprofiles are read before it is known that the person is there.
+    let answer = app.simulator.pause_next(&format!("/profile/{person}"));
+    app.sync("marketing").await.unwrap();
+    answer.release();
+    app.finish().await;
+});
+
+both!(news_of_a_subprofile_brings_its_deleted_profile_back_with_all_others, |database| {
+    let app = TestApp::imported(&database).await;
+    let (person, subprofile) = delete_and_find_again(&app).await;
+    let copernica = app.simulator.copernica();
+    copernica.update_subprofile(&subprofile, &[("page", "/again"), ("status", "returned")]).unwrap();
+    copernica.create_subprofile(&person, "Visits", &[("page", "/new")]).unwrap();
+    app.settle().await;
+    let shown = app.profile(Copernica, &person).await;
+    let subprofiles = shown["subprofiles"]["nodes"].as_array().unwrap().len();
+    let truth = app.simulator.truth(Copernica);
+    assert_eq!((shown["status"].as_str(), subprofiles), (Some("OPEN"), truth.profiles[&person].subprofiles.len()));
+    app.import("marketing").await;
+    app.finish().await;
+});
+
+both!(news_of_a_subprofile_of_a_removed_profile_costs_one_call, |database| {
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    let person = copernica.profile_ids("People").remove(0);
+    copernica.delete_profile(&person).unwrap();
+    app.settle().await;
+    app.simulator.advance(chrono::Duration::seconds(5));
+    let visit = copernica.create_subprofile(&person, "Visits", &[("page", "/after-the-end")]).unwrap();
+    app.simulator.forget_requests();
+    app.settle().await;
+    app.import("marketing").await;
+    assert_eq!(app.simulator.requests_to(&format!("/profile/{person}?")), 1, "it is still removed");
+    assert_eq!(app.simulator.requests_to(&format!("/subprofile/{visit}?")), 0, "it is nobody's");
     app.finish().await;
 });

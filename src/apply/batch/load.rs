@@ -4,7 +4,7 @@ use super::{Batch, ProfileWork, RelationshipWork, SubprofileWork, Wanted, sorted
 use crate::apply::freshness;
 use crate::apply::read::Read;
 use crate::mirror::write::{self, RelationshipsOf};
-use entity::{RecordKind, profile};
+use entity::{RecordKind, Status, profile};
 use provider::{DeliveryKind, Observation};
 use sea_orm::{ConnectionTrait, DbErr};
 use std::collections::HashSet;
@@ -33,8 +33,15 @@ impl Batch<'_> {
         let with_children: HashSet<String> = wanted.going.iter().chain(placeholders).cloned().collect();
         let subprofile_names: Vec<String> =
             wanted.subprofiles.iter().filter(|name| !self.subprofiles.contains_key(*name)).cloned().collect();
-        let subprofiles =
+        let mut subprofiles =
             write::load_subprofiles(transaction, self.source_id, &subprofile_names, &ids_of(&with_children)).await?;
+        // Whoever is found alive asks for what went with them.
+        let is_buried = |name: &&String| {
+            let known = self.by_external_id.get(*name);
+            known.is_some_and(|handle| self.profiles[*handle].row.status == Status::Deleted)
+        };
+        let buried: HashSet<String> = wanted.whole.iter().filter(is_buried).cloned().collect();
+        subprofiles.extend(write::load_buried_subprofiles(transaction, &ids_of(&buried)).await?);
 
         let told: HashSet<String> = wanted.whole.union(&wanted.going).cloned().collect();
         let ends = RelationshipsOf {

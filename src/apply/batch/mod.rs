@@ -335,10 +335,10 @@ impl<'a> Batch<'a> {
         self.add_wish(Wish { target, within: None, position, reason, not_before, is_creation, purpose });
     }
 
-    /// Wishes to see whether a record is there of which old news tells. Many may come at once, after a standstill: they are
-    /// repair, so that fresh news goes first.
-    pub fn wish_overtaken(&mut self, target: Target, origin: &Origin) {
-        let (position, reason) = (origin.position, freshness::OVERTAKEN.to_owned());
+    /// Wishes to see whether a record is there of which no fresh news tells. Many may come at once, after a standstill or with
+    /// a database that is found again: they are repair, so that fresh news goes first.
+    pub fn wish_repair(&mut self, target: Target, origin: &Origin, reason: &str) {
+        let (position, reason) = (origin.position, reason.to_owned());
         let (not_before, purpose) = (self.now, Purpose::Repair);
         self.add_wish(Wish { target, within: None, position, reason, not_before, is_creation: false, purpose });
     }

@@ -59,7 +59,7 @@ pub(crate) use runs::{
     advance_sweep, end_sweep, load_listed_until, load_run_for_apply, note_candidates, set_run_count, write_plan,
 };
 pub(crate) use search::fill_search;
-pub(crate) use subprofiles::{load_subprofiles, new_subprofile_ids, write_subprofiles};
+pub(crate) use subprofiles::{load_buried_subprofiles, load_subprofiles, new_subprofile_ids, write_subprofiles};
 pub(crate) use unlisted::{Unlisted, clear_listed, count_place, count_unlisted, give_up_list};
 
 /// Names in one list of a statement: below the databases' limits on bound values, and each list is as long as the next

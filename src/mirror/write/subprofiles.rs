@@ -5,7 +5,7 @@ use super::rows::{Known, Table, Writes};
 use crate::db::dialect;
 use crate::mirror::padded;
 use entity::subprofile;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityName, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityName, EntityTrait, QueryFilter};
 
 /// The subprofiles with these external ids, tombstones too, and all that are alive of these profiles.
 pub(crate) async fn load_subprofiles(
@@ -21,6 +21,21 @@ pub(crate) async fn load_subprofiles(
     for chunk in of_profiles.chunks(CHUNK) {
         let children = subprofile::alive().filter(subprofile::Column::ProfileId.is_in(padded(chunk)));
         rows.extend(children.all(transaction).await?);
+    }
+    Ok(rows)
+}
+
+/// The tombstones of subprofiles of these profiles.
+pub(crate) async fn load_buried_subprofiles(
+    transaction: &impl ConnectionTrait,
+    of_profiles: &[i64],
+) -> Result<Vec<subprofile::Model>, DbErr> {
+    let mut rows = Vec::new();
+    for chunk in of_profiles.chunks(CHUNK) {
+        let buried = subprofile::Entity::find()
+            .filter(subprofile::Column::ProfileId.is_in(padded(chunk)))
+            .filter(subprofile::Column::DeletedAt.is_not_null());
+        rows.extend(buried.all(transaction).await?);
     }
     Ok(rows)
 }

@@ -10,7 +10,10 @@ use entity::{Moment, Status};
 pub enum Transition {
     /// It takes effect.
     Effective,
-    /// The profile is in that status already.
+    /// The profile is in that status already, and this is the first that tells when it came to it, or tells of it at a
+    /// later time.
+    Confirmed,
+    /// The same is known already.
     Repeated,
     /// It came later than one that happened after it: journal it, fetch to be sure.
     Late,
@@ -35,7 +38,9 @@ pub fn judge_event(from: Status, since: Option<Moment>, was_told_by_event: bool,
         _ => match since {
             Some(since) if was_told_by_event && at < since => Transition::Late,
             Some(since) if was_told_by_event && at == since && from != to => Transition::Unsettled,
-            _ if from == to => Transition::Repeated,
+            Some(since) if was_told_by_event && at == since => Transition::Repeated,
+            // What happened in between and comes later than this is over already.
+            _ if from == to => Transition::Confirmed,
             _ => Transition::Effective,
         },
     }
@@ -78,6 +83,17 @@ mod tests {
         assert_eq!(judge(Anonymized, Deleted, 10, 20), Transition::Final);
         assert_eq!(judge(Closed, Anonymized, 20, 10), Transition::Effective);
         assert!(!allows_state(Anonymized, Open));
+    }
+
+    #[test]
+    fn an_event_that_tells_of_the_same_status_at_a_later_time_counts_from_then_on() {
+        assert_eq!(judge(Open, Open, 10, 30), Transition::Confirmed);
+        assert_eq!(judge(Open, Open, 30, 30), Transition::Repeated, "it came twice");
+        assert_eq!(judge(Open, Closed, 30, 20), Transition::Late, "what it has overtaken is over");
+        assert_eq!(judge_event(Open, Some(Moment(40)), false, Open, Moment(30)), Transition::Confirmed);
+        assert_eq!(judge_event(Open, None, false, Open, Moment(30)), Transition::Confirmed);
+        assert_eq!(judge(ScheduledForDeletion, ScheduledForDeletion, 10, 30), Transition::Confirmed);
+        assert_eq!(judge(Deleted, Deleted, 10, 30), Transition::Repeated);
     }
 
     #[test]

@@ -47,13 +47,22 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, seen: LifecycleSee
     // It goes through again, or after long tries: what is stored was told or read when this had arrived already.
     let is_behind = origin.position < row.status_position.abs();
     let transition = match transition {
-        Transition::Effective if is_behind && to != Status::Anonymized => Transition::Late,
+        Transition::Effective | Transition::Confirmed if is_behind && to != Status::Anonymized => Transition::Late,
         transition => transition,
     };
     let (decision, rule) = match transition {
         Transition::Effective => {
             take_effect(batch, origin, profile, &seen, version);
             (Decision::Applied, "lifecycle event")
+        }
+        Transition::Confirmed => {
+            journal(batch, origin, profile, &seen, true);
+            let row = &mut batch.get_mut(profile).row;
+            row.status_since = Some(at);
+            row.status_position = origin.position;
+            note_date(batch, profile, &seen);
+            batch.tell_rest(profile, origin);
+            (Decision::Applied, "in that status already, since then")
         }
         Transition::Repeated => {
             note_date(batch, profile, &seen);

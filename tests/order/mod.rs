@@ -2,4 +2,5 @@
 
 mod answers;
 mod histories;
+mod lifecycle;
 mod precedence;

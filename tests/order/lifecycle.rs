@@ -1,0 +1,72 @@
+//! Lifecycle events that overtake one another.
+
+use crate::support::app::TestApp;
+use crate::support::both;
+use serde_json::{Value, json};
+use simulator::ProviderKind::Parallel;
+use simulator::{FailureKind, SignedWebhook, TruthStatus};
+
+fn open_people(app: &TestApp) -> Vec<String> {
+    let truth = app.simulator.truth(Parallel);
+    let mut people = app.simulator.parallel().profile_ids("Individual");
+    people.retain(|id| truth.profiles[id].status == TruthStatus::Open);
+    people
+}
+
+/// Closes a person and opens them again ten seconds later: the events, and when the last was.
+fn close_and_reopen(app: &TestApp, person: &str) -> (Vec<SignedWebhook>, Value) {
+    app.simulator.parallel().close(person).unwrap();
+    app.simulator.advance(chrono::Duration::seconds(10));
+    app.simulator.parallel().reopen(person).unwrap();
+    let events = app.simulator.take_webhooks();
+    let last: Value = serde_json::from_slice(&events[1].body).unwrap();
+    assert_eq!((events.len(), &last["type"]), (2, &json!("PROFILE_REOPENED")));
+    (events, last["createdAt"].clone())
+}
+
+both!(a_history_is_the_same_in_whichever_order_its_events_arrive, |database| {
+    let app = TestApp::imported(&database).await;
+    let people = open_people(&app);
+    let mut histories = Vec::new();
+    for (person, is_reversed) in people.iter().zip([false, true]) {
+        let (mut events, reopened_at) = close_and_reopen(&app, person);
+        if is_reversed {
+            events.reverse();
+        }
+        // No answer of upstream says meanwhile how it really is.
+        app.simulator.faults(Parallel).fail_next_at(person, 20, FailureKind::Status500);
+        for event in events {
+            assert_eq!(app.post(&event).await, 200);
+            app.drain_what_is_due().await;
+        }
+        app.simulator.faults(Parallel).clear();
+        app.drain().await;
+        let shown = app.profile(Parallel, person).await;
+        assert_eq!((&shown["status"], &shown["lifecycle"]["since"]), (&json!("OPEN"), &reopened_at), "{is_reversed}");
+        let history = shown["lifecycle"]["history"].as_array().unwrap().iter();
+        histories.push(history.map(|step| (step["to"].clone(), step["cause"].clone())).collect::<Vec<_>>());
+        let was_closed = app.kinds(Parallel, person).await.contains(&"CLOSED".to_owned());
+        assert_ne!(was_closed, is_reversed, "nobody hears of what was over when it arrived");
+    }
+    assert_eq!(histories[0], histories[1]);
+    assert_eq!(histories[0].last(), Some(&(json!("OPEN"), json!("PROFILE_REOPENED"))));
+    app.finish().await;
+});
+
+both!(an_event_that_comes_twice_is_one_step, |database| {
+    let app = TestApp::imported(&database).await;
+    let person = open_people(&app).remove(0);
+    let (events, _) = close_and_reopen(&app, &person);
+    let steps = async || {
+        let shown = app.profile(Parallel, &person).await;
+        shown["lifecycle"]["history"].as_array().unwrap().len()
+    };
+    app.post(&events[1]).await;
+    app.drain().await;
+    let before = steps().await;
+    let mut again: Value = serde_json::from_slice(&events[1].body).unwrap();
+    again["id"] = json!("the-same-once-more");
+    app.deliver(Parallel, again.to_string()).await;
+    assert_eq!(steps().await, before);
+    app.finish().await;
+});

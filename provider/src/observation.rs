@@ -218,7 +218,8 @@ pub struct ProfileSeen {
     pub version: Version,
     /// Event time of a webhook, for lifecycle order.
     pub event_at: Option<DateTime<Utc>>,
-    /// The provider's own name for it, where it has one beside the fields.
+    /// The provider's own name for it, where it has names beside the fields and this delivery tells it; empty where it
+    /// tells that there is none.
     pub name: Option<String>,
     /// Status as far as this delivery tells; `None` leaves it.
     pub status: Option<Status>,

@@ -225,6 +225,8 @@ impl Simulator {
             _ => {
                 let (field, value) = parallel_value(kind, draw);
                 let value = (draw.below(8) > 0).then_some(value);
+                // Now and then a company loses its name.
+                let field = if value.is_none() && field == "p_client_status" { "p_entity_name" } else { field };
                 let what = if value.is_some() { "changed" } else { "was emptied" };
                 let changed = parallel.set_field(&id, field, value).ok()?;
                 changed.then(|| format!("{name}: {} {what}", field.trim_start_matches("p_").replace('_', " ")))

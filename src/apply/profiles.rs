@@ -4,7 +4,7 @@ use super::batch::{Batch, Handle, Judged, Origin, Versioned, sorted};
 use super::content::{content_hash, differences, is_same_object};
 use super::freshness::{self, Judgement, Observed, Stored};
 use super::{lifecycle, lifecycles, relationships, subprofiles, told};
-use entity::{ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition};
+use entity::{ChangeKind, Decision, Moment, RecordKind, Status, lifecycle_transition, profile};
 use provider::{DeliveryKind, InterestSeen, ProfileSeen, Reference, Rung, Target, Version};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -129,7 +129,7 @@ fn hash_of(batch: &Batch<'_>, profile: Handle, seen: &ProfileSeen) -> i64 {
     content_hash(&Content {
         fields: seen.fields.as_ref().unwrap_or_else(|| object(&work.row.fields)),
         interests: told.as_deref().unwrap_or(&work.interests),
-        name: seen.name.as_ref().or(work.row.upstream_name.as_ref()),
+        name: name_after(seen, &work.row),
         r#type: profile_type.or(work.row.profile_type_id),
     })
 }
@@ -139,9 +139,17 @@ fn is_stored(batch: &Batch<'_>, profile: Handle, seen: &ProfileSeen) -> bool {
     let work = batch.get(profile);
     let known_type = seen.profile_type.as_deref().and_then(|id| batch.catalog.profile_type(id));
     known_type.is_none_or(|known| work.row.profile_type_id == Some(known.row.id))
-        && seen.name.as_ref().is_none_or(|name| work.row.upstream_name.as_ref() == Some(name))
+        && name_after(seen, &work.row) == work.row.upstream_name.as_ref()
         && seen.fields.as_ref().is_none_or(|fields| is_same_object(object(&work.row.fields), fields))
         && seen.interests.clone().is_none_or(|interests| is_same_interests(&work.interests, &sorted(interests)))
+}
+
+/// The name that an observation leaves.
+fn name_after<'a>(seen: &'a ProfileSeen, row: &'a profile::Model) -> Option<&'a String> {
+    match &seen.name {
+        Some(name) => Some(name).filter(|name| !name.is_empty()),
+        None => row.upstream_name.as_ref(),
+    }
 }
 
 fn is_same_interests(stored: &[InterestSeen], seen: &[InterestSeen]) -> bool {
@@ -165,9 +173,7 @@ fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: 
         work.row.profile_type_id = Some(id);
         work.row.kind = kind;
     }
-    if let Some(name) = &seen.name {
-        work.row.upstream_name = Some(name.clone());
-    }
+    work.row.upstream_name = name_after(seen, &work.row).cloned();
     if !was_known && seen.upstream_status.is_some() {
         work.row.upstream_status.clone_from(&seen.upstream_status);
     }

@@ -88,3 +88,22 @@ both!(an_incremental_run_brings_what_has_changed_and_little_else, |database| {
     }
     app.finish().await;
 });
+
+both!(a_name_that_was_emptied_is_no_name_any_more, |database| {
+    let app = TestApp::imported(&database).await;
+    let parallel = app.simulator.parallel();
+    let nameless = [("p_first_name", None), ("p_last_name", None)];
+    let people = parallel.profile_ids("Individual");
+    parallel.set_fields(&people[0], &nameless).unwrap();
+    app.settle().await;
+    parallel.silently().set_fields(&people[1], &nameless).unwrap();
+    let run = app.sync("crm").await.unwrap();
+    assert_eq!(run.updated, 1, "{run:?}");
+    for person in &people[..2] {
+        let name = app.profile(ProviderKind::Parallel, person).await["displayName"].take();
+        assert!(name.is_null(), "{person}: {name}");
+    }
+    let run = app.sync("crm").await.unwrap();
+    assert_eq!(run.updated, 0, "{run:?}");
+    app.finish().await;
+});

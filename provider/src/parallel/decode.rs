@@ -159,7 +159,7 @@ fn read_profile(row: &Value) -> Result<ProfileSeen, String> {
         // Parallel has neither a version nor a modified time: apply orders by when we asked.
         version: Version::at(Rung::RequestStarted, 0),
         event_at: None,
-        name: wire::label(row.get("name")),
+        name: read_name(row),
         status: upstream_status.as_deref().and_then(wire::status),
         scheduled_for: deletion_date(row),
         upstream_status,
@@ -170,6 +170,13 @@ fn read_profile(row: &Value) -> Result<ProfileSeen, String> {
         modified_at: iso_value(row.get("updatedAt")),
         refetch: None,
     })
+}
+
+/// The name of a profile, empty where it says that it has none. Of what cannot be read as a name nothing is told.
+fn read_name(row: &Map<String, Value>) -> Option<String> {
+    let name = row.get("name")?;
+    let is_readable = matches!(name, Value::Null | Value::String(_) | Value::Object(_));
+    wire::label(Some(name)).or_else(|| is_readable.then(String::new))
 }
 
 /// The date of a scheduled deletion. The reference names no key for it (*assumed*): any that speaks of

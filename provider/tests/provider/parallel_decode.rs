@@ -65,6 +65,21 @@ fn other_events_are_ignored_and_nameless_ones_are_errors() {
 }
 
 #[test]
+fn a_name_that_is_empty_is_told_and_one_that_is_left_out_is_not() {
+    let provider = build("parallel", settings());
+    let name = |name: &str| {
+        let body = format!(r#"{{"id":"prof1","status":"OPEN"{name}}}"#);
+        only_profile(fetched(provider.as_ref(), &profile("prof1"), body.as_bytes()).unwrap()).name
+    };
+    assert_eq!(name(r#","name":"Acme""#).as_deref(), Some("Acme"));
+    for empty in [r#","name":"""#, r#","name":null"#, r#","name":{"en":""}"#] {
+        assert_eq!(name(empty).as_deref(), Some(""), "{empty}");
+    }
+    assert_eq!(name(""), None);
+    assert_eq!(name(r#","name":["Acme"]"#), None, "it cannot be read");
+}
+
+#[test]
 fn a_fetched_profile_is_whole() {
     let provider = build("parallel", settings());
     let body = fixture("parallel/rest-profile.json");

@@ -292,7 +292,8 @@ pub struct Reference {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Target {
-    /// A profile with all that belongs to it, by external id.
+    /// A profile by external id, with all that upstream's answer tells of it. At Copernica that is all but its subprofiles:
+    /// their collections list them.
     Profile {
         /// External id.
         id: String,

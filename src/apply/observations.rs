@@ -5,7 +5,7 @@ use super::catalog::Catalog;
 use super::read::Read;
 use super::{absences, lifecycles, policy, profiles, relationships, subprofiles};
 use crate::inbox::{Context, Settlement};
-use crate::mirror::write::{Again, PageTally};
+use crate::mirror::write::{Again, GivenUp, PageTally};
 use entity::{Decision, RecordKind, fetch_request};
 use provider::{Decoded, IdsSeen, Observation, Provider, Status, Target};
 use std::collections::HashMap;
@@ -106,7 +106,8 @@ pub(super) fn take_delivery(
     let Read { id, context, origin, decoded, .. } = delivery;
     let request = origin.request_id.and_then(|id| requests.get(&id));
     batch.watch.wanted_position = request.map_or(0, |request| request.wanted_position);
-    batch.done_requests.extend(origin.request_id.zip(origin.started_at));
+    let answered = origin.request_id.zip(origin.started_at);
+    batch.done_requests.extend(answered);
     let decoded = match decoded {
         Ok(decoded) => decoded,
         Err(problem) => {
@@ -121,6 +122,8 @@ pub(super) fn take_delivery(
             };
             batch.judge(&origin, &judged);
             batch.close_page(true);
+            let given_up = |(request_id, started_at)| GivenUp { request_id, started_at, problem: problem.0.clone() };
+            batch.given_up.extend(answered.map(given_up));
             return (id, None, Settlement::Parked(problem.0));
         }
     };

@@ -15,7 +15,7 @@ use crate::clock::SharedClock;
 use crate::db::{Database, dialect};
 use crate::failpoint::Failpoint;
 use crate::inbox::{self, Context, Lease, Settlement, Taken};
-use crate::mirror::write::{self, PageTally};
+use crate::mirror::write::{self, GivenUp, PageTally};
 use entity::{Moment, RunState};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -410,7 +410,7 @@ impl Applier {
         step::Terms { db: &self.db, lease, provider: &self.provider, eraser: &self.eraser, watching, now, rest }
     }
 
-    /// Puts a delivery off or parks it. A fetch request whose answer is parked is over: news asks for another.
+    /// Puts a delivery off or parks it. A fetch request whose answer is parked is given up: news asks for another.
     async fn put_off(
         &self,
         id: i64,
@@ -434,9 +434,10 @@ impl Applier {
         if lease.fence(&transaction, now, None).await?.is_none() {
             return Err(ApplyError::LeaseLost);
         }
-        if let (Settlement::Parked(_), Some(context)) = (&settlement, context) {
+        if let (Settlement::Parked(problem), Some(context)) = (&settlement, context) {
             if let Some(request_id) = context.request_id {
-                write::settle_requests(&transaction, now, &[(request_id, context.started_at)], &[]).await?;
+                let given_up = GivenUp { request_id, started_at: context.started_at, problem: problem.clone() };
+                write::give_up_requests(&transaction, now, &[given_up]).await?;
             }
             if let Some(run_id) = context.run_id {
                 let page = PageTally { run_id, delivery_id: id, is_parked: true, ..PageTally::default() };

@@ -2,9 +2,11 @@
 
 use crate::support::app::TestApp;
 use crate::support::both;
+use crate::support::refusal::Refusal;
 use crate::support::rows;
-use entity::{CandidateState, RunState, deletion_candidate, lifecycle_transition};
+use entity::{CandidateState, RunState, deletion_candidate, fetch_request, lifecycle_transition};
 use profile_mirror::clock::Clock;
+use profile_mirror::inbox::{Operation, Selection, operate};
 use profile_mirror::ingest::run::{RunRequest, approve_deletions, reject_deletions, request_run};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use simulator::ProviderKind;
@@ -151,5 +153,60 @@ both!(a_candidate_whose_end_is_told_while_it_is_asked_for_does_not_hold_up_the_r
     app.drain().await;
     let run = app.newest_run("crm").await;
     assert_eq!((run.state, run.candidates, run.deleted), (RunState::Done, 1, 0), "{run:?}");
+    app.finish().await;
+});
+
+/// Leaves a persona out of every list, and says who it is.
+fn leave_out(app: &TestApp) -> String {
+    let persona = app.simulator.getprofile().profile_ids().remove(0);
+    app.simulator.faults(ProviderKind::GetProfile).unlist([persona.clone()]);
+    persona
+}
+
+async fn candidate_states(app: &TestApp, run: &entity::sync_run::Model) -> Vec<CandidateState> {
+    let of_run = deletion_candidate::Entity::find().filter(deletion_candidate::Column::RunId.eq(run.id));
+    of_run.all(app.database().primary()).await.unwrap().into_iter().map(|row| row.state).collect()
+}
+
+both!(a_candidate_whose_answer_is_another_profile_stays_and_is_asked_for_once_a_run, |database| {
+    let app = TestApp::imported(&database).await;
+    let persona = leave_out(&app);
+    let getprofile = app.simulator.getprofile();
+    getprofile.answer_as(&persona, &getprofile.profile_ids()[1], u32::MAX);
+    for runs in 1..=2 {
+        app.simulator.forget_requests();
+        let run = app.sync("people").await.unwrap();
+        assert_eq!((run.state, run.candidates, run.deleted), (RunState::Done, 1, 0), "{run:?}");
+        assert_eq!(candidate_states(&app, &run).await, [CandidateState::Unknown]);
+        assert_eq!(app.simulator.requests_to(&persona), 1);
+        assert_eq!(app.deliveries(ProviderKind::GetProfile, "PARKED").await.len(), runs);
+    }
+
+    // News wakes what was given up, and the parked answers are of no harm when they are retried.
+    app.simulator.faults(ProviderKind::GetProfile).clear();
+    getprofile.update_randomly(&persona).unwrap();
+    getprofile.settle();
+    app.settle().await;
+    assert_eq!(fetch_request::Entity::find().count(app.database().primary()).await.unwrap(), 0);
+    operate(app.database(), app.clock.now(), &Selection::default(), &Operation::Retry).await.unwrap();
+    app.drain().await;
+    app.finish().await;
+});
+
+both!(a_candidate_whose_answer_cannot_be_applied_stays_and_is_asked_for_once, |database| {
+    let app = TestApp::imported(&database).await;
+    let persona = leave_out(&app);
+    app.simulator.forget_requests();
+    let refusal = Refusal::of(app.database(), "NEW.kind = 'fetch'").await;
+    let run = app.sync("people").await.unwrap();
+    assert_eq!((run.state, run.candidates, run.deleted), (RunState::Done, 1, 0), "{run:?}");
+    assert_eq!(candidate_states(&app, &run).await, [CandidateState::Unknown]);
+    assert_eq!(app.simulator.requests_to(&persona), 1);
+
+    refusal.end(app.database()).await;
+    operate(app.database(), app.clock.now(), &Selection::default(), &Operation::Retry).await.unwrap();
+    app.drain().await;
+    assert!(app.deliveries(ProviderKind::GetProfile, "PARKED").await.is_empty());
+    app.simulator.faults(ProviderKind::GetProfile).clear();
     app.finish().await;
 });

@@ -73,7 +73,12 @@ impl GetProfileSim {
 
     /// Answers the next `reads` reads of this profile by id as it is now, whatever changes.
     pub fn freeze_reads(&self, profile: &str, reads: u32) {
-        let answer = self.state.lock().world.get(profile).ok().map(|found| view(profile, found));
+        self.answer_as(profile, profile, reads);
+    }
+
+    /// Answers the next `reads` reads of this profile by id with another one as it is now, as after the two were merged.
+    pub fn answer_as(&self, profile: &str, other: &str, reads: u32) {
+        let answer = self.state.lock().world.get(other).ok().map(|found| view(other, found));
         if let Some(answer) = answer {
             self.context.faults(ProviderKind::GetProfile).freeze(profile, reads, answer);
         }

@@ -177,11 +177,15 @@ impl Batch<'_> {
         }
         let again = self.again.into_values().filter(|again| newest.get(&again.request_id) == Some(&again.started_at));
         let again: Vec<Again> = again.collect();
-        for again in &again {
-            newest.remove(&again.request_id);
+        let mut given_up = self.given_up;
+        given_up.retain(|given_up| newest.get(&given_up.request_id) == Some(&given_up.started_at));
+        let goes_on = again.iter().map(|again| again.request_id);
+        for request_id in goes_on.chain(given_up.iter().map(|given_up| given_up.request_id)) {
+            newest.remove(&request_id);
         }
         let done: Vec<_> = newest.into_iter().collect();
         write::settle_requests(transaction, self.now, &done, &again).await?;
+        write::give_up_requests(transaction, self.now, &given_up).await?;
         write::cancel_requests(transaction, self.source_id, &self.cancelled).await?;
         write::write_wishes(transaction, self.source_id, self.now, self.wishes.into_values().collect()).await
     }

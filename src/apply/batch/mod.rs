@@ -14,7 +14,7 @@ use super::drift::Watch;
 use super::erase::Erasing;
 use super::freshness;
 use super::told::Told;
-use crate::mirror::write::{self, Again, Wish};
+use crate::mirror::write::{self, Again, GivenUp, Wish};
 use entity::{
     CandidateState, ChangeKind, Decision, Moment, ProfileKind, Purpose, RecordKind, Status, VersionRung, change,
     deletion_candidate, lifecycle_transition, profile, relationship, subprofile, verdict,
@@ -129,6 +129,8 @@ pub(super) struct Batch<'a> {
     again: BTreeMap<i64, Again>,
     /// Answered requests, each with the position at which its answer was asked for.
     pub done_requests: Vec<(i64, i64)>,
+    /// Those of them whose answers cannot be used.
+    pub given_up: Vec<GivenUp>,
     cancelled: Vec<String>,
     pages: Vec<OpenPage>,
     is_page_open: bool,
@@ -162,6 +164,7 @@ impl<'a> Batch<'a> {
             wishes: BTreeMap::new(),
             again: BTreeMap::new(),
             done_requests: Vec::new(),
+            given_up: Vec::new(),
             cancelled: Vec::new(),
             pages: Vec::new(),
             is_page_open: false,

@@ -51,7 +51,8 @@ pub(crate) use profiles::{
 };
 pub(crate) use relationships::{RelationshipsOf, load_relationships, write_relationships};
 pub(crate) use requests::{
-    Again, Wish, cancel_requests, load_request_states, load_requests, settle_requests, target_key, write_wishes,
+    Again, GivenUp, Wish, cancel_requests, give_up_requests, load_request_states, load_requests, settle_requests,
+    target_key, write_wishes,
 };
 pub(crate) use rows::Writes;
 pub(crate) use run_pages::{NamedRows, PageTally, load_named, write_tallies};

@@ -44,6 +44,17 @@ pub(crate) struct Again {
     pub attempts: i32,
 }
 
+/// A request whose answer cannot be used: it is given up, so that whoever waits for it does not ask for the same again.
+#[derive(Clone, Debug)]
+pub(crate) struct GivenUp {
+    /// Its id.
+    pub request_id: i64,
+    /// Inbox position at which the answer was asked for.
+    pub started_at: i64,
+    /// Why the answer is of no use.
+    pub problem: String,
+}
+
 /// One key for one record, whatever asks for it.
 pub(crate) fn target_key(target: &Target) -> String {
     match target {
@@ -116,17 +127,7 @@ pub(crate) async fn settle_requests(
             any.add(Column::Id.eq(*id).and(Column::WantedPosition.lte(*started_at)))
         });
         fetch_request::Entity::delete_many().filter(is_over).exec(transaction).await?;
-        fetch_request::Entity::update_many()
-            .col_expr(Column::State, Expr::value(FetchState::Pending.to_value()))
-            .col_expr(Column::NotBefore, Expr::value(now))
-            .col_expr(Column::Attempts, Expr::value(0))
-            .col_expr(Column::Misses, Expr::value(0))
-            .filter(chunk.iter().fold(Condition::any(), |any, (id, started_at)| {
-                any.add(Column::Id.eq(*id).and(Column::StartedPosition.eq(*started_at)))
-            }))
-            .filter(Column::State.eq(FetchState::Answered))
-            .exec(transaction)
-            .await?;
+        wait_again(transaction, now, chunk).await?;
     }
     for request in again {
         fetch_request::Entity::update_many()
@@ -141,6 +142,46 @@ pub(crate) async fn settle_requests(
             .await?;
     }
     Ok(())
+}
+
+/// Gives requests up whose answers cannot be used. One that something newer asks for waits again.
+pub(crate) async fn give_up_requests(
+    transaction: &impl ConnectionTrait,
+    now: Moment,
+    given_up: &[GivenUp],
+) -> Result<(), DbErr> {
+    use fetch_request::Column;
+    for GivenUp { request_id, started_at, problem } in given_up {
+        fetch_request::Entity::update_many()
+            .col_expr(Column::State, Expr::value(FetchState::Parked.to_value()))
+            .col_expr(Column::Misses, Expr::value(0))
+            .col_expr(Column::LastError, Expr::value(problem.as_str()))
+            .filter(Column::Id.eq(*request_id))
+            .filter(Column::StartedPosition.eq(*started_at))
+            .filter(Column::WantedPosition.lte(*started_at))
+            .filter(Column::State.eq(FetchState::Answered))
+            .exec(transaction)
+            .await?;
+        wait_again(transaction, now, &[(*request_id, *started_at)]).await?;
+    }
+    Ok(())
+}
+
+/// Lets answered requests wait for another answer, with all their tries.
+async fn wait_again(transaction: &impl ConnectionTrait, now: Moment, answered: &[(i64, i64)]) -> Result<(), DbErr> {
+    use fetch_request::Column;
+    fetch_request::Entity::update_many()
+        .col_expr(Column::State, Expr::value(FetchState::Pending.to_value()))
+        .col_expr(Column::NotBefore, Expr::value(now))
+        .col_expr(Column::Attempts, Expr::value(0))
+        .col_expr(Column::Misses, Expr::value(0))
+        .filter(answered.iter().fold(Condition::any(), |any, (id, started_at)| {
+            any.add(Column::Id.eq(*id).and(Column::StartedPosition.eq(*started_at)))
+        }))
+        .filter(Column::State.eq(FetchState::Answered))
+        .exec(transaction)
+        .await
+        .map(drop)
 }
 
 /// Drops requests that have become pointless. One that runs already ends by itself.

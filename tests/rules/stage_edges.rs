@@ -46,6 +46,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "causes",
             "failpoint",
             "mirror::write",
+            // Which only tests have.
+            "mirror::read::fixture",
             "inbox::take",
             "inbox::take_held",
             "inbox::settle",

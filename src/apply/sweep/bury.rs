@@ -8,8 +8,7 @@ use crate::apply::worker::ApplyError;
 use crate::apply::{freshness, lifecycles, subprofiles};
 use crate::mirror::write::{self, Differing, Place};
 use entity::{
-    CandidateState, Decision, DriftNature, Moment, RecordKind, RunState, Status, SweepStage, deletion_candidate,
-    sync_run,
+    CandidateState, Decision, DriftNature, Moment, RecordKind, RunState, Status, deletion_candidate, sync_run,
 };
 use provider::DeliveryKind;
 
@@ -20,13 +19,10 @@ impl Terms<'_> {
     /// Turns candidates that are gone into tombstones, unless news came since they were asked for.
     pub(super) async fn bury(&self, run: &sync_run::Model, catalog: &Catalog) -> Result<Stepped, ApplyError> {
         let gone = write::load_candidates(self.db.primary(), run.id, CandidateState::Absent, 0, SETTLED).await?;
-        let (transaction, revision) = self.begin().await?;
+        let Some((transaction, revision)) = self.begin(run).await? else { return Ok(Stepped::Over) };
         if gone.is_empty() {
             write::end_sweep(&transaction, run, self.now, RunState::Done, None, None).await?;
             transaction.commit().await?;
-            return Ok(Stepped::Over);
-        }
-        if !write::advance_sweep(&transaction, run.id, SweepStage::Burying, 0).await? {
             return Ok(Stepped::Over);
         }
         let mut wanted = Wanted::default();

@@ -55,7 +55,7 @@ impl Terms<'_> {
         if given_up.is_empty() && wishes.is_empty() {
             return Ok(is_waiting);
         }
-        let (transaction, _) = self.begin().await?;
+        let Some((transaction, _)) = self.begin(run).await? else { return Ok(true) };
         for place in given_up {
             write::give_up_list(&transaction, run.id, place, run.low_position).await?;
         }

@@ -5,6 +5,8 @@
 
 mod bury;
 mod lists;
+#[cfg(test)]
+mod tests;
 
 pub(super) use lists::take_ids;
 
@@ -97,13 +99,14 @@ impl Terms<'_> {
         }
     }
 
-    /// A transaction of the holder of the lease, with the source's revision.
-    async fn begin(&self) -> Result<(DatabaseTransaction, i64), ApplyError> {
+    /// A transaction of the holder of the lease, with the source's revision. None where somebody ended the run since it
+    /// was loaded: nothing may be written on its behalf any more.
+    async fn begin(&self, run: &sync_run::Model) -> Result<Option<(DatabaseTransaction, i64)>, ApplyError> {
         let transaction = self.db.begin().await?;
-        match self.lease.fence(&transaction, self.now, None).await? {
-            Some(revision) => Ok((transaction, revision)),
-            None => Err(ApplyError::LeaseLost),
-        }
+        let Some(revision) = self.lease.fence(&transaction, self.now, None).await? else {
+            return Err(ApplyError::LeaseLost);
+        };
+        Ok(write::hold_sweep(&transaction, run).await?.then_some((transaction, revision)))
     }
 
     /// Puts into quarantine what no page named: neither first seen nor touched since the run began.
@@ -146,7 +149,7 @@ impl Terms<'_> {
             let window = known.window.take();
             known.window = Some(Window::over(window, db, run.id, kind, run.sweep_after, last).await?);
         }
-        let (transaction, _) = self.begin().await?;
+        let Some((transaction, _)) = self.begin(run).await? else { return Ok(Stepped::Over) };
         if run.is_plan {
             write::note_candidates(&transaction, run, kind, &missed, PLAN_SAMPLES).await?;
         } else {
@@ -187,10 +190,7 @@ impl Terms<'_> {
         let live = write::count_live_profiles(self.db.primary(), run.source_id, None).await?;
         let is_few = candidates <= SAMPLE || self.brake.lets_pass(candidates, live);
         if is_few {
-            let (transaction, _) = self.begin().await?;
-            write::advance_sweep(&transaction, run.id, SweepStage::Verifying, 0).await?;
-            transaction.commit().await?;
-            return Ok(Stepped::On);
+            return self.move_on(run, SweepStage::Verifying).await;
         }
         let sample = write::load_candidate_sample(self.db.primary(), run.id, SAMPLE).await?;
         let there = sample.iter().filter(|row| row.state == CandidateState::Present).count();
@@ -200,13 +200,18 @@ impl Terms<'_> {
         }
         let waiting: Vec<_> = sample.into_iter().filter(|row| row.state == CandidateState::Quarantined).collect();
         if waiting.is_empty() {
-            let (transaction, _) = self.begin().await?;
-            write::advance_sweep(&transaction, run.id, SweepStage::Verifying, 0).await?;
-            transaction.commit().await?;
-            return Ok(Stepped::On);
+            return self.move_on(run, SweepStage::Verifying).await;
         }
         self.ask(run, &waiting, None).await?;
         Ok(Stepped::Waits)
+    }
+
+    /// Goes on with a stage from its start.
+    async fn move_on(&self, run: &sync_run::Model, stage: SweepStage) -> Result<Stepped, ApplyError> {
+        let Some((transaction, _)) = self.begin(run).await? else { return Ok(Stepped::Over) };
+        write::advance_sweep(&transaction, run.id, stage, 0).await?;
+        transaction.commit().await?;
+        Ok(Stepped::On)
     }
 
     /// Holds candidates against lists of ids, and asks for the others by id; then the brake decides. What was not found
@@ -260,7 +265,7 @@ impl Terms<'_> {
         } else {
             None
         };
-        let (transaction, _) = self.begin().await?;
+        let Some((transaction, _)) = self.begin(run).await? else { return Ok(Stepped::Over) };
         let absent = i64::try_from(absent_in_all).unwrap_or(i64::MAX);
         write::set_run_count(&transaction, run.id, sync_run::Column::Absent, absent).await?;
         write::advance_sweep(&transaction, run.id, SweepStage::Burying, 0).await?;
@@ -311,7 +316,7 @@ impl Terms<'_> {
             return Ok(());
         }
         write::locate_wishes(self.db.primary(), run.source_id, &mut wishes).await?;
-        let (transaction, _) = self.begin().await?;
+        let Some((transaction, _)) = self.begin(run).await? else { return Ok(()) };
         write::settle_candidates(&transaction, &given_up, CandidateState::Unknown, None).await?;
         write::write_wishes(&transaction, run.source_id, self.now, wishes).await?;
         if let Some(after) = upto {
@@ -337,7 +342,7 @@ impl Terms<'_> {
 
     async fn fail(&self, run: &sync_run::Model, problem: String) -> Result<Stepped, ApplyError> {
         tracing::warn!(run = run.id, problem, "sweep");
-        let (transaction, _) = self.begin().await?;
+        let Some((transaction, _)) = self.begin(run).await? else { return Ok(Stepped::Over) };
         write::dismiss_candidates(&transaction, run.id).await?;
         let retry_at = policy::after_failed_run(run.attempt, self.now);
         write::end_sweep(&transaction, run, self.now, RunState::Failed, Some(problem), retry_at).await?;
@@ -357,21 +362,5 @@ fn target_of(row: &deletion_candidate::Model) -> Target {
     match row.record_kind {
         RecordKind::Profile => Target::Profile { id: row.external_id.clone() },
         _ => Target::Subprofile { id: row.external_id.clone() },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_brake_holds_shares_and_counts_and_lets_a_handful_pass() {
-        let brake = Brake { share: 0.02, count: 500 };
-        assert!(brake.lets_pass(5, 6), "a handful of a small source");
-        assert!(!brake.lets_pass(6, 100), "6 percent");
-        assert!(brake.lets_pass(20, 1_000));
-        assert!(!brake.lets_pass(501, 1_000_000), "more than the count, whatever the share");
-        assert!(!Brake { share: 1.0, count: 0 }.lets_pass(1, 1_000), "none at all");
-        assert!(brake.lets_pass(0, 0));
     }
 }

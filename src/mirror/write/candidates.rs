@@ -4,9 +4,10 @@ use super::CHUNK;
 use super::listed::Missable;
 use super::rows::{Known, Table};
 use entity::{CandidateState, Moment, RecordKind, RunState, deletion_candidate, sync_run};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
     ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
 };
 use std::collections::HashMap;
 
@@ -50,12 +51,24 @@ pub(crate) async fn write_candidates(
     CANDIDATES.insert(transaction, models).await
 }
 
+/// Records of a source in quarantine of whose end a run is still to decide: nobody else may take news of it instead.
+fn undecided(source_id: i32) -> Select<deletion_candidate::Entity> {
+    use deletion_candidate::Column;
+    let deciding = Query::select()
+        .column(sync_run::Column::Id)
+        .from(sync_run::Entity)
+        .cond_where(sync_run::Column::SourceId.eq(source_id))
+        .cond_where(sync_run::Column::State.is_in([RunState::Sweeping, RunState::WaitingForApproval]))
+        .take();
+    deletion_candidate::Entity::find()
+        .filter(Column::SourceId.eq(source_id))
+        .filter(Expr::cust(OPEN))
+        .filter(Column::RunId.in_subquery(deciding))
+}
+
 /// Whether any record of a source is in quarantine.
 pub(crate) async fn has_candidates(connection: &impl ConnectionTrait, source_id: i32) -> Result<bool, DbErr> {
-    let open = deletion_candidate::Entity::find()
-        .filter(deletion_candidate::Column::SourceId.eq(source_id))
-        .filter(Expr::cust(OPEN));
-    Ok(open.limit(1).one(connection).await?.is_some())
+    Ok(undecided(source_id).limit(1).one(connection).await?.is_some())
 }
 
 /// Those of these records that are in quarantine, by row id.
@@ -68,10 +81,8 @@ pub(crate) async fn load_candidates_of(
     use deletion_candidate::Column;
     let mut found = HashMap::new();
     for chunk in record_ids.chunks(CHUNK) {
-        let rows = deletion_candidate::Entity::find()
-            .filter(Column::SourceId.eq(source_id))
+        let rows = undecided(source_id)
             .filter(Column::RecordKind.eq(kind))
-            .filter(Expr::cust(OPEN))
             .filter(Column::RecordId.is_in(chunk.iter().copied()))
             .all(transaction)
             .await?;

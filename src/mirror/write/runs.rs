@@ -46,22 +46,35 @@ pub(crate) async fn load_listed_until(
     Ok(runs.into_iter().map(until).max())
 }
 
-/// Moves the sweep of a run that still sweeps to a stage, done up to the row `after`; false where somebody ended it.
+/// Holds a run that sweeps as it was loaded until the end of the transaction; false where somebody ended it meanwhile.
+pub(crate) async fn hold_sweep(transaction: &impl ConnectionTrait, run: &sync_run::Model) -> Result<bool, DbErr> {
+    use sync_run::Column;
+    let held = sync_run::Entity::update_many()
+        .col_expr(Column::SweepAfter, Expr::value(run.sweep_after))
+        .filter(Column::Id.eq(run.id))
+        .filter(Column::State.eq(RunState::Sweeping))
+        .filter(Column::Attempt.eq(run.attempt))
+        .filter(Column::SweepStage.eq(run.sweep_stage))
+        .exec(transaction)
+        .await?;
+    Ok(held.rows_affected == 1)
+}
+
+/// Moves the sweep of a run that is held to a stage, done up to the row `after`.
 pub(crate) async fn advance_sweep(
     transaction: &impl ConnectionTrait,
     run_id: i64,
     stage: SweepStage,
     after: i64,
-) -> Result<bool, DbErr> {
+) -> Result<(), DbErr> {
     use sync_run::Column;
-    let moved = sync_run::Entity::update_many()
+    sync_run::Entity::update_many()
         .col_expr(Column::SweepStage, Expr::value(stage.to_value()))
         .col_expr(Column::SweepAfter, Expr::value(after))
         .filter(Column::Id.eq(run_id))
-        .filter(Column::State.eq(RunState::Sweeping))
         .exec(transaction)
-        .await?;
-    Ok(moved.rows_affected == 1)
+        .await
+        .map(drop)
 }
 
 /// Writes a count of a run.
@@ -79,8 +92,8 @@ pub(crate) async fn set_run_count(
         .map(drop)
 }
 
-/// Ends the sweep of a run in a state, unless somebody has ended it before. What its pages named is not needed any
-/// more; where it failed it is tried again from its first page.
+/// Ends the sweep of a run that is held in a state. What its pages named is not needed any more; where it failed it is
+/// tried again from its first page.
 pub(crate) async fn end_sweep(
     transaction: &impl ConnectionTrait,
     run: &sync_run::Model,
@@ -96,14 +109,11 @@ pub(crate) async fn end_sweep(
         .col_expr(Column::FinishedAt, Expr::value(is_over.then_some(now)))
         .col_expr(Column::Error, Expr::value(error))
         .col_expr(Column::RetryAt, Expr::value(retry_at))
-        .filter(Column::Id.eq(run.id))
-        .filter(Column::State.eq(RunState::Sweeping));
+        .filter(Column::Id.eq(run.id));
     if state == RunState::Failed {
         update = update.col_expr(Column::Checkpoint, Expr::value(serde_json::json!({})));
     }
-    if update.exec(transaction).await?.rows_affected == 0 {
-        return Ok(());
-    }
+    update.exec(transaction).await?;
     run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(run.id)).exec(transaction).await?;
     if state == RunState::Failed || run.is_plan {
         return Ok(());

@@ -304,6 +304,7 @@ impl Applier {
         let is_same = matches!((&self.lease, &renewed), (Some(old), Some(new)) if old.epoch == new.epoch);
         if !is_same {
             self.catalog = None;
+            self.named = None;
             self.pace.start_over();
         }
         self.lease = renewed;

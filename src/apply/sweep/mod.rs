@@ -65,6 +65,8 @@ pub(super) struct Terms<'a> {
 /// The rows that a run's pages named, kept between steps.
 pub(super) struct Named {
     run_id: i64,
+    /// Each try reads the pages anew.
+    attempt: i32,
     rows: NamedRows,
     is_measured: bool,
     /// What the pages showed of the rows that are looked at.
@@ -118,12 +120,13 @@ impl Terms<'_> {
         named: &mut Option<Named>,
     ) -> Result<Stepped, ApplyError> {
         let db = self.db.primary();
-        let mut known = match named.take().filter(|named| named.run_id == run.id) {
+        let is_of_run = |named: &Named| (named.run_id, named.attempt) == (run.id, run.attempt);
+        let mut known = match named.take().filter(is_of_run) {
             Some(known) => known,
             None => {
                 let rows = write::load_named(db, run.id).await?;
                 let is_measured = write::is_measured(db, run.id).await?;
-                Named { run_id: run.id, rows, is_measured, window: None }
+                Named { run_id: run.id, attempt: run.attempt, rows, is_measured, window: None }
             }
         };
         let only = run.profile_type.as_deref();

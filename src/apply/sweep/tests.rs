@@ -136,6 +136,34 @@ async fn only_a_run_that_has_not_ended_holds_what_it_missed() {
     }
 }
 
+#[tokio::test]
+async fn another_try_of_a_run_is_swept_by_what_its_own_pages_named() {
+    let bench = Bench::new().await;
+    let run = bench.run(RunState::Sweeping).await;
+    let named = write::PageTally {
+        run_id: run.id,
+        delivery_id: 1,
+        profiles: bench.profiles.iter().copied().collect(),
+        ..write::PageTally::default()
+    };
+    write::write_tallies(bench.fixture.db.writer(), vec![named]).await.unwrap();
+    let mut known = None;
+    let run = bench.load(&run).await;
+    assert_eq!(bench.advance(&run, &mut known).await, Stepped::On);
+    assert_eq!(bench.candidates().await, []);
+
+    entity::run_page::Entity::delete_many().exec(bench.fixture.db.writer()).await.unwrap();
+    sync_run::Entity::update_many()
+        .col_expr(sync_run::Column::Attempt, Expr::value(2))
+        .col_expr(sync_run::Column::SweepAfter, Expr::value(0))
+        .exec(bench.fixture.db.writer())
+        .await
+        .unwrap();
+    let run = bench.load(&run).await;
+    assert_eq!(bench.advance(&run, &mut known).await, Stepped::On);
+    assert_eq!(bench.candidates().await.len(), 3);
+}
+
 #[test]
 fn the_brake_holds_shares_and_counts_and_lets_a_handful_pass() {
     let brake = BRAKE;

@@ -160,13 +160,14 @@ impl Default for Drift {
     }
 }
 
-/// When a run must wait for a person before it deletes.
+/// When a run must wait for a person before it deletes: where its profiles or its subprofiles that are gone are more than
+/// either lets pass. Five of each pass any share but 0, which says nothing about a handful. 0 for either lets none pass.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Brake {
-    /// Share of the source's live profiles.
+    /// Share of the live ones.
     pub share: f64,
-    /// Count of profiles.
+    /// Count of them.
     pub count: u64,
 }
 

@@ -30,12 +30,12 @@ const LISTED: u64 = 5_000;
 const ASKED: u64 = 500;
 /// Of many candidates so many are asked for first: one that is there shows that the lists lie.
 const SAMPLE: u64 = 20;
-/// So few deletions pass the brake of any source: a share says nothing about a handful.
+/// So few deletions pass the brake of any source that lets deletions pass at all: a share says nothing about a handful.
 const ALWAYS: u64 = 5;
 /// Names of candidates that a plan tells.
 const PLAN_SAMPLES: usize = 50;
 
-/// How many deletions of one run need no person.
+/// How many deletions of one run need no person: as many as both let pass, and a handful whatever the share, unless it is 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Brake {
     /// Share of the source's live records.
@@ -49,7 +49,8 @@ impl Brake {
     pub fn lets_pass(self, deletions: u64, live: u64) -> bool {
         #[expect(clippy::cast_precision_loss, reason = "a share")]
         let is_small_share = deletions as f64 <= self.share * live as f64;
-        deletions <= ALWAYS.min(self.count) || (is_small_share && deletions <= self.count)
+        let is_handful = self.share > 0.0 && deletions <= ALWAYS;
+        (is_handful || is_small_share) && deletions <= self.count
     }
 }
 

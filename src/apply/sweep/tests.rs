@@ -172,5 +172,7 @@ fn the_brake_holds_shares_and_counts_and_lets_a_handful_pass() {
     assert!(brake.lets_pass(20, 1_000));
     assert!(!brake.lets_pass(501, 1_000_000), "more than the count, whatever the share");
     assert!(!Brake { share: 1.0, count: 0 }.lets_pass(1, 1_000), "none at all");
+    assert!(!Brake { share: 0.0, count: 500 }.lets_pass(1, 1_000), "none at all");
+    assert!(Brake { share: 0.0, count: 0 }.lets_pass(0, 1_000));
     assert!(brake.lets_pass(0, 0));
 }

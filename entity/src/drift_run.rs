@@ -12,7 +12,7 @@ pub struct Model {
     pub run_id: i64,
     /// Its source.
     pub source_id: i32,
-    /// When both sides had been compared; none before that.
+    /// When both sides had been compared; none before that, and for a run of one type.
     pub measured_at: Option<Moment>,
     /// Records of which a page told and no news came after it.
     pub compared: i64,

@@ -1,9 +1,11 @@
 //! What full runs find.
 
-use super::{DEADLINE, drift, drift_once, named, persons, settled};
+use super::{DEADLINE, SETTLED_MS, drift, drift_once, named, persons, settled};
 use crate::support::app::TestApp;
 use crate::support::both;
 use entity::profile;
+use profile_mirror::clock::Clock;
+use profile_mirror::ingest::run::{RunRequest, request_run};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
@@ -182,5 +184,26 @@ both!(what_changes_after_its_page_was_taken_is_found_by_the_digest_and_repaired,
     assert_eq!((&node["recordId"], &node["foundBy"]), (&json!(person), &json!("DIGEST")));
     assert!(node["repairedAt"].is_string(), "{node}");
     assert!(named(&drift)[0].1.contains(&"p_first_name".to_owned()), "{node}");
+    app.finish().await;
+});
+
+both!(a_run_of_one_type_does_not_speak_for_the_drift_of_its_source, |database| {
+    let app = TestApp::imported(&database).await;
+    let persons = persons(&app);
+    tamper(&app, &persons[0], json!({ "p_first_name": "Mallory" }), None).await;
+    app.import("crm").await;
+    let whole = settled(&app, Parallel).await;
+    assert_eq!(whole["lastRun"]["differed"], 1, "{whole:#}");
+
+    tamper(&app, &persons[1], json!({ "p_first_name": "Mallory" }), None).await;
+    for (profile_type, _) in app.simulator.parallel().profile_types() {
+        let id = app.source_id("crm").await;
+        let request = RunRequest { profile_type: Some(profile_type), ..RunRequest::full("test") };
+        request_run(app.database(), app.clock.now(), id, request).await.unwrap();
+        app.drain().await;
+    }
+    app.clock.advance_ms(SETTLED_MS);
+    let drift = drift_once(&app, Parallel, |drift| named(drift).len() == 2).await;
+    assert_eq!((&drift["lastRun"]["at"], &drift["ratio"]), (&whole["lastRun"]["at"], &whole["ratio"]), "{drift:#}");
     app.finish().await;
 });

@@ -85,7 +85,8 @@ pub(in crate::apply) async fn compare(
     measure.mirror_before = before.to_bytes();
     measure.mirror_after = after.to_bytes();
     measure.upstream = upstream.to_bytes();
-    if is_last {
+    // Of a run of one type nothing is told as of the whole source: only what differed counts, and is repaired.
+    if is_last && run.profile_type.is_none() {
         measure.measured_at = Some(now);
     }
     write::write_comparison(transaction, &measure).await?;

@@ -130,8 +130,7 @@ impl Terms<'_> {
                 Named { run_id: run.id, attempt: run.attempt, rows, is_measured, window: None }
             }
         };
-        let only = run.profile_type.as_deref();
-        let type_id = only.map(|id| catalog.profile_type(id).map_or(-1, |known| known.row.id));
+        let type_id = type_of(run, catalog);
         let (set, last_row) = match kind {
             RecordKind::Profile => (&known.rows.profiles, run.last_profile_id),
             _ => (&known.rows.subprofiles, run.last_subprofile_id),
@@ -236,16 +235,15 @@ impl Terms<'_> {
         if there > ALWAYS && there * 2 > candidates {
             return self.fail(run, tell_lie(candidates, there, candidates)).await;
         }
+        let type_id = type_of(run, catalog);
+        let collections = type_id.map(|id| catalog.collections_of(id));
         let mut held = Vec::new();
         let mut absent_in_all = 0;
         for kind in [RecordKind::Profile, RecordKind::Subprofile] {
             let absent = write::count_absent(db, run.id, kind).await?;
             let live = match kind {
-                RecordKind::Profile => {
-                    let type_id = run.profile_type.as_deref().and_then(|id| catalog.profile_type(id));
-                    write::count_live_profiles(db, run.source_id, type_id.map(|known| known.row.id)).await?
-                }
-                _ => write::count_live_subprofiles(db, run.source_id).await?,
+                RecordKind::Profile => write::count_live_profiles(db, run.source_id, type_id).await?,
+                _ => write::count_live_subprofiles(db, run.source_id, collections.as_deref()).await?,
             };
             absent_in_all += absent;
             if !self.brake.lets_pass(absent, live) && run.decided_by.is_none() {
@@ -353,6 +351,12 @@ impl Terms<'_> {
         transaction.commit().await?;
         Ok(Stepped::Over)
     }
+}
+
+/// The one profile type that a run is about; no row of any where it is not known.
+fn type_of(run: &sync_run::Model, catalog: &Catalog) -> Option<i32> {
+    let only = run.profile_type.as_deref();
+    only.map(|id| catalog.profile_type(id).map_or(-1, |known| known.row.id))
 }
 
 fn tell_lie(candidates: u64, there: u64, asked: u64) -> String {

@@ -174,14 +174,23 @@ pub(crate) async fn count_live_profiles(
     live.count(connection).await
 }
 
-/// Live subprofiles of a source.
-pub(crate) async fn count_live_subprofiles(connection: &impl ConnectionTrait, source_id: i32) -> Result<u64, DbErr> {
-    subprofile::alive().filter(subprofile::Column::SourceId.eq(source_id)).count(connection).await
+/// Live subprofiles of a source, of some collections where they are given.
+pub(crate) async fn count_live_subprofiles(
+    connection: &impl ConnectionTrait,
+    source_id: i32,
+    collections: Option<&[i32]>,
+) -> Result<u64, DbErr> {
+    let mut live = subprofile::alive().filter(subprofile::Column::SourceId.eq(source_id));
+    if let Some(ids) = collections {
+        live = live.filter(subprofile::Column::CollectionId.is_in(ids.iter().copied()));
+    }
+    live.count(connection).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mirror::read::fixture::Fixture;
     use sea_orm::{DbBackend, QueryTrait, Statement};
 
     #[tokio::test]
@@ -202,5 +211,25 @@ mod tests {
             let steps: Vec<String> = plan.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
             assert!(steps.len() == 1 && steps[0].contains(&format!("USING INDEX {index} (")), "{steps:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn subprofiles_are_counted_by_the_collections_they_are_in() {
+        let fixture = Fixture::new().await;
+        let source_id = fixture.source("crm").await;
+        let profile_type_id = fixture.profile_type(source_id, "1", "People").await;
+        let profile_id = fixture.profile(source_id, "p", |_| {}).await;
+        let mut collections = Vec::new();
+        for (name, count) in [("Orders", 3), ("Visits", 2)] {
+            let collection_id = fixture.collection(source_id, profile_type_id, name).await;
+            for number in 0..count {
+                fixture.subprofile(source_id, &format!("{name} {number}"), profile_id, collection_id).await;
+            }
+            collections.push(collection_id);
+        }
+        let db = fixture.db.primary();
+        assert_eq!(count_live_subprofiles(db, source_id, None).await.unwrap(), 5);
+        assert_eq!(count_live_subprofiles(db, source_id, Some(&collections[1..])).await.unwrap(), 2);
+        assert_eq!(count_live_subprofiles(db, source_id, Some(&[])).await.unwrap(), 0);
     }
 }

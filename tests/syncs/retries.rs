@@ -2,10 +2,10 @@
 
 use crate::support::app::TestApp;
 use crate::support::both;
-use entity::{RunKind, RunState, run_page, sync_run};
+use entity::{DeliveryState, RunKind, RunState, delivery, run_page, sync_run};
 use profile_mirror::clock::Clock;
 use profile_mirror::ingest::run::{RunRequest, request_run};
-use sea_orm::{EntityTrait, PaginatorTrait};
+use sea_orm::{ActiveEnum, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use simulator::{FailureKind, ProviderKind, TruthStatus};
 use std::time::{Duration, Instant};
 
@@ -129,6 +129,35 @@ both!(a_plan_that_failed_is_left_to_whoever_asked_for_it, |database| {
     let plan = request(&app, "crm", RunRequest { is_plan: true, ..RunRequest::full("test") }).await;
     assert_eq!((plan.state, plan.retry_at), (RunState::Failed, None), "{plan:?}");
     assert_eq!(pages_kept(&app).await, 0);
+    app.finish().await;
+});
+
+/// Pages of plans that are still held.
+async fn pages_held(app: &TestApp) -> u64 {
+    let held = delivery::Entity::find().filter(delivery::Column::State.eq(DeliveryState::Held));
+    held.count(app.database().primary()).await.unwrap()
+}
+
+both!(a_plan_that_fails_on_a_later_page_holds_no_page_any_more, |database| {
+    let app = TestApp::imported(&database).await;
+    let faults = app.simulator.faults(ProviderKind::Parallel);
+    faults.fail_next_at("/profiles?", 7, FailureKind::Status500);
+    let plan = request(&app, "crm", RunRequest { is_plan: true, ..RunRequest::full("test") }).await;
+    assert_eq!((plan.state, plan.pages), (RunState::Failed, 1), "{plan:?}");
+    assert_eq!(pages_held(&app).await, 0);
+
+    // Nor does one that failed under a version that kept them, once a newer run begins.
+    use delivery::Column;
+    delivery::Entity::update_many()
+        .col_expr(Column::State, DeliveryState::Held.to_value().into())
+        .filter(Column::DedupeKey.starts_with(format!("page:{}:", plan.id)))
+        .exec(app.database().writer())
+        .await
+        .unwrap();
+    assert_eq!(pages_held(&app).await, 1);
+    app.import("crm").await;
+    assert_eq!(pages_held(&app).await, 0);
+    assert_eq!(run_of(&app, plan.id).await.state, RunState::Failed, "how it ended stays told");
     app.finish().await;
 });
 

@@ -1,6 +1,6 @@
 //! How runs end: handed over to apply for their sweep, done, or failed until they are tried again.
 
-use super::{Halt, Runner};
+use super::{Halt, Runner, request};
 use crate::backoff;
 use entity::{Moment, RunKind, RunState, SweepStage, run_page, sync_run};
 use sea_orm::sea_query::{Expr, Query};
@@ -78,6 +78,9 @@ impl Runner {
         let is_noted = update.exec(&transaction).await?.rows_affected == 1;
         if is_noted && (starts_over || retry_at.is_none()) {
             run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(run.id)).exec(&transaction).await?;
+        }
+        if is_noted && run.is_plan {
+            request::discard_held(&transaction, run, now).await?;
         }
         transaction.commit().await
     }

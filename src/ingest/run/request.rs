@@ -258,14 +258,15 @@ pub async fn apply_plan(db: &Database, run_id: i64, by: &str) -> Result<sync_run
         .filter(Column::Id.eq(run_id))
         .exec(&transaction)
         .await?;
-    release_held(&transaction, &run, DeliveryState::Pending, None).await?;
+    move_held(&transaction, &run, DeliveryState::Pending, None).await?;
     run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(run_id)).exec(&transaction).await?;
     let run = load(&transaction, run_id).await?;
     transaction.commit().await?;
     Ok(run)
 }
 
-/// Lets plans go that a newer run makes stale: their pages are discarded, bytes and all.
+/// Lets plans go that a newer run makes stale: their pages are discarded, bytes and all. So are those of plans that failed
+/// under a version that kept them.
 pub(super) async fn discard_plans(
     transaction: &impl ConnectionTrait,
     now: Moment,
@@ -276,12 +277,15 @@ pub(super) async fn discard_plans(
     let stale = sync_run::Entity::find()
         .filter(Column::SourceId.eq(source_id))
         .filter(Column::IsPlan.eq(true))
-        .filter(Column::State.eq(RunState::Done))
+        .filter(Column::State.is_in([RunState::Done, RunState::Failed]))
         .filter(Column::Id.lt(newer))
         .all(transaction)
         .await?;
     for plan in stale {
-        release_held(transaction, &plan, DeliveryState::Discarded, Some(now)).await?;
+        discard_held(transaction, &plan, now).await?;
+        if plan.state == RunState::Failed {
+            continue;
+        }
         run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(plan.id)).exec(transaction).await?;
         sync_run::Entity::update_many()
             .col_expr(Column::State, Expr::value(RunState::Cancelled.to_value()))
@@ -293,9 +297,18 @@ pub(super) async fn discard_plans(
     Ok(())
 }
 
+/// Discards the held pages of a plan that nobody will carry out, bytes and all.
+pub(super) async fn discard_held(
+    transaction: &impl ConnectionTrait,
+    plan: &sync_run::Model,
+    now: Moment,
+) -> Result<(), DbErr> {
+    move_held(transaction, plan, DeliveryState::Discarded, Some(now)).await
+}
+
 /// Moves the held pages of a plan to a state; where they are discarded their bytes go. They are found by their keys:
 /// what a run's pages named is forgotten when it ends.
-async fn release_held(
+async fn move_held(
     transaction: &impl ConnectionTrait,
     plan: &sync_run::Model,
     state: DeliveryState,
@@ -311,7 +324,7 @@ async fn release_held(
         update = update
             .col_expr(Column::SettledAt, Expr::value(at))
             .col_expr(Column::Body, Expr::value(Vec::<u8>::new()))
-            .col_expr(Column::Reason, Expr::value("the plan that it belongs to is stale"));
+            .col_expr(Column::Reason, Expr::value("the plan that it belongs to is stale or has ended"));
     }
     update.exec(transaction).await.map(drop)
 }
@@ -350,7 +363,7 @@ async fn end(
         .exec(transaction)
         .await?;
     if run.is_plan {
-        release_held(transaction, run, DeliveryState::Discarded, Some(now)).await?;
+        discard_held(transaction, run, now).await?;
     }
     run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(run.id)).exec(transaction).await?;
     load(transaction, run.id).await

@@ -1,10 +1,12 @@
 //! A plan compares: its pages are applied one by one in transactions that are rolled back.
 //!
 //! What it keeps is counts, and of some changes whose they are and what would change, without values: a plan is
-//! read by people for a while, and must not become another place where personal data lies.
+//! read by people for a while, and must not become another place where personal data lies. So the page that is compared
+//! loses what it tells of whoever is erased, as one that is settled does: it was under way when they were.
 
+use super::erase::{self, Eraser};
 use super::read;
-use super::step;
+use super::step::{self, Previewed};
 use super::sweep::Stepped;
 use super::worker::ApplyError;
 use crate::db::Database;
@@ -23,6 +25,7 @@ pub(super) async fn compare(
     db: &Database,
     lease: &Lease,
     provider: &Arc<dyn Provider>,
+    eraser: &Eraser,
     now: Moment,
     run: &sync_run::Model,
 ) -> Result<Stepped, ApplyError> {
@@ -34,7 +37,8 @@ pub(super) async fn compare(
     let read = tokio::task::spawn_blocking(move || read::read(reader.as_ref(), &taken))
         .await
         .map_err(|error| sea_orm::DbErr::Custom(format!("read a page: {error}")))?;
-    let (previews, tally) = step::preview(db, lease.source_id, provider, now, read).await?;
+    let Previewed { changes: previews, tally, hits } =
+        step::preview(db, lease.source_id, provider, eraser, now, read).await?;
 
     let mut plan = run.plan.clone().unwrap_or_else(|| json!({}));
     if let Some(found) = plan.as_object_mut() {
@@ -64,6 +68,13 @@ pub(super) async fn compare(
     write::write_tallies(&transaction, vec![tally]).await?;
     write::write_plan(&transaction, run.id, plan).await?;
     write::set_run_count(&transaction, run.id, sync_run::Column::SweepAfter, position).await?;
+    let (erasing, found) = (Vec::new(), erase::Found::default());
+    let has_erased =
+        erase::carry_out(&transaction, db, eraser, lease.source_id, provider.as_ref(), now, erasing, found, hits)
+            .await?;
     transaction.commit().await?;
+    if has_erased {
+        eraser.cleaner.notify_one();
+    }
     Ok(Stepped::On)
 }

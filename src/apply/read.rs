@@ -161,8 +161,13 @@ pub(super) fn read(provider: &dyn Provider, taken: &Taken) -> Read {
         is_missing: context.as_ref().is_some_and(|context| context.is_missing),
     };
     // One delivery that a provider cannot cope with must not stop the others.
-    let decoded = catch_unwind(AssertUnwindSafe(|| provider.decode(&delivery)))
-        .unwrap_or_else(|_| Err(DecodeError("reading it failed inside the service; the log has the place".to_owned())));
+    let decoded = if taken.erased_at.is_some() {
+        Ok(Decoded { ignored: Some("emptied with the profile that it told of".to_owned()), ..Decoded::default() })
+    } else {
+        catch_unwind(AssertUnwindSafe(|| provider.decode(&delivery))).unwrap_or_else(|_| {
+            Err(DecodeError("reading it failed inside the service; the log has the place".to_owned()))
+        })
+    };
     // Where the whole delivery cannot be coped with, nobody is named.
     let subjects = catch_unwind(AssertUnwindSafe(|| erase::subjects(provider, &delivery, decoded.as_ref().ok())));
     let subjects = Arc::new(subjects.unwrap_or_default());

@@ -273,14 +273,23 @@ fn is_of_known_pages(catalog: &Catalog, deliveries: &[Read]) -> bool {
     deliveries.iter().all(is_page) && observations(deliveries).all(is_known)
 }
 
+/// What a page of a plan would do.
+pub(super) struct Previewed {
+    pub changes: Vec<Preview>,
+    pub tally: PageTally,
+    /// It tells of somebody who is erased already.
+    pub hits: Vec<erase::Hit>,
+}
+
 /// Applies one delivery in a transaction that is rolled back, and tells what it would have changed.
 pub(super) async fn preview(
     db: &Database,
     source_id: i32,
     provider: &Arc<dyn Provider>,
+    eraser: &Eraser,
     now: Moment,
     delivery: Read,
-) -> Result<(Vec<Preview>, PageTally), ApplyError> {
+) -> Result<Previewed, ApplyError> {
     let transaction = db.begin().await?;
     let deliveries = vec![delivery];
     let mut catalog = Catalog::load(&transaction, source_id).await?;
@@ -289,13 +298,20 @@ pub(super) async fn preview(
     let wanted = wanted(provider.as_ref(), &catalog, &deliveries);
     let mut batch = Batch::new(source_id, provider.clone(), now, 0, &catalog);
     batch.load(&transaction, &wanted).await?;
+    let mut erased = erase::Erased::default();
+    for delivery in &deliveries {
+        erase::uphold(&transaction, eraser, &mut batch, &wanted.profiles, &delivery.origin).await?;
+    }
+    // Whom the page itself erases, the mirror still holds.
+    erased.note(&batch);
+    let told: Vec<_> = deliveries.iter().map(|delivery| (delivery.id, Arc::clone(&delivery.subjects))).collect();
     let requests = Requests::new();
     for delivery in deliveries {
         take_delivery(&mut batch, delivery, &requests);
     }
-    let (previews, tally) = (batch.preview(), batch.tally());
+    let (changes, tally, hits) = (batch.preview(), batch.tally(), erased.hits(&told));
     transaction.rollback().await?;
-    Ok((previews, tally))
+    Ok(Previewed { changes, tally, hits })
 }
 
 /// Counts what this version has no word for.

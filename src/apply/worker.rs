@@ -253,7 +253,7 @@ impl Applier {
         let Some(run) = run else { return Ok(false) };
         let now = self.clock.now();
         let stepped = if run.state == RunState::Running {
-            plan::compare(&self.db, &lease, &self.provider, now, &run).await?
+            plan::compare(&self.db, &lease, &self.provider, &self.eraser, now, &run).await?
         } else {
             self.has_candidates = true;
             self.pace.await_answers();

@@ -10,7 +10,7 @@ use sea_orm::{
 use serde_json::Value;
 
 /// What is read of a delivery that is taken.
-const TAKEN: [delivery::Column; 7] = [
+const TAKEN: [delivery::Column; 8] = [
     delivery::Column::Id,
     delivery::Column::Kind,
     delivery::Column::ReceivedAt,
@@ -18,6 +18,7 @@ const TAKEN: [delivery::Column; 7] = [
     delivery::Column::Body,
     delivery::Column::Context,
     delivery::Column::Attempts,
+    delivery::Column::ErasedAt,
 ];
 
 /// A pending delivery.
@@ -37,6 +38,8 @@ pub struct Taken {
     pub context: Option<Value>,
     /// Applies that failed so far.
     pub attempts: i32,
+    /// When it was emptied with the profile that it told of.
+    pub erased_at: Option<Moment>,
 }
 
 /// Deliveries that are due, to be applied together.

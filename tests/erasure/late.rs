@@ -3,7 +3,11 @@
 use super::scan::CANARY;
 use super::*;
 use crate::support::both;
-use entity::{erasure, lifecycle_transition, profile, profile_interest, profile_search, relationship};
+use entity::{
+    RunKind, RunState, erasure, lifecycle_transition, profile, profile_interest, profile_search, relationship,
+};
+use profile_mirror::clock::Clock;
+use profile_mirror::ingest::run::{self, RunRequest};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 
 both!(answers_and_webhooks_that_were_under_way_bring_nothing_back, |database| {
@@ -68,6 +72,53 @@ both!(a_page_that_was_under_way_brings_nothing_back, |database| {
     let receipt = cleaned(&app, &person).await;
     assert!(receipt["lateDeliveries"].as_i64() >= Some(1), "{receipt}");
     app.assert_no_canary(&database).await;
+    app.finish().await;
+});
+
+/// Asks for a plan, and carries it out once it has compared everything. Upstream answers `path` before the person is
+/// anonymized, and the answer arrives after.
+async fn plan_across_an_erasure(app: &TestApp, person: &str, path: &str, wish: RunRequest) {
+    let request = RunRequest { is_plan: true, ..wish };
+    let page = app.simulator.pause_next(path);
+    let source = app.source_id("crm").await;
+    let plan = run::request_run(app.database(), app.clock.now(), source, request).await.unwrap();
+    page.reached().await;
+    app.simulator.parallel().anonymize(person).unwrap();
+    app.send().await;
+    has_status(app, person, "ANONYMIZED").await;
+    page.release();
+    app.drain().await;
+    assert_eq!(app.newest_run("crm").await.state, RunState::Done);
+    cleaned(app, person).await;
+    run::apply_plan(app.database(), plan.id, "a test").await.unwrap();
+    app.drain().await;
+    assert_eq!(app.newest_run("crm").await.state, RunState::Done);
+}
+
+both!(a_page_of_a_plan_that_was_under_way_keeps_nothing_and_brings_nothing_back, |database| {
+    let app = TestApp::builder(&database).start().await;
+    let (person, company) = two_profiles(&app);
+    plant(&app, &person, "one");
+    let parallel = app.simulator.parallel();
+    parallel.silently().create_relationship("p_director__managed_by", &person, &company).unwrap();
+    app.import_all().await;
+    let kind = parallel.profile_types().into_iter().find(|(_, name)| name == "Individual").unwrap().0;
+    let path = format!("profileTypeId={kind}");
+    plan_across_an_erasure(&app, &person, &path, RunRequest::full("test")).await;
+    app.assert_no_canary(&database).await;
+    assert_eq!(app.profile(Parallel, &person).await["fields"], json!([]));
+    app.finish().await;
+});
+
+both!(an_answer_to_a_plan_of_one_profile_that_was_under_way_keeps_nothing, |database| {
+    let app = TestApp::builder(&database).start().await;
+    let (person, _) = two_profiles(&app);
+    plant(&app, &person, "one");
+    app.import_all().await;
+    let named = RunRequest { kind: RunKind::Named, named: vec![person.clone()], ..RunRequest::full("test") };
+    plan_across_an_erasure(&app, &person, &format!("/profiles/{person}"), named).await;
+    app.assert_no_canary(&database).await;
+    assert_eq!(app.profile(Parallel, &person).await["fields"], json!([]));
     app.finish().await;
 });
 

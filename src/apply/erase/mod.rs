@@ -16,7 +16,7 @@ mod search;
 mod suppression;
 
 pub(super) use carry_out::{Eraser, Erasing, MAX_ERASURES, carry_out};
-pub(super) use late::{Erased, empty_parked};
+pub(super) use late::{Erased, Hit, empty_parked};
 pub(super) use named::{erases, names, subjects};
 pub(super) use search::{Found, search};
 pub(super) use suppression::uphold;

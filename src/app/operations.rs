@@ -81,12 +81,7 @@ impl StageOperations {
         mutation_id: Option<&str>,
     ) -> Result<sync_run::Model, Refused> {
         let reach = self.reach(source)?;
-        reach.check_may_run().await?;
         let is_named = !wish.profiles.is_empty();
-        // A new pass over the lists takes the decision away from whoever looks at the deletions of the last one.
-        if !is_named && !wish.is_plan {
-            self.check_nothing_waits(reach).await?;
-        }
         let request = RunRequest {
             kind: if is_named { RunKind::Named } else { RunKind::Full },
             profile_type: wish.profile_type,
@@ -96,6 +91,16 @@ impl StageOperations {
             ..RunRequest::full("operator")
         };
         let now = self.clock.now();
+        if let Some(id) = mutation_id
+            && let Some(run) = run::find_run_once(&self.db, now, reach.id, &request, id).await.map_err(refused_run)?
+        {
+            return Ok(run);
+        }
+        reach.check_may_run().await?;
+        // A new pass over the lists takes the decision away from whoever looks at the deletions of the last one.
+        if !is_named && !request.is_plan {
+            self.check_nothing_waits(reach).await?;
+        }
         let run = match mutation_id {
             Some(id) => run::request_run_once(&self.db, now, reach.id, request, id).await,
             None => run::request_run(&self.db, now, reach.id, request).await,

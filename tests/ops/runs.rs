@@ -36,6 +36,23 @@ both!(the_same_request_sent_again_is_the_same_run, |database| {
     app.finish().await;
 });
 
+both!(the_same_request_sent_again_is_the_same_run_though_it_could_not_begin_now, |database| {
+    let (app, _, waits) = waiting(&database).await;
+    let client = app.client();
+    run_of(change(&client, "rejectDeletions", json!({ "run": waits["id"] })).await);
+    let input = json!({ "source": "crm", "clientMutationId": "deploy 8" });
+    let first = resync(&app, input.clone()).await;
+    assert_eq!(first["state"], "WAITING_FOR_APPROVAL", "{first:#}");
+    let again = run_of(change(&client, "resync", json!({ "input": input })).await);
+    assert_eq!(first["id"], again["id"], "while its deletions wait");
+    client
+        .query("mutation { pauseSource(source: \"crm\", reason: \"a test\") { problems { code } } }", json!({}))
+        .await;
+    let again = run_of(change(&client, "resync", json!({ "input": input })).await);
+    assert_eq!(first["id"], again["id"], "while the source is paused");
+    app.finish_apart_from_world().await;
+});
+
 both!(one_profile_type_is_synced_alone, |database| {
     let app = TestApp::imported(&database).await;
     let copernica = app.simulator.copernica().silently();

@@ -15,7 +15,7 @@ mod proof;
 mod request;
 
 pub use due::{Timetable, parse_cron};
-pub use once::{request_run_once, waiting_for_approval};
+pub use once::{find_run_once, request_run_once, waiting_for_approval};
 pub use request::{
     MAX_NAMED, RunRequest, RunRequestError, apply_plan, approve_deletions, cancel_run, find_source, reject_deletions,
     request_run,

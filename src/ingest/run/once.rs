@@ -8,6 +8,23 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, Qu
 /// How long an id is remembered, milliseconds.
 const MEMORY_MS: i64 = 86_400_000;
 
+/// The run that this request has led to under an id that the client chose. It is looked for before anything else is
+/// asked: what has come in the way since is no answer to whoever lost the first one.
+///
+/// # Errors
+/// [`RunRequestError`]; [`RunRequestError::OtherRequest`] where the id was used for something else.
+pub async fn find_run_once(
+    db: &Database,
+    now: Moment,
+    source_id: i32,
+    request: &RunRequest,
+    mutation_id: &str,
+) -> Result<Option<sync_run::Model>, RunRequestError> {
+    check(request)?;
+    let asked_by = request.requested_by.as_deref().unwrap_or_default();
+    find(db, now, source_id, request, asked_by, mutation_id).await
+}
+
 /// Asks for a run as [`super::request_run`] does, once for an id that the client chose.
 ///
 /// *Idempotence*: the same id of the same key within 24 hours is answered with the run of the first time.
@@ -21,11 +38,10 @@ pub async fn request_run_once(
     request: RunRequest,
     mutation_id: &str,
 ) -> Result<sync_run::Model, RunRequestError> {
-    check(&request)?;
-    let asked_by = request.requested_by.clone().unwrap_or_default();
-    if let Some(run) = find(db, now, source_id, &request, &asked_by, mutation_id).await? {
+    if let Some(run) = find_run_once(db, now, source_id, &request, mutation_id).await? {
         return Ok(run);
     }
+    let asked_by = request.requested_by.clone().unwrap_or_default();
     match try_once(db, now, source_id, &request, &asked_by, mutation_id).await {
         Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
             // Another run goes on, or the same request came twice at once.

@@ -4,7 +4,8 @@ use super::{change, log_of, open_people, plan, problem, read_run, resync, run_of
 use crate::support::app::TestApp;
 use crate::support::{both, rows};
 use serde_json::{Value, json};
-use simulator::ProviderKind;
+use simulator::{FailureKind, ProviderKind};
+use std::time::{Duration, Instant};
 
 both!(a_resync_repairs_what_no_event_told, |database| {
     let app = TestApp::imported(&database).await;
@@ -165,6 +166,46 @@ both!(a_run_is_cancelled_in_the_middle, |database| {
     let again = change(&client, "cancelSync", json!({ "run": run["id"] })).await;
     assert_eq!(problem(&again).0, "RUN_STATE_CONFLICT");
     assert_eq!(resync(&app, json!({ "source": "crm" })).await["state"], "DONE", "the next run is not held up");
+    app.finish().await;
+});
+
+/// Waits until a run is in a state.
+async fn until_it_is(app: &TestApp, run: &Value, state: &str) {
+    let started = Instant::now();
+    while read_run(&app.client(), run).await["state"] != state {
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "it is not {state}: {:#}",
+            read_run(&app.client(), run).await
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+both!(a_run_that_waits_to_ask_again_is_cancelled_at_once, |database| {
+    let app = TestApp::imported(&database).await;
+    let client = app.client();
+    let input = json!({ "input": { "source": "crm" } });
+    let for_an_hour = FailureKind::Status429 { retry_after: Some("3600".to_owned()) };
+    for failure in [FailureKind::Status500, for_an_hour] {
+        app.simulator.faults(ProviderKind::Parallel).fail_next_at("/profile-types", 100, failure);
+        app.simulator.forget_requests();
+        let run = run_of(change(&client, "resync", input.clone()).await);
+        until_it_is(&app, &run, "RUNNING").await;
+        let started = Instant::now();
+        while app.simulator.requests_to("/profile-types") == 0 {
+            assert!(started.elapsed() < Duration::from_secs(30), "no page is asked for");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        run_of(change(&client, "cancelSync", json!({ "run": run["id"] })).await);
+        let next = run_of(change(&client, "resync", input.clone()).await);
+        until_it_is(&app, &next, "RUNNING").await;
+        run_of(change(&client, "cancelSync", json!({ "run": next["id"] })).await);
+        assert_eq!(read_run(&client, &run).await["state"], "CANCELLED");
+        app.simulator.faults(ProviderKind::Parallel).clear();
+    }
+    app.clock.advance_ms(3_600_000);
+    assert_eq!(resync(&app, json!({ "source": "crm" })).await["state"], "DONE");
     app.finish().await;
 });
 

@@ -57,7 +57,7 @@ pub struct Runner {
     pub instance: String,
     /// When it is synced by itself; none where only people ask.
     pub timetable: Option<Timetable>,
-    /// Notified when somebody has asked for a run, or its time has come.
+    /// Notified when somebody has asked for a run or ended one, or its time has come.
     pub wake: Arc<Notify>,
     /// Notified when apply has something to carry on with.
     pub apply_wake: Arc<Notify>,

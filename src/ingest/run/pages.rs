@@ -2,7 +2,7 @@
 
 use super::checkpoint::Checkpoint;
 use super::proof::{self, Proof};
-use super::{Halt, Runner};
+use super::{Halt, POLL, Runner};
 use crate::backoff;
 use crate::inbox::{self, Along, Appended, Context, NewDelivery};
 use crate::ingest::upstream::{Answered, CallError};
@@ -68,7 +68,7 @@ impl Runner {
     ) -> Result<(), Halt> {
         self.wait_for_room(stop).await?;
         let started_at = inbox::head(self.db.primary(), self.source_id).await?;
-        let answered = self.get(&page, stop).await?;
+        let answered = self.get(run.id, &page, stop).await?;
         let is_named = run.kind == RunKind::Named;
         let read = if is_named {
             PageRead { next: Vec::new(), rows: 1, total: None }
@@ -120,10 +120,14 @@ impl Runner {
 
     /// Whether this instance still carries the run out, and the run is still wanted.
     async fn is_ours(&self, run_id: i64) -> Result<bool, DbErr> {
-        let run = sync_run::Entity::find_by_id(run_id).one(self.db.primary()).await?;
-        let is_ours =
-            run.is_some_and(|run| run.holder.as_ref() == Some(&self.instance) && run.state == RunState::Running);
+        let is_ours = self.is_wanted(run_id).await?;
         Ok(is_ours && inbox::is_held(self.db.primary(), self.source_id, &self.instance, self.clock.now()).await?)
+    }
+
+    /// Whether nobody has ended the run, and no other instance has taken it over.
+    async fn is_wanted(&self, run_id: i64) -> Result<bool, DbErr> {
+        let run = sync_run::Entity::find_by_id(run_id).one(self.db.primary()).await?;
+        Ok(run.is_some_and(|run| run.holder.as_ref() == Some(&self.instance) && run.state == RunState::Running))
     }
 
     /// Waits until apply has caught up: memory and the inbox stay small however large the source is.
@@ -138,6 +142,29 @@ impl Runner {
         tokio::select! {
             () = stop.cancelled() => Err(Halt::Stopped),
             () = self.clock.pause(ms) => Ok(()),
+        }
+    }
+
+    /// Waits before a page is asked for again, unless somebody ends the run meanwhile: whoever does so here rings, and
+    /// elsewhere we look.
+    async fn pause_while_wanted(&self, run_id: i64, stop: &CancellationToken, ms: u64) -> Result<(), Halt> {
+        let mut pause = self.clock.pause(ms);
+        loop {
+            let is_over = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(Halt::Stopped),
+                () = &mut pause => true,
+                () = self.wake.notified() => false,
+                () = tokio::time::sleep(POLL) => false,
+            };
+            if !self.is_wanted(run_id).await? {
+                // The ring may have been for a run that waits for this one.
+                self.wake.notify_one();
+                return Err(Halt::NotOurs);
+            }
+            if is_over {
+                return Ok(());
+            }
         }
     }
 
@@ -160,7 +187,7 @@ impl Runner {
         }
     }
 
-    async fn get(&self, page: &Page, stop: &CancellationToken) -> Result<Answered, Halt> {
+    async fn get(&self, run_id: i64, page: &Page, stop: &CancellationToken) -> Result<Answered, Halt> {
         let mut calls = 0;
         loop {
             let problem = match self.upstream.call(Purpose::Sync, &page.call).await {
@@ -183,7 +210,7 @@ impl Runner {
                 return Err(Halt::Page { stream, number, problem: problem.to_string() });
             }
             tracing::info!(source = self.source_name, stream = page.stream, reason = %problem, pause_ms, "wait for a page");
-            self.pause(stop, pause_ms).await?;
+            self.pause_while_wanted(run_id, stop, pause_ms).await?;
         }
     }
 }

@@ -34,6 +34,8 @@ pub(super) fn observe_profile(
         (Decision::Stale, "news arrived while this was in flight")
     } else if batch.settle_candidate(RecordKind::Profile, row_id, CandidateState::Absent, origin) {
         (Decision::Quarantined, "no page of the run named it, and it was not found by id")
+    } else if batch.miss_profile(origin, profile) {
+        (Decision::Quarantined, "not found by the run that named it; asked again before that is believed")
     } else if !is_believed(batch, origin, request) {
         if request.is_none() {
             batch.wish_profile(id, origin, "not found; asked again before that is believed");

@@ -37,6 +37,20 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, seen: LifecycleSee
         return batch.judge(origin, &judged);
     }
     let row = &batch.get(profile).row;
+    let is_there = !matches!(row.status, Status::Deleted | Status::Anonymized);
+    if to == Status::Deleted && is_there && batch.miss_profile(origin, profile) {
+        let judged = Judged {
+            record_kind: RecordKind::Profile,
+            record_id: &seen.profile,
+            profile: Some(profile),
+            decision: Decision::Quarantined,
+            rule: "removed, as the run that named it finds; asked again before that is believed",
+            observed: Some(version),
+            stored: Some(stored),
+        };
+        return batch.judge(origin, &judged);
+    }
+    let row = &batch.get(profile).row;
     let outlived =
         to == Status::Deleted && row.is_known && row.status != Status::Deleted && freshness::is_newer(stored, version);
     let transition = if outlived {

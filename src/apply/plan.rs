@@ -7,12 +7,12 @@
 use super::erase::{self, Eraser};
 use super::read;
 use super::step::{self, Previewed};
-use super::sweep::Stepped;
+use super::sweep::{PLAN_SAMPLES, Stepped};
 use super::worker::ApplyError;
 use crate::db::Database;
 use crate::inbox::{self, Lease};
 use crate::mirror::write;
-use entity::{Moment, sync_run};
+use entity::{Moment, RecordKind, sync_run};
 use provider::Provider;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(super) async fn compare(
     let read = tokio::task::spawn_blocking(move || read::read(reader.as_ref(), &taken))
         .await
         .map_err(|error| sea_orm::DbErr::Custom(format!("read a page: {error}")))?;
-    let Previewed { changes: previews, tally, hits } =
+    let Previewed { changes: previews, tally, missed, hits } =
         step::preview(db, lease.source_id, provider, eraser, now, read).await?;
 
     let mut plan = run.plan.clone().unwrap_or_else(|| json!({}));
@@ -66,7 +66,10 @@ pub(super) async fn compare(
         return Err(ApplyError::LeaseLost);
     }
     write::write_tallies(&transaction, vec![tally]).await?;
-    write::write_plan(&transaction, run.id, plan).await?;
+    let run = sync_run::Model { plan: Some(plan), ..run.clone() };
+    write::note_candidates(&transaction, &run, RecordKind::Profile, &missed, PLAN_SAMPLES).await?;
+    let candidates = run.candidates + i64::try_from(missed.len()).unwrap_or(i64::MAX);
+    write::set_run_count(&transaction, run.id, sync_run::Column::Candidates, candidates).await?;
     write::set_run_count(&transaction, run.id, sync_run::Column::SweepAfter, position).await?;
     let (erasing, found) = (Vec::new(), erase::Found::default());
     let has_erased =

@@ -12,7 +12,7 @@ use super::{profiles, sweep};
 use crate::db::Database;
 use crate::failpoint::Failpoint;
 use crate::inbox::{self, Lease};
-use crate::mirror::write::{self, PageTally};
+use crate::mirror::write::{self, Missable, PageTally};
 use entity::Moment;
 use provider::{DeliveryKind, Observation, Provider, Subjects, Target, Unknown};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
@@ -277,6 +277,8 @@ fn is_of_known_pages(catalog: &Catalog, deliveries: &[Read]) -> bool {
 pub(super) struct Previewed {
     pub changes: Vec<Preview>,
     pub tally: PageTally,
+    /// Profiles that it was asked for and that are not found.
+    pub missed: Vec<Missable>,
     /// It tells of somebody who is erased already.
     pub hits: Vec<erase::Hit>,
 }
@@ -310,8 +312,9 @@ pub(super) async fn preview(
         take_delivery(&mut batch, delivery, &requests);
     }
     let (changes, tally, hits) = (batch.preview(), batch.tally(), erased.hits(&told));
+    let missed = batch.missed().into_iter().map(|(_, missed)| missed).collect();
     transaction.rollback().await?;
-    Ok(Previewed { changes, tally, hits })
+    Ok(Previewed { changes, tally, missed, hits })
 }
 
 /// Counts what this version has no word for.

@@ -92,6 +92,46 @@ both!(named_profiles_are_fetched_by_id, |database| {
     app.finish().await;
 });
 
+both!(a_plan_of_a_named_profile_that_is_gone_tells_its_deletion_and_carries_it_out, |database| {
+    let app = TestApp::imported(&database).await;
+    let gone = open_people(&app.simulator).remove(0);
+    app.simulator.parallel().silently().vanish(&gone).unwrap();
+    let log = log_of(&app).await;
+    let profiles = json!([{ "key": { "source": "crm", "externalId": gone } }]);
+    let planned = plan(&app, json!({ "source": "crm", "profiles": profiles })).await;
+    assert_eq!(log_of(&app).await, log, "no change, no revision");
+    assert_eq!(planned["plan"]["kinds"], json!([]), "{planned:#}");
+    assert_eq!(planned["plan"]["candidateCount"], 1, "{planned:#}");
+    assert_eq!(planned["plan"]["candidates"], json!([{ "recordKind": "PROFILE", "externalId": gone }]));
+    let run = run_of(change(&app.client(), "applyResync", json!({ "plan": planned["id"] })).await);
+    app.drain().await;
+    let run = read_run(&app.client(), &run).await;
+    assert_eq!(
+        (&run["state"], &run["counts"]["candidates"], &run["counts"]["deleted"]),
+        (&json!("DONE"), &json!(1), &json!(1)),
+        "{run:#}"
+    );
+    app.finish().await;
+});
+
+both!(named_profiles_that_are_gone_wait_before_the_brake_like_others, |database| {
+    let (app, _, waits) = waiting(&database).await;
+    let client = app.client();
+    run_of(change(&client, "rejectDeletions", json!({ "run": waits["id"] })).await);
+    let ids = open_people(&app.simulator);
+    app.simulator.parallel().silently().vanish(&ids[0]).unwrap();
+    let named = |id: &String| json!({ "key": { "source": "crm", "externalId": id } });
+    let input = json!({ "source": "crm", "profiles": [named(&ids[0]), named(&ids[1])] });
+    let run = resync(&app, input).await;
+    assert_eq!(run["state"], "WAITING_FOR_APPROVAL", "{run:#}");
+    assert_eq!((&run["counts"]["absent"], &run["counts"]["deleted"]), (&json!(1), &json!(0)), "{run:#}");
+    run_of(change(&client, "approveDeletions", json!({ "run": run["id"] })).await);
+    app.drain().await;
+    let done = read_run(&client, &run).await;
+    assert_eq!((&done["state"], &done["counts"]["deleted"]), (&json!("DONE"), &json!(1)), "{done:#}");
+    app.finish_apart_from_world().await;
+});
+
 both!(a_plan_changes_nothing_and_is_then_carried_out_exactly, |database| {
     let app = TestApp::imported(&database).await;
     let parallel = app.simulator.parallel().silently();

@@ -20,6 +20,7 @@ impl Batch<'_> {
         self.wishes = wishes;
         self.give_ids(transaction).await?;
         let subprofile_ids = self.subprofile_ids();
+        let missed = self.missed();
 
         let (mut profiles, mut interests) = (Vec::new(), Vec::new());
         for work in self.profiles.iter_mut().filter(|work| work.is_dirty) {
@@ -82,6 +83,9 @@ impl Batch<'_> {
         }
         for (id, state, delivery_id) in std::mem::take(&mut self.settled_candidates) {
             write::settle_candidates(transaction, &[id], state, Some(delivery_id)).await?;
+        }
+        for (run_id, missed) in missed {
+            write::quarantine_named(transaction, run_id, missed).await?;
         }
         self.flush_requests(transaction).await?;
         Ok(tallies)

@@ -134,6 +134,8 @@ pub(super) struct Batch<'a> {
     cancelled: Vec<String>,
     pages: Vec<OpenPage>,
     is_page_open: bool,
+    /// Profiles that runs over named ones did not find.
+    missed: Vec<(i64, Handle)>,
     candidates: HashMap<(RecordKind, i64), deletion_candidate::Model>,
     settled_candidates: Vec<(i64, CandidateState, i64)>,
     /// Profiles whose rows were emptied; what tells of them elsewhere is emptied after the flush.
@@ -168,6 +170,7 @@ impl<'a> Batch<'a> {
             cancelled: Vec::new(),
             pages: Vec::new(),
             is_page_open: false,
+            missed: Vec::new(),
             candidates: HashMap::new(),
             settled_candidates: Vec::new(),
             erasing: Vec::new(),

@@ -4,7 +4,7 @@ use super::{Batch, Handle, Origin, PendingChange};
 use crate::apply::content::content_hash;
 use crate::apply::drift::{Look, Note};
 use crate::apply::told;
-use crate::mirror::write::PageTally;
+use crate::mirror::write::{Missable, PageTally};
 use entity::{ChangeKind, Decision, Moment, RecordKind, change};
 use provider::DeliveryKind;
 use serde_json::Value;
@@ -115,6 +115,27 @@ impl Batch<'_> {
         if let Some(page) = self.pages.last_mut() {
             page.profiles.push(profile);
         }
+    }
+
+    /// Makes a profile that a run named and did not find a candidate of that run: whether so many may go at once is for
+    /// its sweep to decide. False where it was asked for in another way.
+    pub fn miss_profile(&mut self, origin: &Origin, profile: Handle) -> bool {
+        let is_answer_to_run = origin.kind == DeliveryKind::Fetch && origin.request_id.is_none();
+        let Some(page) = self.pages.last().filter(|_| self.is_page_open && is_answer_to_run) else { return false };
+        let is_known = self.profiles[profile].row.is_known;
+        if is_known {
+            self.missed.push((page.tally.run_id, profile));
+        }
+        is_known
+    }
+
+    /// What runs over named profiles did not find, with the run of each.
+    pub fn missed(&self) -> Vec<(i64, Missable)> {
+        let missed = self.missed.iter().map(|(run_id, profile)| {
+            let row = &self.profiles[*profile].row;
+            (*run_id, Missable { id: row.id, external_id: row.external_id.clone() })
+        });
+        missed.collect()
     }
 
     /// Notes a subprofile that the open page names.

@@ -1,6 +1,6 @@
 //! The last step: what is gone for certain becomes a tombstone.
 
-use super::{Stepped, Terms};
+use super::{Stepped, Terms, missed_by};
 use crate::apply::batch::{Batch, Judged, Origin, Versioned, Wanted};
 use crate::apply::catalog::Catalog;
 use crate::apply::told::Values;
@@ -8,7 +8,7 @@ use crate::apply::worker::ApplyError;
 use crate::apply::{freshness, lifecycles, subprofiles};
 use crate::mirror::write::{self, Differing, Place};
 use entity::{
-    CandidateState, Decision, DriftNature, Moment, RecordKind, RunState, Status, deletion_candidate, sync_run,
+    CandidateState, Decision, DriftNature, Moment, RecordKind, RunKind, RunState, Status, deletion_candidate, sync_run,
 };
 use provider::DeliveryKind;
 
@@ -98,7 +98,7 @@ fn bury_profile(batch: &mut Batch<'_>, run: &sync_run::Model, row: &deletion_can
         return false;
     }
     let version = freshness::request_version(origin.position, origin.position);
-    let cause = format!("no page of run {} named it, and it was not found by id", run.id);
+    let cause = format!("{}, and it was not found by id", missed_by(run));
     lifecycles::mark_gone(batch, &origin, profile, version, cause);
     batch.judge(
         &origin,
@@ -107,7 +107,10 @@ fn bury_profile(batch: &mut Batch<'_>, run: &sync_run::Model, row: &deletion_can
             record_id: &row.external_id,
             profile: Some(profile),
             decision: Decision::Applied,
-            rule: "no page of a complete run named it, and it was not found by id",
+            rule: match run.kind {
+                RunKind::Named => "a run named it and did not find it, and it was not found by id again",
+                _ => "no page of a complete run named it, and it was not found by id",
+            },
             observed: Some(version),
             stored: Some(stored.version()),
         },

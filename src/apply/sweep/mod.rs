@@ -1,7 +1,8 @@
 //! The sweep after a complete run: what no page named is asked for by id before it is taken for gone.
 //!
 //! One bounded step at a time, each a fenced transaction, so that webhooks are applied in between and a crash
-//! loses a step at most. Quarantine, verification, brake, tombstones; whatever is in doubt stays.
+//! loses a step at most. Quarantine, verification, brake, tombstones; whatever is in doubt stays. A run over named profiles
+//! has put into quarantine whom it did not find, and begins with the verification.
 
 mod bury;
 mod lists;
@@ -18,7 +19,8 @@ use crate::db::Database;
 use crate::inbox::{self, Lease};
 use crate::mirror::write::{self, Listed, Missable, NamedRows, Wish};
 use entity::{
-    CandidateState, FetchState, Moment, Purpose, RecordKind, RunState, SweepStage, deletion_candidate, sync_run,
+    CandidateState, FetchState, Moment, Purpose, RecordKind, RunKind, RunState, SweepStage, deletion_candidate,
+    sync_run,
 };
 use provider::{Provider, Target};
 use sea_orm::DatabaseTransaction;
@@ -33,7 +35,7 @@ const SAMPLE: u64 = 20;
 /// So few deletions pass the brake of any source that lets deletions pass at all: a share says nothing about a handful.
 const ALWAYS: u64 = 5;
 /// Names of candidates that a plan tells.
-const PLAN_SAMPLES: usize = 50;
+pub(super) const PLAN_SAMPLES: usize = 50;
 
 /// How many deletions of one run need no person: as many as both let pass, and a handful whatever the share, unless it is 0.
 #[derive(Clone, Copy, Debug)]
@@ -233,7 +235,11 @@ impl Terms<'_> {
         let there = write::count_candidates(db, run.id, CandidateState::Present).await?;
         let candidates = u64::try_from(run.candidates).unwrap_or(0);
         if there > ALWAYS && there * 2 > candidates {
-            return self.fail(run, tell_lie(candidates, there, candidates)).await;
+            let problem = match run.kind {
+                RunKind::Named => tell_unsteady(candidates, there),
+                _ => tell_lie(candidates, there, candidates),
+            };
+            return self.fail(run, problem).await;
         }
         let type_id = type_of(run, catalog);
         let collections = type_id.map(|id| catalog.collections_of(id));
@@ -311,7 +317,7 @@ impl Terms<'_> {
             match requests.get(&key) {
                 Some(request) if request.state != FetchState::Parked => {}
                 Some(request) if request.wanted_position > run.low_position => given_up.push(id),
-                _ => wishes.push(self.wish(run, target, format!("no page of run {} named it", run.id))),
+                _ => wishes.push(self.wish(run, target, missed_by(run))),
             }
         }
         if given_up.is_empty() && wishes.is_empty() {
@@ -330,13 +336,15 @@ impl Terms<'_> {
 
     /// A question of a run to upstream.
     fn wish(&self, run: &sync_run::Model, target: Target, reason: String) -> Wish {
+        // Who was just not found is given a moment.
+        let not_before = if run.kind == RunKind::Named { policy::after_miss(1, self.now) } else { self.now };
         Wish {
             target,
             within: None,
             // Later than all that asked before the run, and before the reads that follow its first page.
             position: run.low_position + 1,
             reason,
-            not_before: self.now,
+            not_before,
             is_creation: false,
             purpose: Purpose::Repair,
         }
@@ -357,6 +365,20 @@ impl Terms<'_> {
 fn type_of(run: &sync_run::Model, catalog: &Catalog) -> Option<i32> {
     let only = run.profile_type.as_deref();
     only.map(|id| catalog.profile_type(id).map_or(-1, |known| known.row.id))
+}
+
+/// What a run missed of a candidate, for people.
+fn missed_by(run: &sync_run::Model) -> String {
+    match run.kind {
+        RunKind::Named => format!("run {} named it and did not find it", run.id),
+        _ => format!("no page of run {} named it", run.id),
+    }
+}
+
+fn tell_unsteady(candidates: u64, there: u64) -> String {
+    format!(
+        "{candidates} of the named profiles were not found, but {there} of them were when asked for again. Nothing was deleted"
+    )
 }
 
 fn tell_lie(candidates: u64, there: u64, asked: u64) -> String {

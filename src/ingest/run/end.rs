@@ -2,33 +2,43 @@
 
 use super::{Halt, Runner, request};
 use crate::backoff;
-use entity::{Moment, RunKind, RunState, SweepStage, run_page, sync_run};
+use entity::{Moment, RunKind, RunState, SweepStage, deletion_candidate, run_page, sync_run};
 use sea_orm::sea_query::{Expr, Query};
-use sea_orm::{ActiveEnum, ColumnTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ActiveEnum, ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter};
 
 /// Tries of a run before it is left to the schedule.
 const MAX_ATTEMPTS: i32 = 6;
 
 impl Runner {
-    /// The pages are done: what they miss is for apply to look at. Only a full run may miss anything; any other is over.
+    /// The pages are done: what they miss is for apply to look at. A full run may miss anything, one over named profiles may
+    /// not have found some of them; any other is over.
     pub(super) async fn hand_over(&self, run: &sync_run::Model) -> Result<(), Halt> {
         use sync_run::Column;
         let mut update = sync_run::Entity::update_many()
             .filter(Column::Id.eq(run.id))
             .filter(Column::State.eq(RunState::Running))
             .filter(Column::Holder.eq(self.instance.clone()));
-        let is_over = run.kind != RunKind::Full;
-        update = if is_over {
-            update
-                .col_expr(Column::State, Expr::value(RunState::Done.to_value()))
-                .col_expr(Column::FinishedAt, Expr::value(self.clock.now()))
-        } else {
-            update
-                .col_expr(Column::State, Expr::value(RunState::Sweeping.to_value()))
-                .col_expr(Column::SweepStage, Expr::value(SweepStage::ListingProfiles.to_value()))
-                .col_expr(Column::SweepAfter, Expr::value(0_i64))
-        };
         let transaction = self.db.begin().await?;
+        let stage = match run.kind {
+            RunKind::Full => Some(SweepStage::ListingProfiles),
+            RunKind::Named if !run.is_plan => {
+                let of_run = deletion_candidate::Entity::find().filter(deletion_candidate::Column::RunId.eq(run.id));
+                let missed = i64::try_from(of_run.count(&transaction).await?).unwrap_or(i64::MAX);
+                update = update.col_expr(Column::Candidates, Expr::value(missed));
+                (missed > 0).then_some(SweepStage::Verifying)
+            }
+            RunKind::Named | RunKind::Incremental => None,
+        };
+        let is_over = stage.is_none();
+        update = match stage {
+            None => update
+                .col_expr(Column::State, Expr::value(RunState::Done.to_value()))
+                .col_expr(Column::FinishedAt, Expr::value(self.clock.now())),
+            Some(stage) => update
+                .col_expr(Column::State, Expr::value(RunState::Sweeping.to_value()))
+                .col_expr(Column::SweepStage, Expr::value(stage.to_value()))
+                .col_expr(Column::SweepAfter, Expr::value(0_i64)),
+        };
         if update.exec(&transaction).await?.rows_affected == 0 {
             return Err(Halt::NotOurs);
         }

@@ -1,4 +1,4 @@
-//! Records in quarantine: no page of a run named them, and nobody has decided yet.
+//! Records in quarantine: no page of a run named them, or it named them and did not find them, and nobody has decided yet.
 
 use super::CHUNK;
 use super::listed::Missable;
@@ -64,6 +64,20 @@ fn undecided(source_id: i32) -> Select<deletion_candidate::Entity> {
         .filter(Column::SourceId.eq(source_id))
         .filter(Expr::cust(OPEN))
         .filter(Column::RunId.in_subquery(deciding))
+}
+
+/// Puts a profile into quarantine that a run named and did not find; not where the run is over, and an answer of it is
+/// only applied once more.
+pub(crate) async fn quarantine_named(
+    transaction: &impl ConnectionTrait,
+    run_id: i64,
+    missed: Missable,
+) -> Result<(), DbErr> {
+    let run = sync_run::Entity::find_by_id(run_id).filter(sync_run::Column::State.eq(RunState::Running));
+    match run.one(transaction).await? {
+        Some(run) => write_candidates(transaction, &run, RecordKind::Profile, &[missed]).await,
+        None => Ok(()),
+    }
 }
 
 /// Whether any record of a source is in quarantine.

@@ -23,7 +23,7 @@ mod unlisted;
 
 pub(crate) use candidates::{
     count_absent, count_candidates, dismiss_candidates, has_candidates, load_candidate_sample, load_candidates,
-    load_candidates_of, settle_candidates, supersede_waiting, write_candidates,
+    load_candidates_of, quarantine_named, settle_candidates, supersede_waiting, write_candidates,
 };
 pub(crate) use catalog::{
     Definitions, KnownType, ensure_collections, ensure_profile_types, ensure_relationship_types, load_catalog,
@@ -58,7 +58,6 @@ pub(crate) use rows::Writes;
 pub(crate) use run_pages::{NamedRows, PageTally, load_named, write_tallies};
 pub(crate) use runs::{
     advance_sweep, end_sweep, hold_sweep, load_listed_until, load_run_for_apply, note_candidates, set_run_count,
-    write_plan,
 };
 pub(crate) use search::fill_search;
 pub(crate) use subprofiles::{load_buried_subprofiles, load_subprofiles, new_subprofile_ids, write_subprofiles};

@@ -119,7 +119,7 @@ pub(crate) async fn end_sweep(
         return Ok(());
     }
     drop_needless_retries(transaction, run).await?;
-    if state == RunState::Done && run.profile_type.is_none() {
+    if state == RunState::Done && run.kind == RunKind::Full && run.profile_type.is_none() {
         source_state::Entity::update_many()
             .col_expr(source_state::Column::LastCompleteSyncAt, Expr::value(run.started_at))
             .filter(source_state::Column::SourceId.eq(run.source_id))
@@ -161,11 +161,7 @@ pub(crate) async fn note_candidates(
 }
 
 /// Writes what a plan has found so far.
-pub(crate) async fn write_plan(
-    transaction: &impl ConnectionTrait,
-    run_id: i64,
-    plan: serde_json::Value,
-) -> Result<(), DbErr> {
+async fn write_plan(transaction: &impl ConnectionTrait, run_id: i64, plan: serde_json::Value) -> Result<(), DbErr> {
     sync_run::Entity::update_many()
         .col_expr(sync_run::Column::Plan, Expr::value(plan))
         .filter(sync_run::Column::Id.eq(run_id))

@@ -17,7 +17,7 @@ pub struct RunPlan {
     kinds: Vec<PlannedKind>,
     /// Some of the changes, at most 200, in the order of the lists.
     samples: Vec<PlannedChange>,
-    /// How many records no page names. Carrying the plan out asks for each by id before it is taken for gone.
+    /// How many records no page names, or are not found where they are named. Carrying the plan out asks for each by id before it is taken for gone.
     candidate_count: i64,
     /// Some of them, at most 50.
     candidates: Vec<PlannedCandidate>,
@@ -46,7 +46,7 @@ pub struct PlannedChange {
     source_id: i32,
 }
 
-/// A record that no page of a plan names.
+/// A record that no page of a plan names, or that it names and does not find.
 #[derive(SimpleObject)]
 pub struct PlannedCandidate {
     /// Kind of the record.

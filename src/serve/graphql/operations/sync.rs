@@ -27,7 +27,7 @@ pub struct ResyncInput {
     source: String,
     /// Upstream id of the one profile type; all of them where it is left out.
     profile_type: Option<String>,
-    /// Only these profiles, each fetched by id; 1 to 1,000, all of this source.
+    /// Only these profiles, each fetched by id; 1 to 1,000, all of this source. Who is not found is a candidate for deletion.
     profiles: Option<Vec<ProfileRef>>,
     /// An id of your own for this request, at most 200 characters. The same one within 24 hours, with the same input, is
     /// answered with the same run, so that a request that may not have arrived can be sent again.

@@ -24,7 +24,8 @@ pub struct Model {
     /// What it showed of each of them, mixed into 64 bits: the profiles in the order of their rows, then the
     /// subprofiles. Only where the run measures drift.
     pub shown: Option<Vec<u8>>,
-    /// The same of what was stored before, with the row, for those that differed.
+    /// The same of what was stored before, with the row, for those that differed. For a plan: what stands for each change
+    /// that the page told first, 64 bits.
     pub before: Option<Vec<u8>>,
 }
 

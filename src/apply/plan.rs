@@ -4,6 +4,7 @@
 //! read by people for a while, and must not become another place where personal data lies. So the page that is compared
 //! loses what it tells of whoever is erased, as one that is settled does: it was under way when they were.
 
+use super::batch::Preview;
 use super::erase::{self, Eraser};
 use super::read;
 use super::step::{self, Previewed};
@@ -11,16 +12,25 @@ use super::sweep::{PLAN_SAMPLES, Stepped};
 use super::worker::ApplyError;
 use crate::db::Database;
 use crate::inbox::{self, Lease};
-use crate::mirror::write;
-use entity::{Moment, RecordKind, sync_run};
+use crate::mirror::write::{self, PageTally};
+use entity::{ChangeKind, Moment, RecordKind, sync_run};
 use provider::Provider;
 use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// Changes that a plan tells one by one.
 const SAMPLES: usize = 200;
 
+/// What the pages of a plan have told so far, kept between steps: eight bytes a change. Pages overlap, a stream may be
+/// read twice, and a relationship shows at both of its ends; carrying the plan out writes each change once.
+pub(super) struct Told {
+    run_id: i64,
+    changes: HashSet<i64>,
+}
+
 /// Compares the next page of a plan.
+#[expect(clippy::too_many_arguments, reason = "the parts of one step, passed through once")]
 pub(super) async fn compare(
     db: &Database,
     lease: &Lease,
@@ -28,6 +38,7 @@ pub(super) async fn compare(
     eraser: &Eraser,
     now: Moment,
     run: &sync_run::Model,
+    told: &mut Option<Told>,
 ) -> Result<Stepped, ApplyError> {
     let Some(taken) = inbox::take_held(db, lease.source_id, run.id, run.sweep_after).await? else {
         return Ok(Stepped::Waits);
@@ -37,8 +48,17 @@ pub(super) async fn compare(
     let read = tokio::task::spawn_blocking(move || read::read(reader.as_ref(), &taken))
         .await
         .map_err(|error| sea_orm::DbErr::Custom(format!("read a page: {error}")))?;
-    let Previewed { changes: previews, tally, missed, hits } =
-        step::preview(db, lease.source_id, provider, eraser, now, read).await?;
+    let mut before = match told.take().filter(|told| told.run_id == run.id) {
+        Some(before) => before,
+        None => Told { run_id: run.id, changes: write::load_told(db.primary(), run.id).await? },
+    };
+    let Previewed { changes, mut tally, missed, hits } =
+        step::preview(db, lease.source_id, provider, eraser, now, read, &before.changes).await?;
+    let (again, previews): (Vec<Preview>, Vec<Preview>) =
+        changes.into_iter().partition(|change| before.changes.contains(&change.number));
+    count_again(&mut tally, &again);
+    tally.told = previews.iter().map(|change| change.number).collect();
+    before.changes.extend(&tally.told);
 
     let mut plan = run.plan.clone().unwrap_or_else(|| json!({}));
     if let Some(found) = plan.as_object_mut() {
@@ -79,5 +99,20 @@ pub(super) async fn compare(
     if has_erased {
         eraser.cleaner.notify_one();
     }
+    *told = Some(before);
     Ok(Stepped::On)
+}
+
+/// Counts profiles of which an earlier page has told the same as they would be found then: unchanged.
+fn count_again(tally: &mut PageTally, again: &[Preview]) {
+    let of = |is_created: bool| -> BTreeSet<&str> {
+        let of_profiles = again.iter().filter(|change| change.is_of_profile);
+        let wanted = of_profiles.filter(|change| !is_created || change.kind == ChangeKind::Created);
+        wanted.map(|change| change.profile.as_str()).collect()
+    };
+    let count = |profiles: usize| i64::try_from(profiles).unwrap_or(i64::MAX);
+    let (all, created) = (count(of(false).len()), count(of(true).len()));
+    tally.created -= created;
+    tally.updated -= all - created;
+    tally.unchanged += all;
 }

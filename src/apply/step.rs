@@ -16,7 +16,7 @@ use crate::mirror::write::{self, Missable, PageTally};
 use entity::Moment;
 use provider::{DeliveryKind, Observation, Provider, Subjects, Target, Unknown};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -283,7 +283,9 @@ pub(super) struct Previewed {
     pub hits: Vec<erase::Hit>,
 }
 
-/// Applies one delivery in a transaction that is rolled back, and tells what it would have changed.
+/// Applies one delivery in a transaction that is rolled back, and tells what it would have changed. `told` stands for what
+/// earlier pages of the plan would have.
+#[expect(clippy::too_many_arguments, reason = "the parts of one transaction, passed through once")]
 pub(super) async fn preview(
     db: &Database,
     source_id: i32,
@@ -291,6 +293,7 @@ pub(super) async fn preview(
     eraser: &Eraser,
     now: Moment,
     delivery: Read,
+    told: &HashSet<i64>,
 ) -> Result<Previewed, ApplyError> {
     let transaction = db.begin().await?;
     let deliveries = vec![delivery];
@@ -306,12 +309,13 @@ pub(super) async fn preview(
     }
     // Whom the page itself erases, the mirror still holds.
     erased.note(&batch);
-    let told: Vec<_> = deliveries.iter().map(|delivery| (delivery.id, Arc::clone(&delivery.subjects))).collect();
+    batch.know(wanted.profiles.difference(&wanted.whole), told);
+    let subjects: Vec<_> = deliveries.iter().map(|delivery| (delivery.id, Arc::clone(&delivery.subjects))).collect();
     let requests = Requests::new();
     for delivery in deliveries {
         take_delivery(&mut batch, delivery, &requests);
     }
-    let (changes, tally, hits) = (batch.preview(), batch.tally(), erased.hits(&told));
+    let (changes, tally, hits) = (batch.preview(), batch.tally(), erased.hits(&subjects));
     let missed = batch.missed().into_iter().map(|(_, missed)| missed).collect();
     transaction.rollback().await?;
     Ok(Previewed { changes, tally, missed, hits })

@@ -98,6 +98,8 @@ pub struct Applier {
     catalog: Option<Catalog>,
     /// What the pages of the run that sweeps have named.
     named: Option<sweep::Named>,
+    /// What the pages of the plan that compares have told.
+    told: Option<plan::Told>,
     /// Some records of the source are in quarantine.
     has_candidates: bool,
     /// A run was under way that apply carries on with.
@@ -144,6 +146,7 @@ impl Applier {
             lease: None,
             catalog: None,
             named: None,
+            told: None,
             has_candidates: true,
             has_run: false,
             looked_at: Instant::now(),
@@ -250,10 +253,14 @@ impl Applier {
         let Some(lease) = self.lease.clone() else { return Ok(false) };
         let run = write::load_run_for_apply(self.db.primary(), self.source_id).await?;
         self.has_run = run.is_some();
+        if run.as_ref().is_none_or(|run| run.state != RunState::Running) {
+            self.told = None;
+        }
         let Some(run) = run else { return Ok(false) };
         let now = self.clock.now();
         let stepped = if run.state == RunState::Running {
-            plan::compare(&self.db, &lease, &self.provider, &self.eraser, now, &run).await?
+            let told = &mut self.told;
+            plan::compare(&self.db, &lease, &self.provider, &self.eraser, now, &run, told).await?
         } else {
             self.has_candidates = true;
             self.pace.await_answers();
@@ -305,6 +312,7 @@ impl Applier {
         if !is_same {
             self.catalog = None;
             self.named = None;
+            self.told = None;
             self.pace.start_over();
         }
         self.lease = renewed;

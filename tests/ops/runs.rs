@@ -3,8 +3,11 @@
 use super::{change, log_of, open_people, plan, problem, read_run, resync, run_of};
 use crate::support::app::TestApp;
 use crate::support::{both, rows};
+use entity::change as change_row;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
 use simulator::{FailureKind, ProviderKind};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 both!(a_resync_repairs_what_no_event_told, |database| {
@@ -172,6 +175,53 @@ both!(a_plan_changes_nothing_and_is_then_carried_out_exactly, |database| {
     assert_eq!(changes, planned_changes + 1, "what was planned, and the deletion of what is gone");
     let again = change(&app.client(), "applyResync", json!({ "plan": planned["id"] })).await;
     assert_eq!(problem(&again).0, "RUN_STATE_CONFLICT", "a plan is carried out once");
+    app.finish().await;
+});
+
+/// How many changes of each kind the log of a source holds after a revision.
+async fn kinds_since(app: &TestApp, source: &str, revision: i64) -> BTreeMap<String, i64> {
+    let rows = change_row::Entity::find()
+        .filter(change_row::Column::SourceId.eq(app.source_id(source).await))
+        .filter(change_row::Column::Revision.gt(revision))
+        .all(app.database().primary())
+        .await
+        .unwrap();
+    let mut kinds = BTreeMap::new();
+    for row in rows {
+        *kinds.entry(json!(row.kind).as_str().unwrap().to_uppercase()).or_default() += 1;
+    }
+    kinds
+}
+
+both!(a_plan_of_many_pages_tells_each_change_once, |database| {
+    let app = TestApp::builder(&database).profiles(900).start().await;
+    app.import_all().await;
+    let (parallel, copernica) = (app.simulator.parallel().silently(), app.simulator.copernica().silently());
+    let people = open_people(&app.simulator);
+    assert!(people.len() > 100, "pages overlap");
+    for person in &people {
+        parallel.set_field(person, "p_first_name", Some(json!("Another"))).unwrap();
+    }
+    let company = parallel.create_random_profile("Legal entity").unwrap();
+    parallel.create_relationship("p_director__managed_by", &people[0], &company).unwrap();
+    let person = copernica.create_profile("People", &[("firstname", "New")]).unwrap();
+    copernica.create_subprofile(&person, "Orders", &[("order_number", "SO-1")]).unwrap();
+
+    for source in ["crm", "marketing"] {
+        let revision = app.source_state(source).await.revision;
+        let planned = plan(&app, json!({ "source": source })).await;
+        let run = run_of(change(&app.client(), "applyResync", json!({ "plan": planned["id"] })).await);
+        app.drain().await;
+        let run = read_run(&app.client(), &run).await;
+        assert_eq!(run["state"], "DONE", "{run:#}");
+        let told = planned["plan"]["kinds"].as_array().unwrap().iter();
+        let told = told.map(|row| (row["kind"].as_str().unwrap().to_owned(), row["count"].as_i64().unwrap()));
+        let told: BTreeMap<String, i64> = told.collect();
+        assert_eq!(told, kinds_since(&app, source, revision).await, "{source}");
+        let of_children = if source == "crm" { "RELATIONSHIP_CREATED" } else { "SUBPROFILE_CREATED" };
+        assert_eq!((told["CREATED"], told[of_children]), (1, 1), "{source}: {told:?}");
+        assert_eq!(planned["counts"], run["counts"], "{source}");
+    }
     app.finish().await;
 });
 

@@ -7,7 +7,8 @@ use crate::apply::told;
 use crate::mirror::write::{Missable, PageTally};
 use entity::{ChangeKind, Decision, Moment, RecordKind, change};
 use provider::DeliveryKind;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::HashSet;
 
 /// The page of a run that is being taken.
 pub(super) struct OpenPage {
@@ -24,6 +25,10 @@ pub(in crate::apply) struct Preview {
     pub profile: String,
     pub kind: ChangeKind,
     pub names: Vec<String>,
+    /// It is of the profile itself.
+    pub is_of_profile: bool,
+    /// Stands for the record and the kind.
+    pub number: i64,
 }
 
 impl Batch<'_> {
@@ -163,15 +168,31 @@ impl Batch<'_> {
         }
     }
 
+    /// Makes those of the profiles known that earlier pages of a plan would have created, so that what hangs on them is
+    /// told.
+    pub fn know<'n>(&mut self, names: impl Iterator<Item = &'n String>, told: &HashSet<i64>) {
+        for name in names.filter(|name| told.contains(&number_of((RecordKind::Profile, name), ChangeKind::Created))) {
+            let profile = self.profile(name);
+            self.get_mut(profile).row.is_known = true;
+        }
+    }
+
     /// What the changes in the batch come to, for a plan: nothing of it is written.
     pub fn preview(&self) -> Vec<Preview> {
         let shown = |pending: &PendingChange| Preview {
             profile: self.profiles[pending.profile].row.external_id.clone(),
             kind: pending.row.kind,
             names: told::names(&pending.row.fields).map(str::to_owned).collect(),
+            is_of_profile: pending.row.record_kind == RecordKind::Profile,
+            number: number_of((pending.row.record_kind, &pending.row.record_id), pending.row.kind),
         };
         self.changes.iter().map(shown).collect()
     }
+}
+
+/// Stands for a record and what happens to it.
+fn number_of((kind, id): (RecordKind, &str), change: ChangeKind) -> i64 {
+    content_hash(&json!([kind, id, change]))
 }
 
 /// A number that no row has, always the same one for a record. It stands in for the row of what a page names and nothing is

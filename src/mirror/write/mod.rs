@@ -55,7 +55,7 @@ pub(crate) use requests::{
     target_key, write_wishes,
 };
 pub(crate) use rows::Writes;
-pub(crate) use run_pages::{NamedRows, PageTally, load_named, write_tallies};
+pub(crate) use run_pages::{NamedRows, PageTally, load_named, load_told, write_tallies};
 pub(crate) use runs::{
     advance_sweep, end_sweep, hold_sweep, load_listed_until, load_run_for_apply, note_candidates, set_run_count,
 };

@@ -5,7 +5,7 @@ use super::rows::{Known, Table};
 use entity::{RowSet, run_page, sync_run};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a page of a run came to.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +32,8 @@ pub(crate) struct PageTally {
     pub conflicts: i64,
     /// It could not be read or applied.
     pub is_parked: bool,
+    /// For a plan: what stands for the changes that it told and no earlier page.
+    pub told: Vec<i64>,
     /// What it showed, where the run measures drift.
     pub drift: Option<PageDrift>,
 }
@@ -69,6 +71,7 @@ pub(crate) async fn write_tallies(transaction: &impl ConnectionTrait, tallies: V
         let (settled, parked) = counted.entry(tally.run_id).or_default();
         *settled += 1;
         *parked += i64::from(tally.is_parked);
+        let told: Vec<u8> = tally.told.iter().flat_map(|number| number.to_le_bytes()).collect();
         let shown = tally.drift.as_ref().map(|drift| drift.shown_bytes(&tally.profiles, &tally.subprofiles));
         pages.push(run_page::Model {
             run_id: tally.run_id,
@@ -78,7 +81,8 @@ pub(crate) async fn write_tallies(transaction: &impl ConnectionTrait, tallies: V
             profiles: tally.profiles.to_bytes(),
             subprofiles: tally.subprofiles.to_bytes(),
             shown,
-            before: tally.drift.as_ref().and_then(PageDrift::before_bytes),
+            // A plan measures no drift.
+            before: tally.drift.as_ref().and_then(PageDrift::before_bytes).or((!told.is_empty()).then_some(told)),
         });
     }
     static PAGES: Table<run_page::Entity> =
@@ -130,6 +134,29 @@ pub(crate) async fn load_named(connection: &impl ConnectionTrait, run_id: i64) -
             named.pages.insert(page.delivery_id);
             named.profiles.unite(&RowSet::from_bytes(&page.profiles).unwrap_or_default());
             named.subprofiles.unite(&RowSet::from_bytes(&page.subprofiles).unwrap_or_default());
+        }
+    }
+}
+
+/// What stands for the changes that the pages of a plan have told.
+pub(crate) async fn load_told(connection: &impl ConnectionTrait, run_id: i64) -> Result<HashSet<i64>, DbErr> {
+    let (mut told, mut after) = (HashSet::new(), 0);
+    loop {
+        let pages: Vec<(i64, Option<Vec<u8>>)> = run_page::Entity::find()
+            .filter(run_page::Column::RunId.eq(run_id))
+            .filter(run_page::Column::DeliveryId.gt(after))
+            .order_by_asc(run_page::Column::DeliveryId)
+            .limit(100)
+            .select_only()
+            .columns([run_page::Column::DeliveryId, run_page::Column::Before])
+            .into_tuple()
+            .all(connection)
+            .await?;
+        let Some((last, _)) = pages.last() else { return Ok(told) };
+        after = *last;
+        for (_, numbers) in pages {
+            let (numbers, _) = numbers.as_deref().unwrap_or_default().as_chunks();
+            told.extend(numbers.iter().map(|number| i64::from_le_bytes(*number)));
         }
     }
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 /// What a plan would change.
 #[derive(SimpleObject)]
 pub struct RunPlan {
-    /// How many changes of each kind, one kind once.
+    /// How many changes of each kind, one kind once. What changes upstream between two of its pages is counted as one change.
     kinds: Vec<PlannedKind>,
     /// Some of the changes, at most 200, in the order of the lists.
     samples: Vec<PlannedChange>,

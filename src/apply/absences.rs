@@ -32,7 +32,9 @@ pub(super) fn observe_profile(
     } else if origin.started_at.is_none_or(|at| at < position) {
         batch.wish_profile(id, origin, "news arrived while a fetch found nothing");
         (Decision::Stale, "news arrived while this was in flight")
-    } else if batch.settle_candidate(RecordKind::Profile, row_id, CandidateState::Absent, origin) {
+    } else if batch.is_unlisted(row_id)
+        && batch.settle_candidate(RecordKind::Profile, row_id, CandidateState::Absent, origin)
+    {
         (Decision::Quarantined, "no page of the run named it, and it was not found by id")
     } else if batch.miss_profile(origin, profile) {
         (Decision::Quarantined, "not found by the run that named it; asked again before that is believed")
@@ -41,6 +43,8 @@ pub(super) fn observe_profile(
             batch.wish_profile(id, origin, "not found; asked again before that is believed");
         }
         (Decision::Quarantined, "not found; asked again before that is believed")
+    } else if batch.settle_candidate(RecordKind::Profile, row_id, CandidateState::Absent, origin) {
+        (Decision::Quarantined, "a run named it, and it was not found by id, again and again")
     } else if is_unvouched {
         (Decision::Quarantined, UNVOUCHED)
     } else if is_known {

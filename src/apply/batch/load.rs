@@ -122,6 +122,10 @@ impl Batch<'_> {
             let found = write::load_candidates_of(transaction, self.source_id, kind, &ids).await?;
             self.candidates.extend(found.into_iter().map(|(id, row)| ((kind, id), row)));
         }
+        if !self.candidates.is_empty() {
+            let runs: HashSet<i64> = self.candidates.values().map(|row| row.run_id).collect();
+            self.named_runs = write::named_runs(transaction, runs).await?;
+        }
         Ok(())
     }
 }

@@ -137,6 +137,8 @@ pub(super) struct Batch<'a> {
     /// Profiles that runs over named ones did not find.
     missed: Vec<(i64, Handle)>,
     candidates: HashMap<(RecordKind, i64), deletion_candidate::Model>,
+    /// Those of their runs that are over named profiles.
+    named_runs: HashSet<i64>,
     settled_candidates: Vec<(i64, CandidateState, i64)>,
     /// Profiles whose rows were emptied; what tells of them elsewhere is emptied after the flush.
     pub erasing: Vec<Erasing>,
@@ -172,6 +174,7 @@ impl<'a> Batch<'a> {
             is_page_open: false,
             missed: Vec::new(),
             candidates: HashMap::new(),
+            named_runs: HashSet::new(),
             settled_candidates: Vec::new(),
             erasing: Vec::new(),
             watch: Watch::default(),
@@ -190,6 +193,13 @@ impl<'a> Batch<'a> {
     pub fn is_overtaken(&self, origin: &Origin, version: Version) -> bool {
         let is_older = self.listed_until.is_some_and(|until| freshness::is_older_than_lists(version, until));
         origin.kind == DeliveryKind::Webhook && is_older
+    }
+
+    /// Whether a profile is in quarantine because the lists of a run left it out: one answer that does not find it is
+    /// enough then. Where there is nothing but such answers it takes several.
+    pub fn is_unlisted(&self, id: i64) -> bool {
+        let candidate = self.candidates.get(&(RecordKind::Profile, id));
+        candidate.is_some_and(|candidate| !self.named_runs.contains(&candidate.run_id))
     }
 
     /// Settles a record that is in quarantine; false where it is not.

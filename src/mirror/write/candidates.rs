@@ -3,13 +3,13 @@
 use super::CHUNK;
 use super::listed::Missable;
 use super::rows::{Known, Table};
-use entity::{CandidateState, Moment, RecordKind, RunState, deletion_candidate, sync_run};
+use entity::{CandidateState, Moment, RecordKind, RunKind, RunState, deletion_candidate, sync_run};
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
     ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     Select,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// In quarantine. Written out so that the partial index serves: neither database proves a bound value.
 const OPEN: &str = "state IN ('quarantined', 'absent')";
@@ -66,18 +66,31 @@ fn undecided(source_id: i32) -> Select<deletion_candidate::Entity> {
         .filter(Column::RunId.in_subquery(deciding))
 }
 
-/// Puts a profile into quarantine that a run named and did not find; not where the run is over, and an answer of it is
-/// only applied once more.
+/// Puts a profile into quarantine that a run named and did not find; not where the run is over, and not who was
+/// first seen after it began.
 pub(crate) async fn quarantine_named(
     transaction: &impl ConnectionTrait,
     run_id: i64,
     missed: Missable,
 ) -> Result<(), DbErr> {
-    let run = sync_run::Entity::find_by_id(run_id).filter(sync_run::Column::State.eq(RunState::Running));
+    use sync_run::Column;
+    let run = sync_run::Entity::find_by_id(run_id)
+        .filter(Column::State.eq(RunState::Running))
+        .filter(Column::LastProfileId.gte(missed.id));
     match run.one(transaction).await? {
         Some(run) => write_candidates(transaction, &run, RecordKind::Profile, &[missed]).await,
         None => Ok(()),
     }
+}
+
+/// Those of these runs that are over named profiles.
+pub(crate) async fn named_runs(connection: &impl ConnectionTrait, runs: HashSet<i64>) -> Result<HashSet<i64>, DbErr> {
+    let named = sync_run::Entity::find()
+        .filter(sync_run::Column::Id.is_in(runs))
+        .filter(sync_run::Column::Kind.eq(RunKind::Named))
+        .select_only()
+        .column(sync_run::Column::Id);
+    Ok(named.into_tuple().all(connection).await?.into_iter().collect())
 }
 
 /// Whether any record of a source is in quarantine.

@@ -23,7 +23,7 @@ mod unlisted;
 
 pub(crate) use candidates::{
     count_absent, count_candidates, dismiss_candidates, has_candidates, load_candidate_sample, load_candidates,
-    load_candidates_of, quarantine_named, settle_candidates, supersede_waiting, write_candidates,
+    load_candidates_of, named_runs, quarantine_named, settle_candidates, supersede_waiting, write_candidates,
 };
 pub(crate) use catalog::{
     Definitions, KnownType, ensure_collections, ensure_profile_types, ensure_relationship_types, load_catalog,

@@ -21,6 +21,7 @@ pub mod fetch_request;
 pub mod field_definition;
 pub mod interest;
 pub mod lifecycle_transition;
+pub mod metadata_part;
 mod moment;
 pub mod profile;
 pub mod profile_interest;

@@ -1,9 +1,10 @@
 //! What apply knows of a source's metadata: profile types, fields, collections, relationship types.
 
-use crate::mirror::write::{self, Definitions, KnownType};
+use crate::mirror::write::{self, Asked, Definitions, KnownType};
 use entity::{Moment, relationship_type};
-use provider::{FieldSeen, ProfileTypeSeen, RelationshipSeen};
+use provider::{FieldSeen, ProfileTypeSeen, RelationshipSeen, UnsubscribePlace};
 use sea_orm::{ConnectionTrait, DbErr};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// A profile type whose fields are others than before.
@@ -128,16 +129,33 @@ impl Catalog {
         Ok(!unknown.is_empty())
     }
 
-    /// Makes sure that named relationship types have a row that says what the delivery says.
-    pub async fn ensure_relationship_types<'s>(
+    /// Whether an answer may say what a part of the metadata is: nothing is known of it that was asked for later.
+    async fn takes(
         &mut self,
         transaction: &impl ConnectionTrait,
         source_id: i32,
-        named: impl Iterator<Item = &'s RelationshipSeen>,
+        asked: Asked,
+        part: String,
+    ) -> Result<bool, DbErr> {
+        if self.known.parts.get(&part).is_some_and(|known| asked < *known) {
+            return Ok(false);
+        }
+        write::note_metadata_part(transaction, source_id, &part, asked).await?;
+        self.known.parts.insert(part, asked);
+        Ok(true)
+    }
+
+    /// Makes sure that named relationship types have a row that says what the newest delivery says.
+    pub async fn ensure_relationship_types(
+        &mut self,
+        transaction: &impl ConnectionTrait,
+        source_id: i32,
+        named: &[(Asked, &RelationshipSeen)],
     ) -> Result<(), DbErr> {
         let mut changed = BTreeMap::new();
-        for seen in named {
-            if !self.knows_relationship_type(seen) {
+        for (asked, seen) in named {
+            let part = || format!("relationship type {}", seen.type_external_id);
+            if !self.knows_relationship_type(seen) && self.takes(transaction, source_id, *asked, part()).await? {
                 let names = (seen.type_name.clone(), seen.type_inverse_name.clone());
                 changed.insert(seen.type_external_id.clone(), names);
             }
@@ -149,16 +167,18 @@ impl Catalog {
         Ok(())
     }
 
-    /// Writes a profile type's metadata. Returns the type where its fields changed, so that what is
-    /// derived from them must be derived again.
+    /// Writes a profile type's metadata, but for what was asked for later. Returns the type where its fields changed, so
+    /// that what is derived from them must be derived again.
     pub async fn learn(
         &mut self,
         transaction: &impl ConnectionTrait,
         source_id: i32,
         now: Moment,
+        asked: Asked,
         seen: &ProfileTypeSeen,
     ) -> Result<Option<Learned>, DbErr> {
         self.has_news = true;
+        let seen = &self.without_older(transaction, source_id, asked, seen).await?;
         let known = self.known.types.get(&seen.external_id);
         let old_fields = known.map(|known| known.fields.clone()).unwrap_or_default();
         let row = write::write_profile_type(transaction, source_id, now, seen, known.map(|known| &known.row)).await?;
@@ -177,11 +197,14 @@ impl Catalog {
             }
         }
         for collection in seen.collections.iter().flatten() {
-            let row = write::write_collection(transaction, source_id, now, profile_type_id, collection).await?;
-            if let Some(fields) = &collection.fields {
-                write::replace_fields(transaction, source_id, Err(row.id), fields).await?;
+            let id = &collection.external_id;
+            if self.takes(transaction, source_id, asked, format!("collection {id}")).await? {
+                let row = write::write_collection(transaction, source_id, now, profile_type_id, collection).await?;
+                self.known.collections.insert(row.external_id.clone(), row);
             }
-            self.known.collections.insert(row.external_id.clone(), row);
+            if let Some(fields) = &collection.fields {
+                self.learn_collection_fields(transaction, source_id, asked, id, fields).await?;
+            }
         }
         if let Some(interests) = &seen.interests {
             write::replace_interests(transaction, source_id, profile_type_id, interests).await?;
@@ -190,20 +213,66 @@ impl Catalog {
         Ok(has_changed.then_some(Learned { profile_type_id, is_first: old_fields.is_empty() }))
     }
 
+    /// What an answer says of a profile type, without the parts of which something is known that was asked for later.
+    async fn without_older(
+        &mut self,
+        transaction: &impl ConnectionTrait,
+        source_id: i32,
+        asked: Asked,
+        seen: &ProfileTypeSeen,
+    ) -> Result<ProfileTypeSeen, DbErr> {
+        let mut seen = seen.clone();
+        let id = seen.external_id.clone();
+        if !seen.name.is_empty() && !self.takes(transaction, source_id, asked, format!("profile type {id}")).await? {
+            seen.name.clear();
+        }
+        if seen.fields.is_some()
+            && !self.takes(transaction, source_id, asked, format!("fields of profile type {id}")).await?
+        {
+            seen.fields = None;
+        }
+        if seen.interests.is_some()
+            && !self.takes(transaction, source_id, asked, format!("interests of profile type {id}")).await?
+        {
+            seen.interests = None;
+        }
+        Ok(seen)
+    }
+
+    /// Writes what unsubscribing does in a profile type or collection that is known.
+    pub async fn learn_unsubscribing(
+        &mut self,
+        transaction: &impl ConnectionTrait,
+        source_id: i32,
+        asked: Asked,
+        place: &UnsubscribePlace,
+        action: &str,
+        fields: &Map<String, Value>,
+    ) -> Result<(), DbErr> {
+        let part = match place {
+            UnsubscribePlace::ProfileType(id) => format!("unsubscribing of profile type {id}"),
+            UnsubscribePlace::Collection(id) => format!("unsubscribing of collection {id}"),
+        };
+        if self.takes(transaction, source_id, asked, part).await? {
+            write::write_unsubscribing(transaction, source_id, place, action, fields).await?;
+        }
+        Ok(())
+    }
+
     /// Writes the fields of a collection that is known.
     pub async fn learn_collection_fields(
         &mut self,
         transaction: &impl ConnectionTrait,
         source_id: i32,
+        asked: Asked,
         collection: &str,
         fields: &[FieldSeen],
     ) -> Result<(), DbErr> {
-        match self.collection_id(collection) {
-            Some(collection_id) => {
-                self.has_news = true;
-                write::replace_fields(transaction, source_id, Err(collection_id), fields).await
-            }
-            None => Ok(()),
+        let Some(collection_id) = self.collection_id(collection) else { return Ok(()) };
+        if self.takes(transaction, source_id, asked, format!("fields of collection {collection}")).await? {
+            self.has_news = true;
+            write::replace_fields(transaction, source_id, Err(collection_id), fields).await?;
         }
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use super::catalog::Catalog;
 use super::read::Read;
 use super::{absences, lifecycles, policy, profiles, relationships, subprofiles};
 use crate::inbox::{Context, Settlement};
-use crate::mirror::write::{Again, GivenUp, PageTally};
+use crate::mirror::write::{Again, Asked, GivenUp, PageTally};
 use entity::{Decision, RecordKind, fetch_request};
 use provider::{Decoded, IdsSeen, Observation, Provider, Status, Target};
 use std::collections::HashMap;
@@ -26,6 +26,12 @@ pub(super) fn ids(delivery: &Read) -> impl Iterator<Item = &IdsSeen> {
 
 pub(super) fn observations(deliveries: &[Read]) -> impl Iterator<Item = &Observation> {
     decoded(deliveries).flat_map(|decoded| &decoded.observations)
+}
+
+/// The observations, each with when its delivery was asked for.
+pub(super) fn asked_observations(deliveries: &[Read]) -> Vec<(Asked, &Observation)> {
+    let of_one = |delivery| observations(std::slice::from_ref(delivery));
+    deliveries.iter().flat_map(|read| of_one(read).map(|observation| (read.origin.asked(), observation))).collect()
 }
 
 /// What the observations name: it must be in the batch before they are taken.

@@ -4,7 +4,7 @@ use super::batch::{Batch, Origin, Preview, Wanted};
 use super::catalog::{Catalog, Learned};
 use super::drift::Watching;
 use super::erase::{self, Eraser};
-use super::observations::{Requests, decoded, ids, observations, take_delivery, wanted};
+use super::observations::{Requests, asked_observations, decoded, ids, observations, take_delivery, wanted};
 use super::read::Read;
 use super::unwritten::{Settled, Unwritten};
 use super::worker::{ApplyError, News};
@@ -338,16 +338,16 @@ async fn learn(
     deliveries: &[Read],
 ) -> Result<Vec<Learned>, ApplyError> {
     let mut changed = Vec::new();
-    for observation in observations(deliveries) {
+    for (asked, observation) in asked_observations(deliveries) {
         match observation {
             Observation::ProfileType(seen) => {
-                changed.extend(catalog.learn(transaction, source_id, now, seen).await?);
+                changed.extend(catalog.learn(transaction, source_id, now, asked, seen).await?);
             }
             Observation::CollectionFields { collection, fields } => {
-                catalog.learn_collection_fields(transaction, source_id, collection, fields).await?;
+                catalog.learn_collection_fields(transaction, source_id, asked, collection, fields).await?;
             }
             Observation::Unsubscribing { place, action, fields } => {
-                write::write_unsubscribing(transaction, source_id, place, action, fields).await?;
+                catalog.learn_unsubscribing(transaction, source_id, asked, place, action, fields).await?;
             }
             _ => {}
         }
@@ -392,11 +392,13 @@ async fn ensure(
         Observation::MetadataNeeded { profile_type } => Some(profile_type.clone()),
         _ => None,
     }));
-    let told = observations(deliveries).filter_map(|observation| match observation {
-        Observation::Profile(seen) => seen.relationships.as_ref(),
-        _ => None,
-    });
-    catalog.ensure_relationship_types(transaction, source_id, told.flat_map(|(_, seen)| seen)).await?;
+    let mut told = Vec::new();
+    for (asked, observation) in asked_observations(deliveries) {
+        if let Observation::Profile(seen) = observation {
+            told.extend(seen.relationships.iter().flat_map(|(_, seen)| seen).map(|seen| (asked, seen)));
+        }
+    }
+    catalog.ensure_relationship_types(transaction, source_id, &told).await?;
     unknown.sort_unstable();
     unknown.dedup();
     Ok(unknown)

@@ -9,6 +9,7 @@ use entity::delivery;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 use simulator::ProviderKind;
+use simulator::copernica::{FieldKind, Unsubscribe};
 
 async fn retry(client: &Client, filter: Value, dry_run: bool) -> Value {
     let document =
@@ -126,6 +127,35 @@ both!(a_replay_changes_nothing_however_often, |database| {
     assert_eq!(app.profile(ProviderKind::Parallel, &person).await["lifecycle"], history, "nothing is told twice");
     let after = entity::sync_run::Entity::find().all(app.database().reader()).await.unwrap();
     assert_eq!(runs, after, "the counts of runs that are over stay");
+    app.finish().await;
+});
+
+both!(a_replay_of_older_metadata_changes_nothing, |database| {
+    let app = TestApp::imported(&database).await;
+    let client = app.client();
+    let before: Vec<Value> = app.deliveries(ProviderKind::Copernica, "APPLIED").await;
+    let before: Vec<&Value> = before.iter().map(|delivery| &delivery["id"]).collect();
+    let copernica = app.simulator.copernica();
+    let mut people = copernica.profile_ids("People");
+    let (from, to) = (people.remove(0), people.remove(0));
+    copernica.add_field("People", "friend", FieldKind::ForeignKey).unwrap();
+    copernica.set_foreign_key(&from, "friend", Some(&to)).unwrap();
+    let given = vec![("lastname".to_owned(), "Unsubscribed".to_owned())];
+    copernica.set_unsubscribe("People", Unsubscribe::Update(given)).unwrap();
+    app.settle().await;
+    app.sync("marketing").await.unwrap();
+    app.drain().await;
+
+    let types = "{ profileTypes(source: \"marketing\", first: 10) { nodes { name fields { name upstreamType }
+        unsubscribing { action fields } collections { name fields { name } } } } }";
+    let (shown, log) = (client.query(types, json!({})).await, log_of(&app).await);
+    let picture = rows::picture(app.database(), "marketing").await;
+    let replayed = replay(&client, json!({ "ids": before }), false).await;
+    assert_eq!((&replayed["count"], &replayed["problems"]), (&json!(before.len()), &json!([])));
+    app.drain().await;
+    assert_eq!(client.query(types, json!({})).await, shown, "what is defined stays as it was asked for last");
+    rows::picture(app.database(), "marketing").await.assert_equals(&picture, "marketing");
+    assert_eq!(log_of(&app).await, log, "nobody's references are derived from older fields");
     app.finish().await;
 });
 

@@ -14,7 +14,7 @@ use super::drift::Watch;
 use super::erase::Erasing;
 use super::freshness;
 use super::told::Told;
-use crate::mirror::write::{self, Again, GivenUp, Wish};
+use crate::mirror::write::{self, Again, Asked, GivenUp, Wish};
 use entity::{
     CandidateState, ChangeKind, Decision, Moment, ProfileKind, Purpose, RecordKind, Status, VersionRung, change,
     deletion_candidate, lifecycle_transition, profile, relationship, subprofile, verdict,
@@ -42,6 +42,13 @@ pub(super) struct Origin {
     pub request_id: Option<i64>,
     /// The event's word, or the kind of delivery.
     pub cause: String,
+}
+
+impl Origin {
+    /// When it was asked for; what nobody asked for, when it came.
+    pub fn asked(&self) -> Asked {
+        Asked { started_at: self.started_at.unwrap_or(self.position), position: self.position }
+    }
 }
 
 /// A profile in the batch.

@@ -1,6 +1,6 @@
 //! Profile types, collections, field definitions, interests and relationship types.
 
-use entity::{Moment, collection, field_definition, interest, profile, profile_type, relationship_type};
+use entity::{Moment, collection, field_definition, interest, metadata_part, profile, profile_type, relationship_type};
 use provider::{CollectionSeen, FieldSeen, InterestSeen, ProfileTypeSeen, UnsubscribePlace};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
@@ -28,6 +28,17 @@ pub(crate) struct Definitions {
     pub collections: HashMap<String, collection::Model>,
     /// Relationship types.
     pub relationship_types: HashMap<String, relationship_type::Model>,
+    /// When each part of it was asked for.
+    pub parts: HashMap<String, Asked>,
+}
+
+/// When an answer was asked for, and when it came: the later of two is the newer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Asked {
+    /// Inbox position when it was asked for.
+    pub started_at: i64,
+    /// Inbox position of the answer.
+    pub position: i64,
 }
 
 /// Loads a source's metadata.
@@ -46,6 +57,8 @@ pub(crate) async fn load_catalog(transaction: &impl ConnectionTrait, source_id: 
         .order_by_asc(field_definition::Column::Position)
         .all(transaction)
         .await?;
+    let parts =
+        metadata_part::Entity::find().filter(metadata_part::Column::SourceId.eq(source_id)).all(transaction).await?;
     let mut by_type: HashMap<i32, Vec<FieldSeen>> = HashMap::new();
     for field in fields {
         if let Some(profile_type_id) = field.profile_type_id {
@@ -61,6 +74,10 @@ pub(crate) async fn load_catalog(transaction: &impl ConnectionTrait, source_id: 
             .collect(),
         collections: collections.into_iter().map(|row| (row.external_id.clone(), row)).collect(),
         relationship_types: relationship_types.into_iter().map(|row| (row.external_id.clone(), row)).collect(),
+        parts: parts
+            .into_iter()
+            .map(|row| (row.part, Asked { started_at: row.started_at, position: row.position }))
+            .collect(),
     })
 }
 
@@ -208,6 +225,26 @@ pub(crate) async fn write_collection(
         .update_columns([Column::ProfileTypeId, Column::Name, Column::MirroredAt])
         .to_owned();
     collection::Entity::insert(row).on_conflict(conflict).exec_with_returning(transaction).await
+}
+
+/// Notes when the newest answer about a part of the metadata was asked for.
+pub(crate) async fn note_metadata_part(
+    transaction: &impl ConnectionTrait,
+    source_id: i32,
+    part: &str,
+    asked: Asked,
+) -> Result<(), DbErr> {
+    use metadata_part::Column;
+    let row = metadata_part::ActiveModel {
+        source_id: Set(source_id),
+        part: Set(part.to_owned()),
+        started_at: Set(asked.started_at),
+        position: Set(asked.position),
+    };
+    let conflict = OnConflict::columns([Column::SourceId, Column::Part])
+        .update_columns([Column::StartedAt, Column::Position])
+        .to_owned();
+    metadata_part::Entity::insert(row).on_conflict(conflict).exec_without_returning(transaction).await.map(drop)
 }
 
 /// Writes what unsubscribing does in a profile type or collection that is known.

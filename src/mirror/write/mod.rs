@@ -26,8 +26,8 @@ pub(crate) use candidates::{
     load_candidates_of, named_runs, quarantine_named, settle_candidates, supersede_waiting, write_candidates,
 };
 pub(crate) use catalog::{
-    Definitions, KnownType, ensure_collections, ensure_profile_types, ensure_relationship_types, load_catalog,
-    replace_fields, replace_interests, write_collection, write_profile_type, write_unsubscribing,
+    Asked, Definitions, KnownType, ensure_collections, ensure_profile_types, ensure_relationship_types, load_catalog,
+    note_metadata_part, replace_fields, replace_interests, write_collection, write_profile_type, write_unsubscribing,
 };
 pub(crate) use drift::{
     Awaited, Differing, Drawn, PageDrift, Place, Shown, draw_profiles, has_awaited, has_requests, is_measured,

@@ -25,10 +25,29 @@ impl Moment {
     pub fn plus_ms(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))
     }
+
+    /// Whether a moment has come that lay at most `longest_ms` ahead when it was set. One that lies further ahead was set by
+    /// a clock that was ahead itself, and must not make anybody wait for as long as that.
+    pub fn has_come(self, now: Self, longest_ms: i64) -> bool {
+        self <= now || self > now.plus_ms(longest_ms)
+    }
 }
 
 impl From<DateTime<Utc>> for Moment {
     fn from(at: DateTime<Utc>) -> Self {
         Self(at.timestamp_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Moment;
+
+    #[test]
+    fn what_lies_further_ahead_than_any_pause_is_long_has_come() {
+        let has_come = |at: i64| Moment(at).has_come(Moment(1_000), 500);
+        assert!(has_come(999) && has_come(1_000));
+        assert!(!has_come(1_001) && !has_come(1_500));
+        assert!(has_come(1_501));
     }
 }

@@ -95,6 +95,8 @@ pub struct Applier {
     on_catalog: Box<dyn Fn() + Send + Sync>,
     brake: Brake,
     lease: Option<Lease>,
+    /// The lease of another instance.
+    watched: Option<inbox::Watched>,
     catalog: Option<Catalog>,
     /// What the pages of the run that sweeps have named.
     named: Option<sweep::Named>,
@@ -144,6 +146,7 @@ impl Applier {
             on_catalog: Box::new(|| {}),
             brake,
             lease: None,
+            watched: None,
             catalog: None,
             named: None,
             told: None,
@@ -306,8 +309,13 @@ impl Applier {
             return Ok(true);
         }
         let memory_ms = i64::from(self.provider.retry_memory_seconds()) * 1_000;
-        let held = self.lease.as_ref().map(|lease| lease.epoch);
+        // What was set by a clock that was ahead is taken over like that of another instance.
+        let held = self.lease.as_ref().filter(|lease| !lease.is_ahead(now)).map(|lease| lease.epoch);
         let renewed = inbox::renew(&self.db, self.source_id, &self.instance, now, memory_ms, held).await?;
+        self.watched = match &renewed {
+            Some(_) => None,
+            None => inbox::free_unrenewed(&self.db, self.source_id, now, self.watched).await?,
+        };
         let is_same = matches!((&self.lease, &renewed), (Some(old), Some(new)) if old.epoch == new.epoch);
         if !is_same {
             self.catalog = None;

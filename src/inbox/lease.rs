@@ -7,6 +7,13 @@ use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Expr
 
 /// How long a lease holds without being renewed, milliseconds. Another instance takes over after it.
 const LEASE_MS: i64 = 4_000;
+/// A lease that was not renewed for so long is nobody's, whatever time it ends at, milliseconds: who holds one renews it
+/// several times meanwhile.
+const UNRENEWED_MS: i64 = LEASES_UNSEEN * LEASE_MS;
+/// No fetch request waits longer, milliseconds: upstream may ask for an hour.
+const MAX_REQUEST_PAUSE_MS: i64 = 3_600_000;
+/// No delivery waits longer before it is tried again, milliseconds.
+const MAX_DELIVERY_PAUSE_MS: i64 = 60_000;
 /// So many leases may pass without a sign of life when one instance takes over from another.
 const LEASES_UNSEEN: i64 = 3;
 /// A gap between webhooks that is as long counts as much as all that came before it, milliseconds: a week, so that
@@ -29,9 +36,14 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Whether it should be renewed now: half of it is over.
+    /// Whether it should be renewed now: half of it is over, or the clock was set back.
     pub fn is_due(&self, now: Moment) -> bool {
-        now.plus_ms(LEASE_MS / 2) >= self.until
+        self.until.has_come(now.plus_ms(LEASE_MS / 2), LEASE_MS / 2)
+    }
+
+    /// Whether the clock was set back since it was renewed, by more than a lease is long.
+    pub fn is_ahead(&self, now: Moment) -> bool {
+        self.until > now.plus_ms(2 * LEASE_MS)
     }
 
     /// The revision of the source, or `None` where the lease is lost. Until the fence tells the same, who holds the lease may
@@ -100,6 +112,45 @@ impl Lease {
     }
 }
 
+/// A lease that another instance holds, as it was seen first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watched {
+    epoch: i64,
+    until: Moment,
+    since: Moment,
+}
+
+/// Frees a lease that another instance holds and does not renew: it died while its clock was ahead, of ours or of what it
+/// shows now. What a lease ends at is not asked, since clocks of instances may differ, and the one that is behind would take
+/// the lease from one that lives. Returns what is to be given when this is asked next.
+///
+/// # Errors
+/// The database's own error.
+pub async fn free_unrenewed(
+    db: &Database,
+    source_id: i32,
+    now: Moment,
+    watched: Option<Watched>,
+) -> Result<Option<Watched>, DbErr> {
+    use source_state::Column;
+    let Some(state) = source_state::Entity::find_by_id(source_id).one(db.primary()).await? else { return Ok(None) };
+    let (epoch, until) = (state.lease_epoch, state.lease_until);
+    // Where our own clock was set back, watching begins anew.
+    let is_same = |watched: &Watched| watched.epoch == epoch && watched.until == until && watched.since <= now;
+    let watched = watched.filter(is_same).unwrap_or(Watched { epoch, until, since: now });
+    if now < watched.since.plus_ms(UNRENEWED_MS) {
+        return Ok(Some(watched));
+    }
+    source_state::Entity::update_many()
+        .col_expr(Column::LeaseUntil, Expr::value(Moment(0)))
+        .filter(Column::SourceId.eq(source_id))
+        .filter(Column::LeaseEpoch.eq(epoch))
+        .filter(Column::LeaseUntil.eq(until))
+        .exec(db.writer())
+        .await?;
+    Ok(None)
+}
+
 /// The usual gap after a webhook that arrived `at`: the gap in which a moment usually falls. Each gap moves it in
 /// proportion to its own length, so that a burst does not make the night after it look like silence.
 fn usual_gap(at: Moment) -> Expr {
@@ -133,7 +184,8 @@ pub async fn is_held(
 
 /// Takes or renews the lease on a source; `None` while another instance holds it. Where nobody was alive for longer than
 /// the provider remembers what it could not send, `memory_ms`, that gap is noted. Whoever takes it, and does not go on with
-/// the one of epoch `held`, takes over the fetch requests that were under way.
+/// the one of epoch `held`, takes over the fetch requests that were under way, and what waits for a time that a wrong clock
+/// has set.
 ///
 /// # Errors
 /// The database's own error.
@@ -170,6 +222,7 @@ pub async fn renew(
     let epoch: Option<i64> = row.map(|row| row.try_get("", "lease_epoch")).transpose()?;
     if epoch.is_some() && epoch != held {
         take_over_requests(&transaction, source_id).await?;
+        wake_far_ahead(&transaction, source_id, now).await?;
     }
     transaction.commit().await?;
     Ok(epoch.map(|epoch| Lease { source_id, holder: holder.to_owned(), epoch, until }))
@@ -182,6 +235,27 @@ async fn take_over_requests(transaction: &impl ConnectionTrait, source_id: i32) 
         .col_expr(fetch_request::Column::State, Expr::value(FetchState::Pending.to_value()))
         .filter(fetch_request::Column::SourceId.eq(source_id))
         .filter(fetch_request::Column::State.eq(FetchState::Running))
+        .exec(transaction)
+        .await
+        .map(drop)
+}
+
+/// Makes due what waits for longer than anything does: a clock that was ahead has set the time.
+async fn wake_far_ahead(transaction: &impl ConnectionTrait, source_id: i32, now: Moment) -> Result<(), DbErr> {
+    use entity::{delivery, fetch_request};
+    fetch_request::Entity::update_many()
+        .col_expr(fetch_request::Column::NotBefore, Expr::value(now))
+        .filter(fetch_request::Column::SourceId.eq(source_id))
+        // Written out, as below, so that the partial index serves.
+        .filter(Expr::cust("state <> 'answered'"))
+        .filter(fetch_request::Column::NotBefore.gt(now.plus_ms(MAX_REQUEST_PAUSE_MS)))
+        .exec(transaction)
+        .await?;
+    delivery::Entity::update_many()
+        .col_expr(delivery::Column::NextAttemptAt, Expr::value(now))
+        .filter(delivery::Column::SourceId.eq(source_id))
+        .filter(Expr::cust("state = 'pending'"))
+        .filter(delivery::Column::NextAttemptAt.gt(now.plus_ms(MAX_DELIVERY_PAUSE_MS)))
         .exec(transaction)
         .await
         .map(drop)

@@ -24,6 +24,6 @@ pub use along::Along;
 pub use append::{AppendError, Appended, Inbox, NewDelivery};
 pub use backlog::{Backlog, backlog};
 pub use context::{Context, load_contexts};
-pub use lease::{Lease, is_held, renew};
+pub use lease::{Lease, Watched, free_unrenewed, is_held, renew};
 pub use operate::{MAX_TOUCHED, Operation, Selection, Touched, count_selected, operate};
 pub use take::{Due, Settlement, Taken, count_pending, head, settle, take, take_held};

@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const MANY_REFUSED: usize = 8;
 /// Pauses before the service looks again whether its own pause may end, milliseconds; the last one repeats.
 const PROBE_PAUSES_MS: [i64; 4] = [60_000, 300_000, 900_000, 3_600_000];
+/// The longest of them.
+const MAX_PROBE_PAUSE_MS: i64 = PROBE_PAUSES_MS[PROBE_PAUSES_MS.len() - 1];
 /// Pauses of the service within this time are one trouble, and the pauses grow on, milliseconds.
 const SAME_TROUBLE_MS: i64 = 3_600_000;
 /// Calls that meet a closed gate are to come back after this long, seconds.
@@ -211,7 +213,7 @@ impl Gate {
     pub async fn tend(&self, upstream: Option<&Upstream>, instance: &str, wake: &Notify, is_at_once: bool) -> bool {
         match self.look().await {
             Ok(Some(row)) if row.paused_at.is_some() && row.paused_by.is_none() => {
-                let is_due = row.probe_at.is_none_or(|at| at <= self.clock.now());
+                let is_due = row.probe_at.is_none_or(|at| at.has_come(self.clock.now(), MAX_PROBE_PAUSE_MS));
                 let Some(upstream) = upstream.filter(|_| is_at_once || is_due) else { return is_at_once };
                 if !self.holds_lease(instance).await {
                     return is_at_once;

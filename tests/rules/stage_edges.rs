@@ -55,6 +55,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "inbox::Due",
             "inbox::Settlement",
             "inbox::Lease",
+            "inbox::Watched",
+            "inbox::free_unrenewed",
             "inbox::Context",
             "inbox::load_contexts",
             "inbox::renew",

@@ -277,6 +277,45 @@ both!(a_lease_is_held_once_and_fences_the_one_before, |database| {
     transaction.rollback().await.unwrap();
 });
 
+both!(a_lease_that_nobody_renews_is_free_whatever_time_it_ends_at, |database| {
+    let db = database.connect().await;
+    let source_id = add_source(&db, "crm").await;
+    // The clock was an hour ahead, and its instance is gone.
+    inbox::renew(&db, source_id, "one", Moment(3_600_000), 0, None).await.unwrap().expect("free");
+    let is_taken = async |at| inbox::renew(&db, source_id, "two", Moment(at), 0, None).await.unwrap().is_some();
+    let mut watched = None;
+    for at in [1_000, 5_000, 12_999] {
+        watched = inbox::free_unrenewed(&db, source_id, Moment(at), watched).await.unwrap();
+        assert!(!is_taken(at).await, "it may live");
+    }
+    inbox::free_unrenewed(&db, source_id, Moment(13_000), watched).await.unwrap();
+    assert!(is_taken(13_000).await);
+});
+
+both!(a_lease_of_an_instance_that_lives_is_not_taken_where_clocks_differ, |database| {
+    let db = database.connect().await;
+    let source_id = add_source(&db, "crm").await;
+    let mut watched = None;
+    for at in (0..60_000).step_by(2_000) {
+        let ahead = Moment(at + 300_000);
+        assert!(inbox::renew(&db, source_id, "one", ahead, 0, None).await.unwrap().is_some(), "it goes on");
+        watched = inbox::free_unrenewed(&db, source_id, Moment(at), watched).await.unwrap();
+        assert_eq!(inbox::renew(&db, source_id, "two", Moment(at), 0, None).await.unwrap(), None);
+    }
+});
+
+both!(whoever_lives_when_its_clock_is_set_back_renews_its_lease_at_once, |database| {
+    let db = database.connect().await;
+    let source_id = add_source(&db, "crm").await;
+    let lease = inbox::renew(&db, source_id, "one", Moment(3_600_000), 0, None).await.unwrap().expect("free");
+    assert!(!lease.is_due(Moment(3_600_000)) && !lease.is_ahead(Moment(3_600_000)));
+    assert!(lease.is_due(Moment(1_000)) && lease.is_ahead(Moment(1_000)));
+    let renewed = inbox::renew(&db, source_id, "one", Moment(1_000), 0, None).await.unwrap().expect("its own");
+    assert_eq!((renewed.epoch, renewed.until < lease.until), (lease.epoch, true));
+    let state = source_state::Entity::find_by_id(source_id).one(db.primary()).await.unwrap().unwrap();
+    assert_eq!(state.lease_until, renewed.until);
+});
+
 both!(a_gap_is_noted_when_nobody_was_alive_for_longer_than_the_provider_sends_again, |database| {
     let db = database.connect().await;
     let source_id = add_source(&db, "crm").await;

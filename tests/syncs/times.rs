@@ -74,6 +74,22 @@ both!(runs_begin_at_their_times_and_after_a_gap, |database| {
     app.finish().await;
 });
 
+both!(a_run_that_began_while_the_clock_was_ahead_puts_off_no_other, |database| {
+    let app = TestApp::builder(&database).configure(at_times(repeated_in(200, 4), None)).start().await;
+    let (first, _) = cause_after(&app, "crm", None).await;
+    let ahead_ms = 30 * 86_400_000;
+    app.clock.advance_ms(ahead_ms);
+    let (second, _) = cause_after(&app, "crm", Some(first)).await;
+    app.clock.advance_ms(-ahead_ms);
+    app.clock.advance_ms(240_000);
+    let (_, cause) = cause_after(&app, "crm", Some(second)).await;
+    assert_eq!(cause, "schedule");
+    for source in ["marketing", "people"] {
+        cause_after(&app, source, None).await;
+    }
+    app.finish().await;
+});
+
 both!(a_time_that_was_missed_while_nobody_was_up_is_kept_at_once, |database| {
     let mut app = TestApp::builder(&database).configure(at_times(daily_in(100), None)).start().await;
     let (first, _) = cause_after(&app, "crm", None).await;

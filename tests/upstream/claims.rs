@@ -169,6 +169,21 @@ both!(a_fetch_that_is_late_does_not_put_off_the_one_that_was_claimed_after_it, |
     fetching.close_inbox().await;
 });
 
+both!(a_request_for_a_time_that_a_wrong_clock_set_is_due_once_the_lease_is_taken_anew, |database| {
+    let mut fetching = Fetching::one_person(&database).await;
+    let day_ms = 86_400_000;
+    fetching.clock.advance_ms(day_ms);
+    fetching.hold_lease(None).await;
+    fetching.simulator.faults(Parallel).fail_next(1, FailureKind::Status500);
+    let claimed = fetching.claim().await.expect("it is due");
+    fetching.puller.fetch(claimed).await;
+    fetching.clock.advance_ms(-day_ms);
+    assert!(fetching.claim().await.is_none(), "it waits for tomorrow");
+    fetching.hold_lease(None).await;
+    assert!(fetching.claim().await.is_some());
+    fetching.close_inbox().await;
+});
+
 both!(whoever_takes_the_lease_takes_over_what_was_under_way, |database| {
     let mut fetching = Fetching::one_person(&database).await;
     let epoch = fetching.hold_lease(None).await;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 impl Runner {
     /// Begins what is due: a retry, or what the timetable asks for; false where nothing is.
     pub(super) async fn begin_due(&self, now: Moment) -> Result<bool, Halt> {
-        let past = self.past().await?;
+        let past = self.past(now).await?;
         let due = due::retry(&past, now).or_else(|| self.timetable.as_ref()?.due(&past, now));
         self.show_next(now).await?;
         match due {
@@ -36,7 +36,7 @@ impl Runner {
         }
     }
 
-    async fn past(&self) -> Result<Past, DbErr> {
+    async fn past(&self, now: Moment) -> Result<Past, DbErr> {
         use sync_run::Column;
         let db = self.db.primary();
         let all = sync_run::Entity::find().filter(Column::SourceId.eq(self.source_id));
@@ -44,6 +44,7 @@ impl Runner {
         let passes = all
             .filter(Column::IsPlan.eq(false))
             .filter(Column::Kind.ne(RunKind::Named))
+            .filter(Column::StartedAt.lte(due::latest_begin(now)))
             .order_by_desc(Column::Id)
             .limit(1);
         let whole = passes.clone().filter(Column::ProfileType.is_null());
@@ -58,7 +59,8 @@ impl Runner {
             full_waits: full_retry.limit(1).one(db).await?.is_some(),
             full_began: began(full),
             done_began: began(done),
-            gap: state.and_then(|state| state.gap_since.zip(state.gap_until)),
+            // The run that follows a gap begins after its end: one that ends later than now would be followed by many.
+            gap: state.and_then(|state| state.gap_since.zip(state.gap_until)).filter(|(_, until)| *until <= now),
         })
     }
 

@@ -14,6 +14,11 @@ const MISSED_MS: i64 = 120_000;
 /// An incremental run reaches back behind the begin of the last one, milliseconds.
 const OVERLAP_MS: i64 = 300_000;
 
+/// A failed run is tried again within this time, milliseconds.
+const MAX_RETRY_MS: i64 = 1_800_000;
+/// Clocks of instances differ by no more, milliseconds: a run that began further ahead began by a clock that was wrong.
+const CLOCKS_MS: i64 = 900_000;
+
 /// When a source is synced by itself.
 #[derive(Clone, Debug)]
 pub struct Timetable {
@@ -34,6 +39,12 @@ pub struct Timetable {
 pub fn parse_cron(expression: &str) -> Result<Cron, String> {
     let parser = CronParser::builder().seconds(Seconds::Required).build();
     parser.parse(expression).map_err(|error| error.to_string())
+}
+
+/// The latest begin of a run that is believed. What began after it keeps no time and tells of no changes: the runs before it
+/// do, so that nothing waits until a clock that was set back is there again.
+pub(super) fn latest_begin(now: Moment) -> Moment {
+    now.plus_ms(CLOCKS_MS)
 }
 
 /// What has happened so far.
@@ -122,7 +133,7 @@ impl Timetable {
 /// Whether a failed run is to be tried again by now. That needs no timetable.
 pub(super) fn retry(past: &Past, now: Moment) -> Option<Due> {
     let failed = past.retry.as_ref()?;
-    failed.retry_at.filter(|at| *at <= now).map(|_| Due::Again(failed.id))
+    failed.retry_at.filter(|at| at.has_come(now, MAX_RETRY_MS)).map(|_| Due::Again(failed.id))
 }
 
 #[cfg(test)]

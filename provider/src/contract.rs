@@ -234,6 +234,8 @@ pub struct Decoded {
     pub event: Option<String>,
     /// What in it this version has no word for, each once.
     pub unknown: Vec<Unknown>,
+    /// Some of it could not be read: it may name others than the observations do.
+    pub is_partial: bool,
 }
 
 /// Records that a delivery is about, by external id: the two have ids of their own, which may be alike.

@@ -172,7 +172,7 @@ pub(super) fn read(provider: &dyn Provider, taken: &Taken) -> Read {
     let subjects = catch_unwind(AssertUnwindSafe(|| erase::subjects(provider, &delivery, decoded.as_ref().ok())));
     let subjects = Arc::new(subjects.unwrap_or_default());
     let is_judged = delivery.kind != DeliveryKind::Page
-        && decoded.as_ref().is_ok_and(|decoded| !decoded.observations.is_empty())
+        && decoded.as_ref().is_ok_and(|decoded| !decoded.observations.is_empty() && !decoded.is_partial)
         && subjects.profiles.len() <= 1;
     let names = if is_judged { Vec::new() } else { erase::names(&subjects) };
     let cause = match (&decoded, delivery.kind) {

@@ -96,3 +96,34 @@ both!(a_page_that_changed_nothing_and_is_not_settled_yet_is_emptied_too, |databa
     app.assert_no_canary(&database).await;
     app.finish().await;
 });
+
+both!(who_is_named_only_by_a_relationship_that_cannot_be_read_is_taken_out_of_it, |database| {
+    let app = TestApp::imported(&database).await;
+    let (person, company) = two_profiles(&app);
+    app.simulator.parallel().set_field(&company, "p_share_capital", Some(json!(7))).unwrap();
+    app.settle().await;
+    // Upstream has answered with a relationship of no type.
+    let fetches = delivery::Entity::find()
+        .filter(delivery::Column::SourceId.eq(app.source_id("crm").await))
+        .filter(delivery::Column::Kind.eq(DeliveryKind::Fetch))
+        .all(app.database().primary());
+    let is_of_company = |kept: &delivery::Model| String::from_utf8_lossy(&kept.body).contains(&company);
+    let answer = fetches.await.unwrap().into_iter().find(is_of_company).expect("the company was asked for");
+    let mut body: Value = serde_json::from_slice(&answer.body).unwrap();
+    body["relationships"] = json!([{ "id": "odd", "profile": { "id": person, "name": format!("{CANARY}odd") } }]);
+    let pending = delivery::Entity::update_many()
+        .col_expr(delivery::Column::Body, Expr::value(body.to_string().into_bytes()))
+        .col_expr(delivery::Column::State, Expr::value("pending"))
+        .col_expr(delivery::Column::SettledAt, Expr::value(Option::<i64>::None))
+        .filter(delivery::Column::Id.eq(answer.id));
+    pending.exec(app.database().writer()).await.unwrap();
+    let names = delivery_names::Entity::delete_many().filter(delivery_names::Column::DeliveryId.eq(answer.id));
+    names.exec(app.database().writer()).await.unwrap();
+    app.drain().await;
+
+    app.simulator.parallel().anonymize(&person).unwrap();
+    app.settle().await;
+    cleaned(&app, &person).await;
+    app.assert_no_canary(&database).await;
+    app.finish_apart_from_world().await;
+});

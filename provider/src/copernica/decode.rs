@@ -106,7 +106,7 @@ fn decode_event(zone: Tz, body: &Map<String, Value>) -> Result<Decoded, String> 
             return Ok(Decoded { ignored, event: name, unknown, ..Decoded::default() });
         }
     };
-    Ok(Decoded { observations: vec![observation], ignored: None, event: name, unknown })
+    Ok(Decoded { observations: vec![observation], ignored: None, event: name, unknown, is_partial: false })
 }
 
 fn read_profile(event: &Event<'_>, profile: String) -> Result<Observation, String> {

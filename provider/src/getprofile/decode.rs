@@ -44,7 +44,7 @@ fn decode_event(tenant: &str, body: &[u8]) -> Result<Decoded, String> {
         is_creation: false,
         delay_ms: 0,
     };
-    Ok(Decoded { observations: vec![touched], ignored: None, event: name, unknown })
+    Ok(Decoded { observations: vec![touched], ignored: None, event: name, unknown, is_partial: false })
 }
 
 /// Ids are unique only within a tenant, so that another tenant's event must never be read as ours.

@@ -72,7 +72,7 @@ fn decode_event(body: &[u8]) -> Result<Decoded, String> {
             delay_ms: 0,
         },
     };
-    Ok(Decoded { observations: vec![observation], ignored: None, event: event_type, unknown })
+    Ok(Decoded { observations: vec![observation], ignored: None, event: event_type, unknown, is_partial: false })
 }
 
 fn decode_fetch(delivery: &Delivery<'_>) -> Result<Decoded, String> {
@@ -102,7 +102,8 @@ fn decode_fetch(delivery: &Delivery<'_>) -> Result<Decoded, String> {
         None => return Err("a fetch without its target".to_owned()),
     };
     let ignored = observations.is_empty().then(|| "nothing in the answer is about what was asked for".to_owned());
-    Ok(Decoded { observations, ignored, ..Decoded::default() })
+    let is_partial = observations.iter().any(is_partial);
+    Ok(Decoded { observations, ignored, is_partial, ..Decoded::default() })
 }
 
 fn decode_page(delivery: &Delivery<'_>) -> Result<Decoded, String> {
@@ -114,7 +115,17 @@ fn decode_page(delivery: &Delivery<'_>) -> Result<Decoded, String> {
         rows.iter().filter_map(read_row).collect()
     };
     let ignored = observations.is_empty().then(|| "an empty page".to_owned());
-    Ok(Decoded { observations, ignored, ..Decoded::default() })
+    let is_partial = observations.len() < rows.len() || observations.iter().any(is_partial);
+    Ok(Decoded { observations, ignored, is_partial, ..Decoded::default() })
+}
+
+/// Whether a row could not be read, or one of its relationships.
+fn is_partial(observation: &Observation) -> bool {
+    match observation {
+        Observation::Profile(seen) => matches!(seen.relationships, Some((Scope::Partial, _))),
+        Observation::Touched { .. } => true,
+        _ => false,
+    }
 }
 
 /// A row of a list; one that cannot be read becomes a hint to fetch, so that the others are kept.

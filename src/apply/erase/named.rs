@@ -4,7 +4,7 @@ use crate::apply::read::Read;
 use provider::{Decoded, Delivery, Observation, Provider, Subjects};
 use ring::digest;
 
-/// Whom a delivery names: by its observations, or else by whatever can be found in it.
+/// Whom a delivery names: by its observations, and by whatever can be found in it where they do not tell all of it.
 pub(in crate::apply) fn subjects(
     provider: &dyn Provider,
     delivery: &Delivery<'_>,
@@ -13,7 +13,7 @@ pub(in crate::apply) fn subjects(
     let Some(decoded) = decoded.filter(|decoded| !decoded.observations.is_empty()) else {
         return provider.names(delivery);
     };
-    let mut subjects = Subjects::default();
+    let mut subjects = if decoded.is_partial { provider.names(delivery) } else { Subjects::default() };
     for observation in &decoded.observations {
         match observation {
             Observation::Profile(seen) => {

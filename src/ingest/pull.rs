@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Calls without a usable answer before a request is parked.
+/// Calls without a usable answer before a request is parked, where upstream answers others.
 const MAX_ATTEMPTS: i32 = 10;
 /// A claim is given up after this long, milliseconds.
 const CLAIM_MS: i64 = 90_000;
@@ -28,6 +28,8 @@ const CLAIM_MS: i64 = 90_000;
 const KEPT_LATE_MS: i64 = 7_000;
 /// All that a request needs, its turn and every call, must come to an end well before the claim does.
 const ASK_DEADLINE: Duration = Duration::from_secs(75);
+/// Upstream is asked for so long whether it answers others, within the time of the claim.
+const PROBE_DEADLINE: Duration = Duration::from_secs(10);
 /// Calls that confirm one absence at most.
 const MAX_CONFIRMING: usize = 20;
 /// Looks for due requests at least this often.
@@ -274,6 +276,12 @@ impl Puller {
             .map(drop)
     }
 
+    /// Whether upstream answers nobody: then it is not this request that is to blame, and it waits until others are answered.
+    async fn is_out(&self, error: &CallError) -> bool {
+        let is_of_upstream = matches!(error, CallError::Later { .. });
+        is_of_upstream && !matches!(tokio::time::timeout(PROBE_DEADLINE, self.upstream.probe()).await, Ok(Ok(())))
+    }
+
     async fn put_off(&self, request: &fetch_request::Model, error: &CallError) -> Result<(), DbErr> {
         use fetch_request::Column;
         let now = self.clock.now();
@@ -285,11 +293,15 @@ impl Puller {
             CallError::Unauthorized(_) => (backoff::pause_ms(attempts, 5_000, 300_000), false),
             CallError::Forbidden(_) | CallError::Later { .. } => (backoff::pause_ms(attempts, 1_000, 300_000), true),
         };
-        let is_over = counts && attempts >= MAX_ATTEMPTS;
+        let is_over = counts && attempts >= MAX_ATTEMPTS && !self.is_out(error).await;
         let state = if is_over { FetchState::Parked } else { FetchState::Pending };
+        let attempts = if counts { Ord::min(attempts, MAX_ATTEMPTS - i32::from(!is_over)) } else { request.attempts };
+        // Newer news that came meanwhile has all its tries.
+        let is_asked_anew = || Expr::col(Column::WantedPosition).gt(request.wanted_position);
+        let pending = FetchState::Pending.to_value();
         claimed(request)
-            .col_expr(Column::State, Expr::value(state.to_value()))
-            .col_expr(Column::Attempts, Expr::value(if counts { attempts } else { request.attempts }))
+            .col_expr(Column::State, Expr::case(is_asked_anew(), pending).finally(state.to_value()).into())
+            .col_expr(Column::Attempts, Expr::case(is_asked_anew(), 0).finally(attempts).into())
             .col_expr(Column::NotBefore, Expr::value(now.plus_ms(pause_ms)))
             .col_expr(Column::ClaimedUntil, Expr::value(Moment(0)))
             .col_expr(Column::LastError, Expr::value(error.to_string()))

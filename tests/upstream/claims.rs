@@ -169,6 +169,46 @@ both!(a_fetch_that_is_late_does_not_put_off_the_one_that_was_claimed_after_it, |
     fetching.close_inbox().await;
 });
 
+/// Lets a request fail so many times, each as soon as it is due.
+async fn fail(fetching: &Fetching, times: usize) {
+    for _ in 0..times {
+        fetching.clock.advance_ms(300_001);
+        fetching.hold_lease(None).await;
+        let claimed = fetching.claim().await.expect("it is due");
+        fetching.puller.fetch(claimed).await;
+    }
+}
+
+both!(a_request_that_alone_fails_is_parked_and_none_while_upstream_answers_nobody, |database| {
+    let mut fetching = Fetching::one_person(&database).await;
+    let faults = fetching.simulator.faults(Parallel);
+    faults.fail_next(1_000, FailureKind::Status500);
+    fail(&fetching, 15).await;
+    let request = fetching.request().await;
+    assert_eq!((request.state, request.attempts), (FetchState::Pending, 9), "{request:?}");
+    faults.clear();
+    faults.fail_next_at("/profiles/", 1, FailureKind::Status500);
+    fail(&fetching, 1).await;
+    let request = fetching.request().await;
+    assert_eq!((request.state, request.attempts), (FetchState::Parked, 10), "{request:?}");
+    fetching.close_inbox().await;
+});
+
+both!(a_request_is_not_parked_while_newer_news_asks_for_it, |database| {
+    let mut fetching = Fetching::one_person(&database).await;
+    fetching.simulator.faults(Parallel).fail_next_at("/profiles/", 10, FailureKind::Status500);
+    fail(&fetching, 9).await;
+    fetching.clock.advance_ms(300_001);
+    fetching.hold_lease(None).await;
+    let claimed = fetching.claim().await.expect("it is due");
+    let news = fetch_request::Entity::update_many().col_expr(fetch_request::Column::WantedPosition, Expr::value(7));
+    news.exec(fetching.db.writer()).await.unwrap();
+    fetching.puller.fetch(claimed).await;
+    let request = fetching.request().await;
+    assert_eq!((request.state, request.attempts), (FetchState::Pending, 0), "{request:?}");
+    fetching.close_inbox().await;
+});
+
 both!(a_request_for_a_time_that_a_wrong_clock_set_is_due_once_the_lease_is_taken_anew, |database| {
     let mut fetching = Fetching::one_person(&database).await;
     let day_ms = 86_400_000;

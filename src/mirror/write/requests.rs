@@ -212,6 +212,7 @@ pub(crate) async fn write_wishes(
     use fetch_request::Column;
     let stored = |column: Column| Expr::col((fetch_request::Entity, column));
     let excluded = |column: &'static str| Expr::col(("excluded", column));
+    let is_newer = || stored(Column::WantedPosition).lt(excluded("wanted_position"));
     let is_parked = || stored(Column::State).eq(FetchState::Parked.to_value());
     for chunk in wishes.chunks(CHUNK) {
         let asked = |wish: &Wish| Asked { target: wish.target.clone(), within: wish.within.clone() };
@@ -236,8 +237,7 @@ pub(crate) async fn write_wishes(
         let conflict = OnConflict::columns([Column::SourceId, Column::TargetKey])
             .value(
                 Column::WantedPosition,
-                Expr::case(stored(Column::WantedPosition).lt(excluded("wanted_position")), excluded("wanted_position"))
-                    .finally(stored(Column::WantedPosition)),
+                Expr::case(is_newer(), excluded("wanted_position")).finally(stored(Column::WantedPosition)),
             )
             // Whoever asks last knows best where it belongs.
             .update_column(Column::Target)
@@ -252,7 +252,11 @@ pub(crate) async fn write_wishes(
                 Expr::case(stored(Column::Purpose).gt(excluded("purpose")), excluded("purpose"))
                     .finally(stored(Column::Purpose)),
             )
-            .value(Column::Attempts, Expr::case(is_parked(), Expr::value(0)).finally(stored(Column::Attempts)))
+            // Newer news has all its tries, since it may bring the next one forward.
+            .value(
+                Column::Attempts,
+                Expr::case(is_parked().or(is_newer()), Expr::value(0)).finally(stored(Column::Attempts)),
+            )
             .value(
                 Column::State,
                 Expr::case(is_parked(), Expr::value(FetchState::Pending.to_value())).finally(stored(Column::State)),
@@ -289,5 +293,29 @@ mod tests {
         let known = load_request_states(fixture.db.primary(), source_id, std::slice::from_ref(&key)).await.unwrap();
         let wanted = RequestState { state: FetchState::Pending, wanted_position: 12 };
         assert_eq!(known.get(&key), Some(&wanted));
+    }
+
+    #[tokio::test]
+    async fn newer_news_has_all_its_tries() {
+        let fixture = Fixture::new().await;
+        let source_id = fixture.source("crm").await;
+        let mut attempts = Vec::new();
+        for position in [7, 7, 12] {
+            let wish = Wish {
+                target: Target::Profile { id: "p1".to_owned() },
+                within: None,
+                position,
+                reason: "news".to_owned(),
+                not_before: NEW_YEAR,
+                is_creation: false,
+                purpose: Purpose::Live,
+            };
+            write_wishes(fixture.db.writer(), source_id, NEW_YEAR, vec![wish]).await.unwrap();
+            let row = fetch_request::Entity::find().one(fixture.db.primary()).await.unwrap().unwrap();
+            attempts.push(row.attempts);
+            let failed = fetch_request::Entity::update_many().col_expr(fetch_request::Column::Attempts, Expr::value(9));
+            failed.exec(fixture.db.writer()).await.unwrap();
+        }
+        assert_eq!(attempts, [0, 9, 0]);
     }
 }

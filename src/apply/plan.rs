@@ -30,7 +30,6 @@ pub(super) struct Told {
 }
 
 /// Compares the next page of a plan.
-#[expect(clippy::too_many_arguments, reason = "the parts of one step, passed through once")]
 pub(super) async fn compare(
     db: &Database,
     lease: &Lease,

@@ -285,7 +285,6 @@ pub(super) struct Previewed {
 
 /// Applies one delivery in a transaction that is rolled back, and tells what it would have changed. `told` stands for what
 /// earlier pages of the plan would have.
-#[expect(clippy::too_many_arguments, reason = "the parts of one transaction, passed through once")]
 pub(super) async fn preview(
     db: &Database,
     source_id: i32,

@@ -1,6 +1,7 @@
 //! What people do with runs while a history is played, and what they cannot know.
 
 use crate::history::Step;
+use crate::oracle;
 use crate::play::Play;
 use crate::stages::Decision;
 use entity::{RunKind, RunState, sync_run};
@@ -32,6 +33,11 @@ impl Play<'_> {
                 && !newer.is_plan
                 && !self.misled.contains(&newer.id)
         });
+        // At Parallel a refusal may stand for what is not there. Whoever looks sees that it is.
+        let may_be_refused = self.history.kind == ProviderKind::Parallel && run.state == RunState::WaitingForApproval;
+        if may_be_refused && oracle::check_candidates(self.stages.db(), run, &self.memory).await.is_err() {
+            self.misled.insert(run.id);
+        }
         if self.misled.contains(&run.id) {
             if !is_old {
                 return format!("somebody looks at run {}, and leaves it", run.id);

@@ -78,7 +78,7 @@ pub(crate) struct Play<'a> {
     pub(crate) stages: Stages,
     /// Webhooks on their way, with the step at which each arrives.
     posted: Vec<(u32, SignedWebhook)>,
-    memory: Memory,
+    pub(crate) memory: Memory,
     /// Runs that looked while the token had lost rights: what they found gone is there.
     pub(crate) misled: BTreeSet<i64>,
     tally: Tally,

@@ -460,6 +460,9 @@ pub enum Answer {
     Unauthorized(String),
     /// This record may not be read: says nothing about its being there.
     Forbidden(String),
+    /// It is refused, and that may mean as well that it is not there. Nothing vouches for it: no such record goes without a
+    /// person.
+    MaybeMissing(String),
     /// Try again, not before this many seconds where upstream said so.
     Busy {
         /// Seconds from `Retry-After` or a rate-limit header.

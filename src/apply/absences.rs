@@ -2,7 +2,8 @@
 //!
 //! A token that loses its right to a whole database is told of each record in it that it is not there. So what is not
 //! found where the place that it belongs to is not found either stays as it is: the next full run compares it anew, or
-//! puts it into quarantine with all the others of that place, where a person decides.
+//! puts it into quarantine with all the others of that place, where a person decides. The same goes for what is refused
+//! where a refusal may mean either.
 
 use super::batch::{Batch, Judged, Origin, Versioned};
 use super::told::Values;
@@ -11,7 +12,7 @@ use crate::mirror::write::Again;
 use entity::{CandidateState, Decision, FetchState, RecordKind, Status, fetch_request};
 
 /// Why a record that is not found stays.
-const UNVOUCHED: &str = "not found, but what it belongs to cannot be seen either: left to the next full run";
+const UNVOUCHED: &str = "not found, but nothing vouches for that: left to the next full run";
 
 /// Takes a fetch by id that found no such profile.
 pub(super) fn observe_profile(

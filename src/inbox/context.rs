@@ -23,7 +23,8 @@ pub struct Context {
     /// Upstream said that the record is not there.
     #[serde(default)]
     pub is_missing: bool,
-    /// What the record belongs to was not found either, or nobody knows it: that it is missing says nothing.
+    /// Nothing vouches for it that the record is missing: it was refused, or what it belongs to was not found either, or
+    /// nobody knows it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unvouched: bool,
     /// The run that asked for it.

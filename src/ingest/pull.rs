@@ -60,7 +60,7 @@ pub struct Puller {
 /// What a fetch brought.
 struct Found {
     answered: Answered,
-    /// It was not found, and neither was the place that it belongs to.
+    /// It was not found, and nothing vouches for that: it was refused, or the place that it belongs to was not found either.
     is_unvouched: bool,
 }
 
@@ -209,6 +209,9 @@ impl Puller {
     /// shows.
     async fn find(&self, purpose: Purpose, asked: &Asked) -> Result<Found, CallError> {
         let answered = self.ask_twice(purpose, asked).await?;
+        if answered.is_refused {
+            return Ok(Found { answered, is_unvouched: true });
+        }
         let vouch = if answered.is_missing {
             self.provider.vouch(&asked.target, asked.within.as_deref())
         } else {
@@ -225,7 +228,8 @@ impl Puller {
     /// *Not there* is asked about a second time where the provider has another way to tell, which may take several calls.
     async fn ask_twice(&self, purpose: Purpose, asked: &Asked) -> Result<Answered, CallError> {
         let answered = self.upstream.call(purpose, &self.provider.fetch(&asked.target)).await?;
-        let mut second = self.provider.confirm_missing(&asked.target).filter(|_| answered.is_missing);
+        let mut second =
+            self.provider.confirm_missing(&asked.target).filter(|_| answered.is_missing && !answered.is_refused);
         let mut confirmed = answered;
         for _ in 0..MAX_CONFIRMING {
             let Some(call) = second else { return Ok(confirmed) };

@@ -58,6 +58,8 @@ pub struct Answered {
     pub media_type: String,
     /// Upstream said that the record is not there.
     pub is_missing: bool,
+    /// It said so by refusing it, which may mean that it may not be read: nothing vouches for it.
+    pub is_refused: bool,
 }
 
 /// A call that brought nothing to keep.
@@ -124,7 +126,9 @@ impl Upstream {
         let outcome = self.make(purpose, call).await;
         match outcome {
             Ok(answered) => {
-                self.gate.note_answer();
+                if !answered.is_refused {
+                    self.gate.note_answer();
+                }
                 Ok(answered)
             }
             Err(error @ CallError::Unauthorized(_)) => Err(self.gate.note_unauthorized(&error).await),
@@ -184,12 +188,21 @@ impl Upstream {
             .header(ACCEPT, HeaderValue::from_static("application/json"));
         let (status, headers, body) = self.send(permit, purpose, request, Bytes::new()).await?;
         let limits = self.provider.limits(&headers);
-        let answered = |is_missing| Answered { body: body.clone(), media_type: media_type(&headers), is_missing };
+        let answered = |is_missing| Answered {
+            body: body.clone(),
+            media_type: media_type(&headers),
+            is_missing,
+            is_refused: false,
+        };
         let (ending, outcome) = match self.provider.classify(call, status, &headers, &body) {
             Answer::Usable => (Ending::Good, Ok(answered(false))),
             Answer::Missing(_) => (Ending::Good, Ok(answered(true))),
             Answer::Unauthorized(said) => (Ending::Other, Err(CallError::Unauthorized(said))),
-            Answer::Forbidden(said) => (Ending::Other, Err(CallError::Forbidden(said))),
+            // Repair goes on with what it may mean. What news asks for is tried again: the right to it may come back.
+            Answer::MaybeMissing(_) if purpose == Purpose::Repair => {
+                (Ending::Good, Ok(Answered { is_refused: true, ..answered(true) }))
+            }
+            Answer::MaybeMissing(said) | Answer::Forbidden(said) => (Ending::Other, Err(CallError::Forbidden(said))),
             Answer::Busy { retry_after_seconds, reason } => {
                 let pause_ms = self.pause_ms(status, retry_after_seconds, &limits);
                 let is_strained = pause_ms.is_some() || matches!(status, 408 | 429 | 503 | 504);

@@ -7,6 +7,7 @@ mod interruptions;
 mod lies;
 mod lost_places;
 mod odd_rows;
+mod refusals;
 mod repairs;
 mod retries;
 mod times;

@@ -109,6 +109,8 @@ pub(super) fn classify(call: &Call, status: u16, headers: &HeaderMap, body: &[u8
         200 if json::is_document(body) => Answer::Usable,
         201 | 204 if call.method == Method::Post => Answer::Usable,
         401 => Answer::Unauthorized(answer::said_or_status(status, body)),
+        // It may be the answer about a profile that is not there. A proxy's page says nothing of it.
+        403 if is_by_id && json::is_document(body) => Answer::MaybeMissing(answer::said_or_status(status, body)),
         403 => Answer::Forbidden(answer::said_or_status(status, body)),
         // A 404 page of a proxy says nothing about a profile; the API answers in JSON.
         404 if is_by_id && json::is_document(body) => Answer::Missing(answer::said_or_status(status, body)),

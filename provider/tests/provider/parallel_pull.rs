@@ -94,7 +94,8 @@ fn answers_are_sorted() {
     let error = r#"{"code":"X","message":"words"}"#;
     assert_eq!(classify(200, "{}"), Answer::Usable);
     assert_eq!(classify(404, error), Answer::Missing("words".to_owned()));
-    assert_eq!(classify(403, error), Answer::Forbidden("words".to_owned()));
+    assert_eq!(classify(403, error), Answer::MaybeMissing("words".to_owned()));
+    assert!(matches!(classify(403, "<html>"), Answer::Forbidden(_)));
     assert_eq!(classify(401, error), Answer::Unauthorized("words".to_owned()));
     for (status, body) in [(404, "<html>"), (422, error), (400, error), (200, "<html>"), (200, ""), (302, "")] {
         assert!(matches!(classify(status, body), Answer::Broken(_)), "{status} {body}");

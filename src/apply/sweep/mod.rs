@@ -220,7 +220,7 @@ impl Terms<'_> {
     }
 
     /// Holds candidates against lists of ids, and asks for the others by id; then the brake decides. What was not found
-    /// in a place that cannot be seen either is for a person, however little it is.
+    /// in a place that cannot be seen either, or is refused, is for a person, however little it is.
     async fn verify(&self, run: &sync_run::Model, catalog: &Catalog) -> Result<Stepped, ApplyError> {
         let db = self.db.primary();
         let open = write::count_candidates(db, run.id, CandidateState::Quarantined).await?;
@@ -266,8 +266,9 @@ impl Terms<'_> {
             let unvouched = self.count_unvouched(run).await?;
             (unvouched > 0).then(|| {
                 format!(
-                    "{unvouched} records are not found, and what they belong to cannot be seen either: it is gone, or the token of \
-                     this source has lost its right to it. Look at them, then approve or reject the deletions of this run"
+                    "{unvouched} records are not found, and nothing vouches for that: they are refused, or what they belong to \
+                     cannot be seen either. They are gone, or the token of this source has lost its right to them. Look \
+                     at them, then approve or reject the deletions of this run"
                 )
             })
         } else {
@@ -287,7 +288,7 @@ impl Terms<'_> {
         Ok(stepped)
     }
 
-    /// How many of those that are gone belong to what cannot be seen either.
+    /// How many of those that are gone are refused, or belong to what cannot be seen either.
     async fn count_unvouched(&self, run: &sync_run::Model) -> Result<usize, ApplyError> {
         let (mut count, mut after) = (0, 0);
         loop {

@@ -248,8 +248,9 @@ pub(crate) async fn write_wishes(
             )
             .value(
                 Column::Purpose,
-                // The words sort by right.
-                Expr::case(stored(Column::Purpose).gt(excluded("purpose")), excluded("purpose"))
+                // The words sort by right. One that was given up has the right of whoever asks anew.
+                Expr::case(is_parked(), excluded("purpose"))
+                    .case(stored(Column::Purpose).gt(excluded("purpose")), excluded("purpose"))
                     .finally(stored(Column::Purpose)),
             )
             // Newer news has all its tries, since it may bring the next one forward.

@@ -120,10 +120,12 @@ pub(super) fn observe_subprofile(
 }
 
 /// Counts the miss; true once it is the last that is needed. One that comes late, when the request was claimed anew or given
-/// up, counts for nothing: it was asked for before the pause that the next is to keep.
+/// up, counts for nothing: it was asked for before the pause that the next is to keep. Nor does one that was under way when
+/// newer news came: with that counting begins anew.
 fn is_believed(batch: &mut Batch<'_>, origin: &Origin, request: Option<&fetch_request::Model>) -> bool {
     let (Some(request), Some(started_at)) = (request, origin.started_at) else { return false };
-    let misses = request.misses + 1;
+    let is_overtaken = request.wanted_position > started_at;
+    let misses = if is_overtaken { 0 } else { request.misses + 1 };
     let is_its_answer = request.state == FetchState::Answered && request.started_position == started_at;
     if is_its_answer && misses >= policy::MISSES_UNTIL_BELIEVED {
         return true;

@@ -253,10 +253,15 @@ pub(crate) async fn write_wishes(
                     .case(stored(Column::Purpose).gt(excluded("purpose")), excluded("purpose"))
                     .finally(stored(Column::Purpose)),
             )
-            // Newer news has all its tries, since it may bring the next one forward.
+            // Newer news has all its tries, since it may bring the next one forward; and what was not found before it came
+            // says nothing about what it tells of.
             .value(
                 Column::Attempts,
                 Expr::case(is_parked().or(is_newer()), Expr::value(0)).finally(stored(Column::Attempts)),
+            )
+            .value(
+                Column::Misses,
+                Expr::case(is_parked().or(is_newer()), Expr::value(0)).finally(stored(Column::Misses)),
             )
             .value(
                 Column::State,

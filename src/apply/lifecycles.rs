@@ -51,9 +51,10 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, seen: LifecycleSee
         return batch.judge(origin, &judged);
     }
     let row = &batch.get(profile).row;
-    let outlived =
-        to == Status::Deleted && row.is_known && row.status != Status::Deleted && freshness::is_newer(stored, version);
-    let transition = if outlived {
+    let outlived = to == Status::Deleted && row.is_known && is_there && freshness::is_newer(stored, version);
+    let transition = if to == Status::Deleted && is_there && was_read_after(batch, origin, profile) {
+        Transition::Effective
+    } else if outlived {
         Transition::Unsettled
     } else {
         judge_event(row.status, row.status_since, row.status_position > 0, to, at)
@@ -120,6 +121,14 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, seen: LifecycleSee
     );
 }
 
+/// Whether an answer by id shows how things stood after all that is stored of a profile. What it says is removed is gone then,
+/// whatever the time of its removal: a record may be modified after that.
+fn was_read_after(batch: &Batch<'_>, origin: &Origin, profile: Handle) -> bool {
+    let row = &batch.get(profile).row;
+    let known_at = Ord::max(row.position, row.status_position.abs());
+    origin.kind == DeliveryKind::Fetch && origin.started_at.is_some_and(|at| at >= known_at)
+}
+
 fn take_effect(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &LifecycleSeen, version: Version) {
     let to = Status::from(seen.to);
     journal(batch, origin, profile, seen, true);
@@ -132,7 +141,11 @@ fn take_effect(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &L
     row.upstream_status = None;
     note_date(batch, profile, seen);
     match to {
-        Status::Deleted => bury(batch, origin, profile, version),
+        Status::Deleted => {
+            let stored = batch.get(profile).row.version();
+            // What comes late about a record that was modified after its removal is not newer than the tombstone.
+            bury(batch, origin, profile, if freshness::is_newer(stored, version) { stored } else { version });
+        }
         Status::Anonymized => anonymize(batch, origin, profile),
         Status::Open | Status::Closed | Status::ScheduledForDeletion => {
             batch.change(profile, kind_of(to), (RecordKind::Profile, &seen.profile), Vec::new(), origin);

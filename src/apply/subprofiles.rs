@@ -69,7 +69,20 @@ fn settle(batch: &mut Batch<'_>, origin: &Origin, seen: &mut SubprofileSeen) -> 
         }
         return (Decision::Unchanged, "same content");
     }
+    let was_read_after = origin.started_at.is_some_and(|at| at >= stored.position);
     match freshness::judge(observed, stored) {
+        _ if is_gone && was_read_after && origin.kind == DeliveryKind::Fetch => {
+            write(batch, origin, seen);
+            (Decision::Applied, "a fetch found it alive")
+        }
+        Judgement::Stored(rule) if is_gone && was_read_after => {
+            batch.wish_repair(
+                Target::Subprofile { id: seen.external_id.clone() },
+                origin,
+                "a list names what was deleted",
+            );
+            (Decision::Tombstoned, rule)
+        }
         Judgement::Observed(rule) if !is_gone || origin.kind == DeliveryKind::Fetch => {
             write(batch, origin, seen);
             (Decision::Applied, rule)
@@ -181,16 +194,20 @@ pub(super) fn observe_gone(
     let is_held = origin.kind == DeliveryKind::Fetch
         && batch.settle_candidate(RecordKind::Subprofile, row_id, CandidateState::Absent, origin);
     let known = batch.subprofiles.get(id).map(|work| (work.row.version(), work.row.deleted_at.is_some(), work.profile));
+    let position = batch.subprofiles.get(id).map_or(0, |work| work.row.position);
+    // A record may be modified after its removal: an answer that was asked for later than all that is stored knows better.
+    let was_read_after = origin.kind == DeliveryKind::Fetch && origin.started_at.is_some_and(|at| at >= position);
     let (decision, rule, handle) = match known {
         Some((_, true, profile)) => (Decision::Unchanged, "already gone", Some(profile)),
-        Some((stored, false, profile)) if freshness::is_newer(stored, version) => {
-            batch.wish(Target::Subprofile { id: id.to_owned() }, origin, "older than what is stored", 0, false);
-            (Decision::Stale, "changed after the deletion", Some(profile))
-        }
         Some((_, false, profile)) if is_held => {
             (Decision::Quarantined, "no page of the run named it, and it is removed", Some(profile))
         }
-        Some((_, false, profile)) => {
+        Some((stored, false, profile)) if freshness::is_newer(stored, version) && !was_read_after => {
+            batch.wish(Target::Subprofile { id: id.to_owned() }, origin, "older than what is stored", 0, false);
+            (Decision::Stale, "changed after the deletion", Some(profile))
+        }
+        Some((stored, false, profile)) => {
+            let version = if freshness::is_newer(stored, version) { stored } else { version };
             remove(batch, origin, id, version, Values::Told);
             (Decision::Applied, "deleted upstream", Some(profile))
         }

@@ -28,12 +28,14 @@ impl DueLook {
     /// Wishes to fetch profiles whose date has passed since the last look, or a number of whole days before it.
     /// Returns whether it wrote any.
     pub(super) async fn look(&mut self, db: &Database, lease: &Lease, now: Moment) -> Result<bool, ApplyError> {
+        // What lies ahead was looked at by a clock that was set back since.
+        self.last = self.last.filter(|last| *last <= now);
         let is_early = self.last.is_some_and(|last| now.0 - last.0 < LOOK_MS);
         if self.under_way.is_none() && is_early {
             return Ok(false);
         }
         let (until, after) = self.under_way.unwrap_or((now, 0));
-        let since = self.last.unwrap_or(Moment(until.0 - DAY_MS));
+        let since = self.last.filter(|last| *last <= until).unwrap_or(Moment(until.0 - DAY_MS));
         let due = write::load_due(db.primary(), lease.source_id, (since, until), DAY_MS, after, MAX_WISHES).await?;
         let Some(newest) = due.last().map(|row| row.id) else {
             (self.last, self.under_way) = (Some(until), None);

@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod delivery_key;
 pub mod delivery_key_mark;
 pub mod delivery_names;
+pub mod derivation;
 mod digest;
 pub mod drift_difference;
 pub mod drift_find;

@@ -1,18 +1,18 @@
 //! What apply knows of a source's metadata: profile types, fields, collections, relationship types.
 
 use crate::mirror::write::{self, Asked, Definitions, KnownType};
-use entity::{Moment, relationship_type};
+use entity::{Moment, ProfileKind, relationship_type};
 use provider::{FieldSeen, ProfileTypeSeen, RelationshipSeen, UnsubscribePlace};
 use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// A profile type whose fields are others than before.
+/// A profile type whose fields or whose kind are others than before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Learned {
     /// Its row.
     pub profile_type_id: i32,
-    /// None of them was known.
+    /// No field was known.
     pub is_first: bool,
 }
 
@@ -42,6 +42,12 @@ impl Catalog {
     pub fn fields(&self, profile_type_id: Option<i32>) -> &[FieldSeen] {
         let known = profile_type_id.and_then(|id| self.known.types.values().find(|known| known.row.id == id));
         known.map(|known| known.fields.as_slice()).unwrap_or_default()
+    }
+
+    /// What the profiles of the profile type with this row id are about.
+    pub fn kind(&self, profile_type_id: Option<i32>) -> Option<ProfileKind> {
+        let known = profile_type_id.and_then(|id| self.known.types.values().find(|known| known.row.id == id));
+        known.map(|known| known.row.kind)
     }
 
     /// Name of the profile type with this row id.
@@ -167,8 +173,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Writes a profile type's metadata, but for what was asked for later. Returns the type where its fields changed, so
-    /// that what is derived from them must be derived again.
+    /// Writes a profile type's metadata, but for what was asked for later. Returns the type where its fields or its kind
+    /// changed, so that what is derived from them must be derived again.
     pub async fn learn(
         &mut self,
         transaction: &impl ConnectionTrait,
@@ -181,8 +187,9 @@ impl Catalog {
         let seen = &self.without_older(transaction, source_id, asked, seen).await?;
         let known = self.known.types.get(&seen.external_id);
         let old_fields = known.map(|known| known.fields.clone()).unwrap_or_default();
+        let old_kind = known.map(|known| known.row.kind);
         let row = write::write_profile_type(transaction, source_id, now, seen, known.map(|known| &known.row)).await?;
-        let profile_type_id = row.id;
+        let (profile_type_id, kind) = (row.id, row.kind);
         let fields = seen.fields.clone().unwrap_or_else(|| old_fields.clone());
         let has_changed = fields != old_fields;
         if has_changed {
@@ -210,7 +217,9 @@ impl Catalog {
             write::replace_interests(transaction, source_id, profile_type_id, interests).await?;
         }
         self.known.types.insert(seen.external_id.clone(), KnownType { row, fields });
-        Ok(has_changed.then_some(Learned { profile_type_id, is_first: old_fields.is_empty() }))
+        let has_other_kind = old_kind.is_some_and(|old| old != kind);
+        let learned = Learned { profile_type_id, is_first: has_changed && old_fields.is_empty() };
+        Ok((has_changed || has_other_kind).then_some(learned))
     }
 
     /// What an answer says of a profile type, without the parts of which something is known that was asked for later.

@@ -11,7 +11,7 @@
 //! for it, or none where it changes nothing: `unwritten` keeps that for the next one. `batch` holds the rows that it works on;
 //! `observations` hands each to the module of its kind:
 //! `profiles`, `lifecycles`, `subprofiles`, `relationships` and `absences` each take one, and `told` is what their changes
-//! tell. `sweep` carries on with what complete runs miss, `plan` compares without writing, `drift` measures how far
+//! tell. `derive` carries on with what profiles show of metadata that has changed, `sweep` with what complete runs miss, `plan` compares without writing, `drift` measures how far
 //! the mirror was from upstream. `freshness` and `lifecycle` are the rules, pure; `policy` decides what becomes of failures.
 //! `erase` empties whatever tells of a person who is anonymized, `clean` the database's files after it; `due` looks after
 //! deletions that are overdue. `indexer` makes in the background what filters and search are served by.
@@ -21,6 +21,7 @@ mod batch;
 mod catalog;
 mod clean;
 mod content;
+mod derive;
 mod drift;
 mod due;
 mod erase;

@@ -73,6 +73,10 @@ fn settle_content(
         let is_found_alive = origin.kind == DeliveryKind::Fetch && origin.started_at.is_some_and(|at| at >= position);
         if !is_found_alive {
             if matches!(freshness::judge(observed, stored), Judgement::Stored(_)) {
+                if origin.started_at.is_some_and(|at| at >= position) {
+                    let target = Target::Profile { id: seen.external_id.clone() };
+                    batch.wish_repair(target, origin, "a list names what was deleted");
+                }
                 return (Decision::Tombstoned, "older than the deletion");
             }
             batch.wish_profile(&seen.external_id, origin, "news of a deleted profile");
@@ -247,7 +251,7 @@ pub(super) fn object(value: &Value) -> &Map<String, Value> {
     value.as_object().unwrap_or(&EMPTY)
 }
 
-/// Derives what only the field definitions tell: name, e-mail address, references to other profiles. Where there were none
+/// Derives what only the metadata tells: kind, name, e-mail address, references to other profiles. Where there were none
 /// before, readers saw its values untyped: they are told of it even if nothing else has changed. Subprofiles are not.
 pub(super) fn derive(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, is_first: bool) {
     let references = derive_columns(batch, profile);
@@ -263,6 +267,10 @@ pub(super) fn derive(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, is
 }
 
 fn derive_columns(batch: &mut Batch<'_>, profile: Handle) -> Vec<Reference> {
+    let row = &batch.get(profile).row;
+    if let Some(kind) = batch.catalog.kind(row.profile_type_id).filter(|kind| *kind != row.kind) {
+        batch.get_mut(profile).row.kind = kind;
+    }
     let row = &batch.get(profile).row;
     let provider = batch.provider.clone();
     let derived = provider.derive(object(&row.fields), batch.catalog.fields(row.profile_type_id));

@@ -1,6 +1,6 @@
 //! One transaction: the observations of some deliveries, taken in order.
 
-use super::batch::{Batch, Origin, Preview, Wanted};
+use super::batch::{Batch, Origin, Preview};
 use super::catalog::{Catalog, Learned};
 use super::drift::Watching;
 use super::erase::{self, Eraser};
@@ -8,7 +8,7 @@ use super::observations::{Requests, asked_observations, decoded, ids, observatio
 use super::read::Read;
 use super::unwritten::{Settled, Unwritten};
 use super::worker::{ApplyError, News};
-use super::{profiles, sweep};
+use super::{derive, sweep};
 use crate::db::Database;
 use crate::failpoint::Failpoint;
 use crate::inbox::{self, Lease};
@@ -19,10 +19,6 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Profiles that are told anew once the fields of their type are known. Usually they are a few that webhooks brought
-/// before the first sync; a whole account that was synced without its types is too much for one transaction.
-const MAX_TOLD_ANEW: usize = 1_000;
 
 /// What a part of a batch is applied with.
 pub(super) struct Terms<'a> {
@@ -101,7 +97,7 @@ impl Terms<'_> {
             if lease.fence(&transaction, self.now, last_webhook_at).await? != Some(revision) {
                 return Err(ApplyError::LeaseLost);
             }
-            let news = self.write(transaction, catalog, judged, unwritten, told_by, named, Vec::new()).await?;
+            let news = self.write(transaction, judged, unwritten, told_by, named, Vec::new()).await?;
             return Ok(Applied { news, took: begun.elapsed(), worked: prepared + waiting.elapsed() });
         }
 
@@ -122,7 +118,7 @@ impl Terms<'_> {
             }
         }
         let judged = self.judge(&transaction, catalog, revision, deliveries, &requests, unknown).await?;
-        let news = self.write(transaction, catalog, judged, unwritten, told_by, named, changed_types).await?;
+        let news = self.write(transaction, judged, unwritten, told_by, named, changed_types).await?;
         Ok(Applied { news, took: begun.elapsed(), worked: prepared + waiting.elapsed() })
     }
 
@@ -194,7 +190,6 @@ impl Terms<'_> {
     async fn write(
         &self,
         transaction: DatabaseTransaction,
-        catalog: &Catalog,
         judged: JudgedPart<'_>,
         unwritten: &mut Unwritten,
         told_by: erase::Found,
@@ -203,7 +198,7 @@ impl Terms<'_> {
     ) -> Result<News, ApplyError> {
         let Self { db, lease, provider, eraser, now, .. } = *self;
         let JudgedPart { mut batch, revision, settlements, first, unfinished, told, unknown_words } = judged;
-        let mut newest = batch.revision();
+        let newest = batch.revision();
         let wishes = batch.asks() || !changed_types.is_empty();
         let erasing = std::mem::take(&mut batch.erasing);
         let mut erased = erase::Erased::default();
@@ -211,10 +206,7 @@ impl Terms<'_> {
         unwritten.add(batch.flush(&transaction).await?, unfinished);
         write::write_tallies(&transaction, unwritten.take_finished()).await?;
         if let Some(first) = &first {
-            for learned in changed_types {
-                newest =
-                    rederive(&transaction, lease.source_id, provider, catalog, now, newest, learned, first).await?;
-            }
+            derive::ask(&transaction, lease.source_id, changed_types, first).await?;
         }
         inbox::settle(&transaction, now, &settlements).await?;
         inbox::erase::note_names(&transaction, lease.source_id, named).await?;
@@ -407,48 +399,4 @@ async fn load_requests(transaction: &DatabaseTransaction, deliveries: &[Read]) -
     let ids: Vec<i64> = deliveries.iter().filter_map(|delivery| delivery.origin.request_id).collect();
     let rows = write::load_requests(transaction, &ids).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
-}
-
-/// Derives names, e-mail addresses and references of a type's profiles again, after its fields changed.
-#[expect(clippy::too_many_arguments, reason = "the parts of one transaction, passed through once")]
-async fn rederive(
-    transaction: &DatabaseTransaction,
-    source_id: i32,
-    provider: &Arc<dyn Provider>,
-    catalog: &Catalog,
-    now: Moment,
-    mut revision: i64,
-    learned: Learned,
-    origin: &Origin,
-) -> Result<i64, ApplyError> {
-    const CHUNK: u64 = 500;
-    let mut after = 0;
-    let mut told = 0;
-    loop {
-        let rows = write::load_profiles_of_type(transaction, learned.profile_type_id, after, CHUNK).await?;
-        let Some((last, _)) = rows.last() else { return Ok(revision) };
-        after = *last;
-        let names: Vec<String> = rows.into_iter().map(|(_, name)| name).collect();
-        let mut batch = Batch::new(source_id, provider.clone(), now, revision, catalog);
-        let wanted = Wanted {
-            profiles: names.iter().cloned().collect(),
-            whole: names.iter().cloned().collect(),
-            ..Wanted::default()
-        };
-        batch.load(transaction, &wanted).await?;
-        let handles: Vec<_> = names.iter().map(|name| batch.profile(name)).collect();
-        let referred = handles.iter().flat_map(|handle| {
-            let row = &batch.get(*handle).row;
-            let derived = provider.derive(profiles::object(&row.fields), batch.catalog.fields(row.profile_type_id));
-            derived.references.into_iter().map(|reference| reference.to)
-        });
-        let referred = Wanted { profiles: referred.collect(), ..Wanted::default() };
-        batch.load(transaction, &referred).await?;
-        for handle in handles {
-            told += 1;
-            profiles::derive(&mut batch, origin, handle, learned.is_first && told <= MAX_TOLD_ANEW);
-        }
-        revision = batch.revision();
-        batch.flush(transaction).await?;
-    }
 }

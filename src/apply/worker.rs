@@ -1,6 +1,7 @@
 //! Takes batches of pending deliveries and applies them, one source at a time under its lease.
 
 use super::catalog::Catalog;
+use super::derive;
 use super::drift::{Pace, Watching};
 use super::due::DueLook;
 use super::erase::{self, Eraser};
@@ -235,16 +236,43 @@ impl Applier {
         in_time(self.look_for_due()).await?;
         let taken = in_time(self.take()).await?;
         if taken.deliveries.is_empty() {
-            self.looked_at = Instant::now();
-            let has_more = in_time(self.carry_on_run()).await? || in_time(self.measure_drift()).await?;
+            let has_more = self.do_other_work().await?;
             return Ok(if has_more { Left::More } else { Left::Nothing });
         }
         Failpoint::Taken.pass();
         self.apply_taken(taken.deliveries, stop).await?;
+        // No stream of deliveries, however dense, keeps a run from its end.
+        if self.looked_at.elapsed() >= POLL && self.do_other_work().await? {
+            return Ok(Left::More);
+        }
         // Who appends meanwhile wakes us. A run under way does not wait for the lull, and no work waits for ever where
         // there is none.
         let may_wait = !self.has_run && self.looked_at.elapsed() < POLL;
         Ok(if taken.is_all && may_wait { Left::Unknown } else { Left::More })
+    }
+
+    /// A step of what there is to do besides deliveries; true where there is more at once.
+    async fn do_other_work(&mut self) -> Result<bool, ApplyError> {
+        self.looked_at = Instant::now();
+        // What a run compares and sweeps follows its metadata already.
+        if in_time(self.derive()).await? {
+            return Ok(true);
+        }
+        Ok(in_time(self.carry_on_run()).await? || in_time(self.measure_drift()).await?)
+    }
+
+    /// Takes a step of deriving anew what profiles show of metadata that has changed; true where there was one.
+    async fn derive(&mut self) -> Result<bool, ApplyError> {
+        let Some(lease) = self.lease.clone() else { return Ok(false) };
+        let catalog = match self.catalog.take() {
+            Some(catalog) => catalog,
+            None => Catalog::load(self.db.primary(), self.source_id).await?,
+        };
+        let stepped = derive::advance(&self.db, &lease, &self.provider, &catalog, self.clock.now()).await;
+        self.catalog = Some(catalog);
+        let Some(news) = stepped? else { return Ok(false) };
+        (self.on_commit)(news);
+        Ok(true)
     }
 
     async fn take(&self) -> Result<inbox::Due, ApplyError> {

@@ -1,14 +1,14 @@
-//! What is still to be done: pending deliveries and open fetch requests.
+//! What is still to be done: pending deliveries, open fetch requests, runs, profiles that are to follow their metadata.
 
 use crate::db::Database;
-use entity::{FetchState, Moment, delivery, fetch_request, source_state, sync_run};
+use entity::{FetchState, Moment, delivery, derivation, fetch_request, source_state, sync_run};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 
 /// What is still to be done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Deliveries, fetch requests and runs that are due or under way.
+    /// Deliveries, fetch requests, derivations and runs that are due or under way.
     pub due: u64,
     /// The runs among them.
     pub runs: u64,
@@ -64,7 +64,8 @@ pub async fn backlog(db: &Database, now: Moment) -> Result<Backlog, DbErr> {
     let runs = runs.filter(sync_run::Column::SourceId.is_not_in(paused.iter().map(|row| row.source_id)));
     let runs = runs.count(db.primary()).await?;
 
+    let derivations = derivation::Entity::find().count(db.primary()).await?;
     let next_due = later.flatten().into_iter().chain(waiting_until.flatten()).map(Moment).chain(looks_later).min();
-    let due = due + runs + open_count.saturating_sub(waiting_count) + looks_due.len() as u64;
+    let due = due + derivations + runs + open_count.saturating_sub(waiting_count) + looks_due.len() as u64;
     Ok(Backlog { runs, due, next_due })
 }

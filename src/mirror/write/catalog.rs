@@ -1,11 +1,10 @@
 //! Profile types, collections, field definitions, interests and relationship types.
 
-use entity::{Moment, collection, field_definition, interest, metadata_part, profile, profile_type, relationship_type};
+use entity::{Moment, collection, field_definition, interest, metadata_part, profile_type, relationship_type};
 use provider::{CollectionSeen, FieldSeen, InterestSeen, ProfileTypeSeen, UnsubscribePlace};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ActiveEnum, ActiveValue::NotSet, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter,
-    QueryOrder,
+    ActiveValue::NotSet, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
 };
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -164,7 +163,7 @@ pub(crate) async fn ensure_relationship_types(
     Ok(written)
 }
 
-/// Writes a profile type by external id. A new kind goes to its profiles too.
+/// Writes a profile type by external id.
 pub(crate) async fn write_profile_type(
     transaction: &impl ConnectionTrait,
     source_id: i32,
@@ -192,15 +191,7 @@ pub(crate) async fn write_profile_type(
     let conflict = OnConflict::columns([Column::SourceId, Column::ExternalId])
         .update_columns([Column::Name, Column::Kind, Column::HasMetadata, Column::MirroredAt])
         .to_owned();
-    let row = profile_type::Entity::insert(row).on_conflict(conflict).exec_with_returning(transaction).await?;
-    if known.is_some_and(|known| known.kind != kind) {
-        profile::Entity::update_many()
-            .col_expr(profile::Column::Kind, Expr::value(kind.to_value()))
-            .filter(profile::Column::ProfileTypeId.eq(row.id))
-            .exec(transaction)
-            .await?;
-    }
-    Ok(row)
+    profile_type::Entity::insert(row).on_conflict(conflict).exec_with_returning(transaction).await
 }
 
 /// Writes a collection by external id.

@@ -6,6 +6,7 @@
 
 mod candidates;
 mod catalog;
+mod derivations;
 mod drift;
 mod erasure;
 mod journal;
@@ -29,6 +30,7 @@ pub(crate) use catalog::{
     Asked, Definitions, KnownType, ensure_collections, ensure_profile_types, ensure_relationship_types, load_catalog,
     note_metadata_part, replace_fields, replace_interests, write_collection, write_profile_type, write_unsubscribing,
 };
+pub(crate) use derivations::{ask_to_derive, load_derivation, note_derived};
 pub(crate) use drift::{
     Awaited, Differing, Drawn, PageDrift, Place, Shown, draw_profiles, has_awaited, has_requests, is_measured,
     load_awaited, load_drift_run, load_due_find, load_last_sample_at, load_quiet_since, load_shown, load_told_about,

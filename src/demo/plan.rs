@@ -17,12 +17,15 @@ pub(super) async fn show(stage: &Stage<'_>) -> anyhow::Result<()> {
     let [(changed, name), (removed, gone)] = persons.as_slice() else { return Ok(()) };
     screen::chapter(3, "A planned resync: look first, then carry it out");
     let copernica = stage.simulator.copernica();
+    copernica.update_profile(changed, &[("notes", "moves house")])?;
+    stage.tell().await?;
+    screen::text(&format!("Copernica changes {name}, and a webhook tells the mirror."));
     copernica.update_profile(changed, &[("email", "moved@example.com"), ("notes", "asked to be called")])?;
     copernica.create_profile("People", &[("firstname", "Grace"), ("lastname", "Newcomer")])?;
     copernica.delete_profile(removed)?;
     stage.lose_webhooks(ProviderKind::Copernica).await;
-    screen::text(&format!("Copernica changes {name}, adds Grace Newcomer and removes {gone}."));
-    screen::text("All webhooks of it are lost.");
+    screen::text(&format!("Copernica changes {name} again, adds Grace Newcomer and removes {gone}."));
+    screen::text("All webhooks of that are lost.");
 
     screen::command(&format!("sync {SOURCE} --plan"));
     let plan = stage.sync(&stage.board(), SOURCE, true).await?;

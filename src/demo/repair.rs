@@ -3,6 +3,7 @@
 use super::screen;
 use super::stage::Stage;
 use crate::cli::runs;
+use serde_json::json;
 use simulator::ProviderKind;
 
 const SOURCE: &str = "crm";
@@ -14,9 +15,13 @@ const SOURCE: &str = "crm";
 pub(super) async fn show(stage: &Stage<'_>) -> anyhow::Result<()> {
     let Some((id, name)) = stage.open_profiles(SOURCE, "Individual", 1).await?.pop() else { return Ok(()) };
     screen::chapter(2, "A webhook gets lost, and a sync repairs the mirror");
+    // Risk scores are below 100: it is a change, whoever this is.
+    stage.simulator.parallel().set_field(&id, "p_risk_score", Some(json!(100)))?;
+    stage.tell().await?;
+    screen::text(&format!("Parallel changes {name} ({SOURCE}/{id}), and a webhook tells the mirror."));
     stage.simulator.parallel().close(&id)?;
     stage.lose_webhooks(ProviderKind::Parallel).await;
-    screen::text(&format!("Parallel closes {name} ({SOURCE}/{id}). The webhook that tells of it is lost."));
+    screen::text(&format!("Parallel closes {name}. The webhook that tells of it is lost."));
     screen::verdict("upstream", "CLOSED", true, "");
     let before = stage.status(SOURCE, &id).await?;
     screen::verdict("the mirror", &before, before == "CLOSED", "wrong, and nothing will ever tell it");

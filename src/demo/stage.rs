@@ -111,6 +111,15 @@ impl<'a> Stage<'a> {
         Ok(data.pointer("/profile/status").and_then(Value::as_str).unwrap_or("UNKNOWN").to_owned())
     }
 
+    /// Sends every webhook that upstream has to send, and waits until the mirror holds what they tell.
+    ///
+    /// # Errors
+    /// It takes too long.
+    pub async fn tell(&self) -> anyhow::Result<()> {
+        self.simulator.send_all().await;
+        self.settle().await
+    }
+
     /// Loses every webhook that a provider has to send.
     pub async fn lose_webhooks(&self, provider: ProviderKind) {
         let faults = self.simulator.faults(provider);

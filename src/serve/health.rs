@@ -1,6 +1,6 @@
 //! How a source is, judged from its row and from what waits: one rule for `/readyz`, for the schema and for metrics.
 
-use crate::mirror::read::{DeletionsWaiting, Waiting};
+use crate::mirror::read::{ChangesFound, DeletionsWaiting, Waiting};
 use ::entity::{Moment, source_state, sync_run};
 
 /// Refusing everything for so long is no accident, milliseconds: well before the quarter of an hour that is promised.
@@ -28,6 +28,8 @@ pub(super) struct Signs<'a> {
     pub deletions: Option<&'a DeletionsWaiting>,
     /// The pass over all of its lists that fails again and again.
     pub failing: Option<&'a sync_run::Model>,
+    /// What the newest complete pass over all of its lists found changed.
+    pub found: Option<&'a ChangesFound>,
     /// This instance is configured for it; else nothing is expected of it.
     pub is_configured: bool,
     /// The time.
@@ -78,6 +80,7 @@ impl Signs<'_> {
             .or_else(|| self.stuck())
             .or_else(|| self.waiting())
             .or_else(|| self.failing(row))
+            .or_else(|| self.unheard())
             .or_else(|| self.silent(row));
         match reason {
             Some(reason) => Health { state: State::Degraded, reason: Some(reason) },
@@ -183,6 +186,23 @@ impl Signs<'_> {
         ))
     }
 
+    /// A full sync found what webhooks should have told of, and none was kept since the one before it began. That needs no
+    /// usual gap, which is not known until two webhooks have come.
+    fn unheard(&self) -> Option<String> {
+        let ChangesFound { run_id, count, since, .. } = self.found?;
+        let last_at = self.last_webhook_at();
+        if last_at.is_some_and(|at| at >= *since) {
+            return None;
+        }
+        let (name, last) =
+            (self.name, last_at.map_or_else(|| "so far".to_owned(), |at| format!("since {}", shown(at))));
+        let profiles = if *count == 1 { "profile" } else { "profiles" };
+        Some(format!(
+            "source {name} has heard nothing {last}, and run {run_id} found {count} {profiles} new or changed upstream. Likely \
+             cause: no webhook is registered at the provider, it was switched off, or its URL is not the one of this service"
+        ))
+    }
+
     fn silent(&self, row: &source_state::Model) -> Option<String> {
         let last_at = self.last_webhook_at()?;
         let usual_ms = row.usual_gap_ms?;
@@ -255,7 +275,8 @@ mod tests {
     }
 
     fn signs<'a>() -> Signs<'a> {
-        Signs { name: "crm", state: None, pending: None, deletions: None, failing: None, is_configured: true, now: NOW }
+        let (state, pending, deletions, failing, found) = (None, None, None, None, None);
+        Signs { name: "crm", state, pending, deletions, failing, found, is_configured: true, now: NOW }
     }
 
     fn judge(row: &source_state::Model, pending: Option<&Waiting>) -> Health {
@@ -317,6 +338,35 @@ mod tests {
             assert_eq!(health.state, State::Degraded, "{usual} min, {silent} min ago");
             assert!(health.reason.unwrap().contains("crm"));
         }
+    }
+
+    #[test]
+    fn what_a_full_sync_finds_should_have_been_heard_of_since_the_one_before_it() {
+        let mut row = row();
+        let found = |count| ChangesFound { source_id: 1, run_id: 7, count, since: NOW.plus_ms(-120 * MINUTE) };
+        let judge = |row: &source_state::Model, pending: Option<&Waiting>, found: &ChangesFound| {
+            Signs { state: Some(row), pending, found: Some(found), ..signs() }.judge()
+        };
+        let health = judge(&row, None, &found(3));
+        assert_eq!(health.state, State::Degraded);
+        let reason = health.reason.unwrap();
+        for part in ["source crm has heard nothing so far", "run 7 found 3 profiles", "no webhook is registered"] {
+            assert!(reason.contains(part), "{part} in {reason}");
+        }
+        assert!(judge(&row, None, &found(1)).reason.unwrap().contains("run 7 found 1 profile new"));
+
+        row.last_webhook_at = ago(121);
+        let reason = judge(&row, None, &found(3)).reason.unwrap();
+        assert!(reason.contains("has heard nothing since 2025-12-31T21:59:00Z, and run 7"), "{reason}");
+        row.usual_gap_ms = Some(MINUTE);
+        let reason = judge(&row, None, &found(3)).reason.unwrap();
+        assert!(reason.contains("run 7") && !reason.contains("a gap is usually"), "it is told once: {reason}");
+
+        row.usual_gap_ms = None;
+        let waiting = Waiting { source_id: 1, count: 1, oldest_at: NOW, newest_webhook_at: ago(1) };
+        assert_eq!(judge(&row, Some(&waiting), &found(3)).state, State::Running, "one is kept and not applied yet");
+        row.last_webhook_at = ago(120);
+        assert_eq!(judge(&row, None, &found(3)).state, State::Running, "webhooks do come");
     }
 
     #[test]

@@ -131,6 +131,7 @@ impl HealthWatch {
         let pending = self.reader.pending().await?;
         let deletions = self.reader.deletions_waiting().await?;
         let failing = self.reader.failing_runs().await?;
+        let found = self.reader.changes_found().await?;
         let sources = self.reader.sources_with(states.iter().map(|state| state.source_id)).await?;
         let judge = |source: &Arc<source::Model>| {
             let deletions = DeletionsWaiting::of(&deletions, source.id);
@@ -140,6 +141,7 @@ impl HealthWatch {
                 pending: pending.iter().find(|row| row.source_id == source.id),
                 deletions: deletions.as_ref(),
                 failing: failing.iter().find(|run| run.source_id == source.id),
+                found: found.iter().find(|found| found.source_id == source.id),
                 is_configured: self.operations.is_configured(&source.name),
                 now: self.clock.now(),
             };

@@ -5,7 +5,7 @@ use super::estimate::Known;
 use super::health::{self, Signs};
 use super::router::Shared;
 use crate::causes::chain;
-use crate::mirror::read::{DeletionsWaiting, ReadError, SourceCount, Waiting};
+use crate::mirror::read::{ChangesFound, DeletionsWaiting, ReadError, SourceCount, Waiting};
 use ::entity::{Moment, source_state, sync_run};
 use axum::Json;
 use axum::extract::{Query, State};
@@ -115,6 +115,7 @@ struct SourceRow {
     parked: Option<Waiting>,
     deletions: Option<DeletionsWaiting>,
     failing: Option<sync_run::Model>,
+    found: Option<ChangesFound>,
     overdue: i64,
     erasures: i64,
     is_configured: bool,
@@ -123,8 +124,8 @@ struct SourceRow {
 impl SourceRow {
     fn signs(&self, now: Moment) -> Signs<'_> {
         let (state, pending) = (self.state.as_ref(), self.pending.as_ref());
-        let (deletions, failing) = (self.deletions.as_ref(), self.failing.as_ref());
-        Signs { name: &self.name, state, pending, deletions, failing, is_configured: self.is_configured, now }
+        let (deletions, failing, found) = (self.deletions.as_ref(), self.failing.as_ref(), self.found.as_ref());
+        Signs { name: &self.name, state, pending, deletions, failing, found, is_configured: self.is_configured, now }
     }
 }
 
@@ -135,6 +136,7 @@ async fn read_rows(shared: &Shared) -> Result<Vec<SourceRow>, ReadError> {
     let parked = shared.reader.parked().await?;
     let deletions = shared.reader.deletions_waiting().await?;
     let failing = shared.reader.failing_runs().await?;
+    let found = shared.reader.changes_found().await?;
     let overdue = shared.reader.overdue(shared.clock.now()).await?;
     let erasures = shared.reader.pending_erasures().await?;
     let of = |list: &[Waiting], id: i32| list.iter().find(|row| row.source_id == id).cloned();
@@ -147,6 +149,7 @@ async fn read_rows(shared: &Shared) -> Result<Vec<SourceRow>, ReadError> {
         parked: of(&parked, source.id),
         deletions: DeletionsWaiting::of(&deletions, source.id),
         failing: failing.iter().find(|run| run.source_id == source.id).cloned(),
+        found: found.iter().find(|found| found.source_id == source.id).copied(),
         overdue: count(&overdue, source.id),
         erasures: count(&erasures, source.id),
         is_configured: shared.operations.is_configured(&source.name),

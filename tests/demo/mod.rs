@@ -1,6 +1,7 @@
 //! The demo, as a stranger starts it: piped, so that it prints plain lines.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -50,6 +51,18 @@ impl Demo {
         }
     }
 
+    /// What `/readyz?strict=1` answers, head and all, at the address that it told.
+    fn readiness(&self) -> String {
+        let after = self.told.rsplit_once("http://").expect("an address").1;
+        let address = after.split('/').next().unwrap_or_default();
+        let mut connection = TcpStream::connect(address).expect("connect");
+        let request = format!("GET /readyz?strict=1 HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).expect("ask");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).expect("its answer");
+        answer
+    }
+
     /// Presses Ctrl-C; it must end in order and leave nothing behind.
     fn interrupt(mut self) {
         let asked = Command::new("kill").arg("-INT").arg(self.child.id().to_string()).status().expect("run kill");
@@ -97,6 +110,15 @@ fn the_demo_syncs_repairs_a_lost_webhook_carries_a_plan_out_and_follows_live_cha
         assert!(told.contains(expected), "it does not tell {expected:?} but\n{told}");
     }
     assert!(!told.contains('\u{1b}'), "nothing for terminals where there is none: {told:?}");
+    demo.interrupt();
+}
+
+#[test]
+fn the_webhooks_that_get_lost_leave_every_source_well() {
+    let mut demo = Demo::start(&["--profiles", "120", "--live", "0"]);
+    demo.wait_for("Nothing changes upstream");
+    let ready = demo.readiness();
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
     demo.interrupt();
 }
 

@@ -3,7 +3,7 @@
 use crate::support::app::TestApp;
 use crate::support::both;
 use crate::support::webhook::{parallel_event, signed};
-use crate::upstream::{source, until};
+use crate::upstream::{people, source, until};
 use serde_json::{Value, json};
 use simulator::ProviderKind::Parallel;
 
@@ -102,6 +102,44 @@ both!(a_source_that_hears_nothing_for_three_usual_gaps_is_shown, |database| {
     }
     accept(&app).await;
     assert_eq!(readiness(&app, "crm").await["state"], "running");
+    app.finish().await;
+});
+
+both!(a_source_that_never_heard_a_webhook_is_shown_once_a_full_sync_finds_what_it_missed, |database| {
+    let app = TestApp::imported(&database).await;
+    let person = people(&app).remove(0);
+    let change = |score: i32| {
+        app.simulator.parallel().silently().set_field(&person, "p_risk_score", Some(json!(score))).unwrap();
+    };
+    app.import("crm").await;
+    assert_eq!(readiness(&app, "crm").await["state"], "running", "there was nothing to hear of");
+    change(701);
+    app.clock.advance_ms(MINUTE);
+    let run = app.sync("crm").await.unwrap();
+    assert_eq!(run.updated, 1, "{run:?}");
+    let shown = readiness(&app, "crm").await;
+    assert_eq!(shown["state"], "degraded", "{shown}");
+    let reason = shown["reason"].as_str().unwrap();
+    let found = format!("run {} found 1 profile new or changed", run.id);
+    for part in ["crm has heard nothing so far", &found, "Likely cause"] {
+        assert!(reason.contains(part), "{part} in {reason}");
+    }
+    assert_eq!(app.client().get("/readyz?source=crm&strict=1").await.0, 503);
+    assert_eq!(source(&app, "crm").await["reason"], json!(reason));
+    assert_eq!(readiness(&app, "people").await["state"], "running", "the others are well");
+
+    accept(&app).await;
+    assert_eq!(readiness(&app, "crm").await["state"], "running", "webhooks do come");
+    for (score, state, why) in [
+        (702, "running", "one was kept since the sync before began"),
+        (703, "degraded", "none was kept since, where a single one has ever come"),
+    ] {
+        change(score);
+        app.clock.advance_ms(MINUTE);
+        assert_eq!(app.sync("crm").await.unwrap().updated, 1);
+        let shown = readiness(&app, "crm").await;
+        assert_eq!(shown["state"], state, "{why}: {shown}");
+    }
     app.finish().await;
 });
 

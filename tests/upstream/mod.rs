@@ -40,7 +40,7 @@ pub async fn source(app: &TestApp, name: &str) -> Value {
 }
 
 /// Open people at Parallel.
-fn people(app: &TestApp) -> Vec<String> {
+pub fn people(app: &TestApp) -> Vec<String> {
     let truth = app.simulator.truth(Parallel);
     let open = |id: &String| truth.profiles[id].status == simulator::TruthStatus::Open;
     app.simulator.parallel().profile_ids("Individual").into_iter().filter(open).collect()

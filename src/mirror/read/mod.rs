@@ -50,7 +50,7 @@ pub use profiles::ProfileKey;
 pub use provenance::ProvenanceRow;
 pub use reader::{ReadError, Reader};
 pub use relationships::{Direction, RelationshipRow};
-pub use runs::{DeletionsWaiting, RunFilter};
+pub use runs::{ChangesFound, DeletionsWaiting, RunFilter};
 pub use sources::Sources;
 pub use subprofiles::SubprofileRow;
 

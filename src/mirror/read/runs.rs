@@ -4,7 +4,7 @@ use super::children::ChildPage;
 use super::keyset::{Limit, Slice};
 use super::reader::{Reading, padded};
 use super::{ReadError, Reader};
-use ::entity::{CandidateState, RunKind, RunState, deletion_candidate, sync_run};
+use ::entity::{CandidateState, Moment, RunKind, RunState, deletion_candidate, sync_run};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Order, Query, SelectStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 
@@ -28,6 +28,8 @@ pub struct RunFilter {
 
 /// The states of a run that has not ended.
 const OPEN: [RunState; 4] = [RunState::Planned, RunState::Running, RunState::Sweeping, RunState::WaitingForApproval];
+/// The states of a pass that has seen all that it was to see.
+const SAW_ALL: [RunState; 2] = [RunState::Done, RunState::WaitingForApproval];
 
 /// A run whose deletions wait for a person.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
@@ -45,6 +47,38 @@ impl DeletionsWaiting {
     pub fn of(waiting: &[Self], source_id: i32) -> Option<Self> {
         let join = |all: Self, next: Self| Self { count: all.count + next.count, ..next };
         waiting.iter().filter(|run| run.source_id == source_id).cloned().reduce(join)
+    }
+}
+
+/// What the newest complete pass over all lists of a source found changed upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangesFound {
+    /// The source.
+    pub source_id: i32,
+    /// The pass.
+    pub run_id: i64,
+    /// Profiles that were new to it, or had changed.
+    pub count: i64,
+    /// When the complete pass before it began: webhooks since then should have told of them.
+    pub since: Moment,
+}
+
+/// A complete pass over all lists of a source.
+#[derive(Clone, Copy, FromQueryResult)]
+struct CompletePass {
+    source_id: i32,
+    id: i64,
+    started_at: Moment,
+    created: i64,
+    updated: i64,
+}
+
+impl ChangesFound {
+    /// What a pass found; none where that is nothing, or where a clock was set back between the two.
+    fn of(newest: CompletePass, before: CompletePass) -> Option<Self> {
+        let CompletePass { source_id, id: run_id, started_at, created, updated } = newest;
+        let (count, since) = (created + updated, before.started_at);
+        (count > 0 && since <= started_at).then_some(Self { source_id, run_id, count, since })
     }
 }
 
@@ -170,12 +204,44 @@ impl Reader {
     /// [`ReadError`].
     pub async fn failing_runs(&self) -> Result<Vec<sync_run::Model>, ReadError> {
         use sync_run::Column;
-        let saw_all = Column::State.is_in([RunState::Done, RunState::WaitingForApproval]);
+        let saw_all = Column::State.is_in(SAW_ALL);
         let fails = Column::State.ne(RunState::Cancelled).and(Column::Attempt.gte(FAILING_ATTEMPTS));
         let newest = whole_passes().and_where(saw_all.or(fails)).take();
         let mut runs = self.newest(newest).await?;
         runs.retain(|run| !matches!(run.state, RunState::Done | RunState::WaitingForApproval));
         Ok(runs)
+    }
+
+    /// Of each source what its newest complete pass over all lists found changed. The first one of a source finds all of
+    /// it, and says nothing.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn changes_found(&self) -> Result<Vec<ChangesFound>, ReadError> {
+        use sync_run::Column;
+        let mut numbered = Query::select()
+            .column(Column::Id)
+            .expr_as(Expr::cust("ROW_NUMBER() OVER (PARTITION BY \"source_id\" ORDER BY \"id\" DESC)"), "place")
+            .from(sync_run::Entity)
+            .take();
+        let numbered = only_whole(&mut numbered).and_where(Column::State.is_in(SAW_ALL)).take();
+        let is_of_two = Expr::col("place").lte(2_i64);
+        let ids = Query::select().column("id").from_subquery(numbered, "numbered").and_where(is_of_two).take();
+        let passes = sync_run::Entity::find()
+            .select_only()
+            .columns([Column::SourceId, Column::Id, Column::StartedAt, Column::Created, Column::Updated])
+            .filter(Column::Id.in_subquery(ids))
+            .order_by_asc(Column::SourceId)
+            .order_by_desc(Column::Id)
+            .into_model::<CompletePass>()
+            .all(self.connection())
+            .await
+            .reading("what the newest passes found")?;
+        let found = |passes: &[CompletePass]| match passes {
+            [newest, before, ..] => ChangesFound::of(*newest, *before),
+            _ => None,
+        };
+        Ok(passes.chunk_by(|one, next| one.source_id == next.source_id).filter_map(found).collect())
     }
 
     async fn newest(&self, ids: SelectStatement) -> Result<Vec<sync_run::Model>, ReadError> {
@@ -225,9 +291,12 @@ fn newest_of_each() -> SelectStatement {
 
 /// The newest pass over all lists of each source.
 fn whole_passes() -> SelectStatement {
-    newest_of_each()
-        .and_where(sync_run::Column::Kind.eq(RunKind::Full))
+    only_whole(&mut newest_of_each()).take()
+}
+
+/// Leaves only passes over all lists of a source.
+fn only_whole(runs: &mut SelectStatement) -> &mut SelectStatement {
+    runs.and_where(sync_run::Column::Kind.eq(RunKind::Full))
         .and_where(sync_run::Column::IsPlan.eq(false))
         .and_where(sync_run::Column::ProfileType.is_null())
-        .take()
 }

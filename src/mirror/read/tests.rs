@@ -2,7 +2,7 @@
 
 use super::fixture::{Fixture, NEW_YEAR};
 use super::*;
-use ::entity::{ProfileKind, Status, profile};
+use ::entity::{ProfileKind, RunKind, RunState, Status, profile, sync_run};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel};
 use serde_json::json;
 
@@ -307,4 +307,55 @@ async fn the_catalog_is_read_once_until_it_is_forgotten_or_lacks_a_row() {
     let found = reader.in_catalog(|catalog| catalog.profile_type(newer)).await.unwrap();
     assert_eq!(found.unwrap().name, "Firms");
     assert!(reader.in_catalog(|catalog| catalog.collection(7)).await.unwrap().is_none());
+}
+
+/// A full run that began so many hours after the year did, with what its pages changed.
+async fn run(fixture: &Fixture, source_id: i32, hour: i64, change: impl FnOnce(&mut sync_run::ActiveModel)) -> i64 {
+    let mut row = sync_run::ActiveModel {
+        source_id: Set(source_id),
+        state: Set(RunState::Done),
+        cause: Set("test".to_owned()),
+        started_at: Set(NEW_YEAR.plus_ms(hour * 3_600_000)),
+        checkpoint: Set(json!({})),
+        pages: Set(1),
+        rows_seen: Set(9),
+        kind: Set(RunKind::Full),
+        ..Default::default()
+    };
+    change(&mut row);
+    row.insert(fixture.db.writer()).await.unwrap().id
+}
+
+#[tokio::test]
+async fn what_the_newest_full_pass_found_is_told_with_when_the_one_before_it_began() {
+    let fixture = Fixture::new().await;
+    let (crm, people) = (fixture.source("crm").await, fixture.source("people").await);
+    let reader = Reader::new(fixture.db.clone());
+    run(&fixture, people, 0, |run| run.created = Set(9)).await;
+    run(&fixture, crm, 0, |run| run.created = Set(9)).await;
+    assert!(reader.changes_found().await.unwrap().is_empty(), "the first one of a source finds all of it");
+
+    run(&fixture, crm, 1, |run| (run.state, run.created) = (Set(RunState::Failed), Set(9))).await;
+    run(&fixture, crm, 2, |run| (run.is_plan, run.updated) = (Set(true), Set(9))).await;
+    run(&fixture, crm, 3, |run| (run.profile_type, run.updated) = (Set(Some("person".to_owned())), Set(9))).await;
+    run(&fixture, crm, 4, |run| (run.kind, run.updated) = (Set(RunKind::Named), Set(9))).await;
+    run(&fixture, crm, 5, |run| (run.kind, run.updated) = (Set(RunKind::Incremental), Set(9))).await;
+    assert!(reader.changes_found().await.unwrap().is_empty(), "none of them is a complete pass over the whole source");
+
+    let found = |run_id, count, hour: i64| {
+        [ChangesFound { source_id: crm, run_id, count, since: NEW_YEAR.plus_ms(hour * 3_600_000) }]
+    };
+    let waits = run(&fixture, crm, 6, |run| {
+        (run.state, run.created, run.updated) = (Set(RunState::WaitingForApproval), Set(1), Set(2));
+    })
+    .await;
+    assert_eq!(reader.changes_found().await.unwrap(), found(waits, 3, 0));
+    let next = run(&fixture, crm, 30, |run| run.updated = Set(4)).await;
+    assert_eq!(reader.changes_found().await.unwrap(), found(next, 4, 6), "only the one before it counts");
+    run(&fixture, crm, 29, |run| run.updated = Set(4)).await;
+    assert!(reader.changes_found().await.unwrap().is_empty(), "the clock was set back: nothing can be told");
+    let before = reader.statements();
+    run(&fixture, crm, 54, |_| {}).await;
+    assert!(reader.changes_found().await.unwrap().is_empty(), "it found nothing");
+    assert_eq!(reader.statements() - before, 1, "whatever the number of sources");
 }

@@ -6,8 +6,8 @@ use super::fault::Answer;
 use super::global_id::{self, Kind};
 use super::guard::Needs;
 use super::loader::{
-    AllDeletionsWaiting, FailingRunOf, LastCompleteRunOf, LastRunOf, Loader, OverdueOf, ParkedOf, PendingErasuresOf,
-    PendingOf, StateOf,
+    AllDeletionsWaiting, ChangesFoundOf, FailingRunOf, LastCompleteRunOf, LastRunOf, Loader, OverdueOf, ParkedOf,
+    PendingErasuresOf, PendingOf, StateOf,
 };
 use super::run::SyncRun;
 use super::scalar::DateTime;
@@ -57,11 +57,12 @@ impl Source {
 
     async fn judge<T>(&self, ctx: &Context<'_>, read: impl FnOnce(&Signs<'_>) -> T) -> Answer<T> {
         let loader = ctx.data_unchecked::<Loader>();
-        let (state, pending, waiting, failing) = futures::try_join!(
+        let (state, pending, waiting, failing, found) = futures::try_join!(
             loader.load_one(StateOf(self.row.id)),
             loader.load_one(PendingOf(self.row.id)),
             loader.load_one(AllDeletionsWaiting),
-            loader.load_one(FailingRunOf(self.row.id))
+            loader.load_one(FailingRunOf(self.row.id)),
+            loader.load_one(ChangesFoundOf(self.row.id))
         )?;
         let deletions = DeletionsWaiting::of(&waiting.unwrap_or_default(), self.row.id);
         let signs = Signs {
@@ -70,6 +71,7 @@ impl Source {
             pending: pending.as_deref(),
             deletions: deletions.as_ref(),
             failing: failing.as_deref(),
+            found: found.as_deref(),
             is_configured: ctx.data_unchecked::<Arc<dyn Operations>>().is_configured(&self.row.name),
             now: ctx.data_unchecked::<SharedClock>().now(),
         };

@@ -18,8 +18,8 @@ pub(super) use records::{
     TransitionsOf,
 };
 pub(super) use sources::{
-    AllDeletionsWaiting, FailingRunOf, LastCompleteRunOf, LastRunOf, OverdueOf, ParkedOf, PendingErasuresOf, PendingOf,
-    StateOf,
+    AllDeletionsWaiting, ChangesFoundOf, FailingRunOf, LastCompleteRunOf, LastRunOf, OverdueOf, ParkedOf,
+    PendingErasuresOf, PendingOf, StateOf,
 };
 
 use super::wave::Wave;

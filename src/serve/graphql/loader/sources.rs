@@ -1,7 +1,7 @@
 //! What is told of sources.
 
 use super::{Batch, Loaded};
-use crate::mirror::read::{DeletionsWaiting, ReadError, SourceCount, Waiting};
+use crate::mirror::read::{ChangesFound, DeletionsWaiting, ReadError, SourceCount, Waiting};
 use ::entity::{Moment, source_state, sync_run};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,6 +31,9 @@ pub(in crate::serve::graphql) struct OverdueOf {
 /// The pass over all lists of a source that fails again and again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::serve::graphql) struct FailingRunOf(pub i32);
+/// What the newest complete pass over all lists of a source found changed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::serve::graphql) struct ChangesFoundOf(pub i32);
 /// The newest run of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::serve::graphql) struct LastRunOf(pub i32);
@@ -57,6 +60,7 @@ by_source!(PendingOf, Waiting, pending);
 by_source!(ParkedOf, Waiting, parked);
 by_source!(PendingErasuresOf, SourceCount, pending_erasures);
 by_source!(FailingRunOf, sync_run::Model, failing_runs);
+by_source!(ChangesFoundOf, ChangesFound, changes_found);
 by_source!(LastRunOf, sync_run::Model, last_runs);
 by_source!(LastCompleteRunOf, sync_run::Model, last_complete_runs);
 

@@ -4,6 +4,9 @@ use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 
+/// Clocks of instances differ by no more, milliseconds.
+const CLOCKS_MS: i64 = 60_000;
+
 /// Unix milliseconds, UTC: the same precision and order on SQLite and PostgreSQL.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType, Serialize, Deserialize,
@@ -24,6 +27,13 @@ impl Moment {
     #[must_use]
     pub fn plus_ms(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))
+    }
+
+    /// The latest time that another instance's clock shows while ours shows this. What lies behind it was set by a clock that
+    /// was ahead.
+    #[must_use]
+    pub fn latest(self) -> Self {
+        self.plus_ms(CLOCKS_MS)
     }
 
     /// Whether a moment has come that lay at most `longest_ms` ahead when it was set. One that lies further ahead was set by

@@ -64,7 +64,8 @@ impl Lease {
     }
 
     /// Locks the source for this transaction and returns its revision, or `None` where the lease is lost.
-    /// `last_webhook_at` is noted beside it, and what it tells about the usual gap between webhooks.
+    /// `last_webhook_at` is noted beside it, and what it tells about the usual gap between webhooks. One that lies ahead of
+    /// now counts as of now, and is taken back where it is noted: it would hide silence and refusals until it has come.
     ///
     /// # Errors
     /// The database's own error.
@@ -84,11 +85,10 @@ impl Lease {
             .and_where(Column::LeaseEpoch.eq(self.epoch))
             .returning(Query::returning().column(Column::Revision));
         if let Some(at) = last_webhook_at {
-            let is_newer = || Expr::col(Column::LastWebhookAt).is_null().or(Expr::col(Column::LastWebhookAt).lt(at));
-            statement.value(
-                Column::LastWebhookAt,
-                Expr::case(is_newer(), Expr::value(at)).finally(Expr::col(Column::LastWebhookAt)),
-            );
+            let at = if at > now.latest() { now } else { at };
+            let noted = || Expr::col(Column::LastWebhookAt);
+            let is_newer = noted().is_null().or(noted().lt(at)).or(noted().gt(now.latest()));
+            statement.value(Column::LastWebhookAt, Expr::case(is_newer, Expr::value(at)).finally(noted()));
             statement.value(Column::UsualGapMs, usual_gap(at));
         }
         let row = transaction.query_one(&statement).await?;
@@ -184,8 +184,8 @@ pub async fn is_held(
 
 /// Takes or renews the lease on a source; `None` while another instance holds it. Where nobody was alive for longer than
 /// the provider remembers what it could not send, `memory_ms`, that gap is noted. Whoever takes it, and does not go on with
-/// the one of epoch `held`, takes over the fetch requests that were under way, and what waits for a time that a wrong clock
-/// has set.
+/// the one of epoch `held`, takes over the fetch requests that were under way, and sets right what a wrong clock has set: what
+/// waits for its time, and when webhooks were kept or refused last.
 ///
 /// # Errors
 /// The database's own error.
@@ -223,6 +223,7 @@ pub async fn renew(
     if epoch.is_some() && epoch != held {
         take_over_requests(&transaction, source_id).await?;
         wake_far_ahead(&transaction, source_id, now).await?;
+        take_back_times_ahead(&transaction, source_id, now).await?;
     }
     transaction.commit().await?;
     Ok(epoch.map(|epoch| Lease { source_id, holder: holder.to_owned(), epoch, until }))
@@ -259,4 +260,18 @@ async fn wake_far_ahead(transaction: &impl ConnectionTrait, source_id: i32, now:
         .exec(transaction)
         .await
         .map(drop)
+}
+
+/// Takes back to now when webhooks were kept or refused, where a clock that was ahead has noted it.
+async fn take_back_times_ahead(transaction: &impl ConnectionTrait, source_id: i32, now: Moment) -> Result<(), DbErr> {
+    use source_state::Column;
+    for column in [Column::LastWebhookAt, Column::FirstRefusalAt, Column::LastRefusalAt] {
+        source_state::Entity::update_many()
+            .col_expr(column, Expr::value(now))
+            .filter(Column::SourceId.eq(source_id))
+            .filter(column.gt(now.latest()))
+            .exec(transaction)
+            .await?;
+    }
+    Ok(())
 }

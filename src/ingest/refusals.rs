@@ -80,12 +80,16 @@ impl Refusals {
     }
 }
 
-/// Adds to what was refused since the last webhook that was kept.
+/// Adds to what was refused since the last webhook that was kept. What a clock that was ahead has counted is forgotten:
+/// nothing would be said of it until its time has come.
 async fn write(db: &Database, source_id: i32, noted: Noted) -> Result<(), DbErr> {
     use source_state::Column;
     let col = |column: Column| Expr::col(column);
-    let starts_anew =
-        || col(Column::FirstRefusalAt).is_null().or(col(Column::LastWebhookAt).gte(col(Column::FirstRefusalAt)));
+    let starts_anew = || {
+        let is_ahead = col(Column::FirstRefusalAt).gt(noted.last_at.latest());
+        let is_over = col(Column::LastWebhookAt).gte(col(Column::FirstRefusalAt));
+        col(Column::FirstRefusalAt).is_null().or(is_ahead).or(is_over)
+    };
     let first_at = Expr::case(starts_anew(), Expr::value(noted.first_at)).finally(col(Column::FirstRefusalAt));
     let count = Expr::case(starts_anew(), Expr::value(noted.count)).finally(col(Column::Refusals).add(noted.count));
     source_state::Entity::update_many()

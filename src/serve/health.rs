@@ -191,7 +191,8 @@ impl Signs<'_> {
     fn unheard(&self) -> Option<String> {
         let ChangesFound { run_id, count, since, .. } = self.found?;
         let last_at = self.last_webhook_at();
-        if last_at.is_some_and(|at| at >= *since) {
+        // A sync that began by a clock that was ahead does not tell since when.
+        if *since > self.now.latest() || last_at.is_some_and(|at| at >= *since) {
             return None;
         }
         let (name, last) =
@@ -367,6 +368,8 @@ mod tests {
         assert_eq!(judge(&row, Some(&waiting), &found(3)).state, State::Running, "one is kept and not applied yet");
         row.last_webhook_at = ago(120);
         assert_eq!(judge(&row, None, &found(3)).state, State::Running, "webhooks do come");
+        let ahead = ChangesFound { since: NOW.plus_ms(60 * MINUTE), ..found(3) };
+        assert_eq!(judge(&row, None, &ahead).state, State::Running, "the clock was set back since");
     }
 
     #[test]

@@ -4,6 +4,10 @@ use crate::support::app::TestApp;
 use crate::support::both;
 use crate::support::webhook::{parallel_event, signed};
 use crate::upstream::{people, source, until};
+use entity::{Moment, source_state};
+use profile_mirror::clock::Clock;
+use sea_orm::ActiveValue::{Set, Unchanged};
+use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 use simulator::ProviderKind::Parallel;
 
@@ -70,6 +74,31 @@ both!(refusals_are_counted_whether_they_come_one_by_one_or_in_a_flood, |database
         shown["reason"].as_str().is_some_and(|reason| reason.contains("101 so far"))
     })
     .await;
+    app.finish().await;
+});
+
+both!(refusals_are_shown_though_a_clock_was_ahead_when_others_were_kept_or_refused, |database| {
+    let app = TestApp::imported(&database).await;
+    app.clock.advance_ms(60 * MINUTE);
+    accept(&app).await;
+    app.clock.advance_ms(-60 * MINUTE);
+    let state = async || app.source_state("crm").await;
+    let has_come = |at: Option<Moment>| at.is_some_and(|at| at <= app.clock.now());
+    until("what was kept is of now", async || has_come(state().await.last_webhook_at)).await;
+    // An instance whose clock is still ahead has refused one.
+    let refused = source_state::ActiveModel {
+        source_id: Unchanged(app.source_id("crm").await),
+        first_refusal_at: Set(Some(app.clock.now().plus_ms(60 * MINUTE))),
+        refusals: Set(1),
+        ..Default::default()
+    };
+    source_state::Entity::update(refused).exec(app.database().writer()).await.unwrap();
+    refuse(&app).await;
+    until("refusals are counted anew", async || has_come(state().await.first_refusal_at)).await;
+    assert_eq!(state().await.refusals, 1);
+    app.clock.advance_ms(10 * MINUTE);
+    refuse(&app).await;
+    until("it is shown", async || readiness(&app, "crm").await["state"] == "degraded").await;
     app.finish().await;
 });
 

@@ -316,6 +316,40 @@ both!(whoever_lives_when_its_clock_is_set_back_renews_its_lease_at_once, |databa
     assert_eq!(state.lease_until, renewed.until);
 });
 
+both!(when_a_webhook_was_kept_or_refused_is_taken_back_where_a_clock_was_ahead, |database| {
+    let db = database.connect().await;
+    let source_id = add_source(&db, "crm").await;
+    let renew =
+        async |at: i64| inbox::renew(&db, source_id, "one", Moment(at), 0, None).await.unwrap().expect("its own");
+    let state =
+        async || source_state::Entity::find_by_id(source_id).one(db.primary()).await.unwrap().expect("its state");
+    let lease = renew(3_600_000).await;
+    let applied = async |now: i64, at: i64| {
+        let transaction = db.begin().await.unwrap();
+        lease.fence(&transaction, Moment(now), Some(Moment(at))).await.unwrap().expect("its own");
+        transaction.commit().await.unwrap();
+        state().await.last_webhook_at
+    };
+    assert_eq!(applied(3_600_000, 3_599_000).await, Some(Moment(3_599_000)));
+    assert_eq!(applied(1_000, 900).await, Some(Moment(900)), "the clock was set back");
+    assert_eq!(applied(2_000, 3_599_500).await, Some(Moment(2_000)), "it was kept before that");
+    assert_eq!(applied(3_000, 32_000).await, Some(Moment(32_000)), "another instance's clock is half a minute ahead");
+    assert_eq!(applied(4_000, 3_500).await, Some(Moment(32_000)), "an older one");
+
+    assert_eq!(applied(3_600_000, 3_599_000).await, Some(Moment(3_599_000)));
+    let refused = source_state::ActiveModel {
+        source_id: ActiveValue::Unchanged(source_id),
+        first_refusal_at: ActiveValue::Set(Some(Moment(500))),
+        last_refusal_at: ActiveValue::Set(Some(Moment(3_599_500))),
+        ..Default::default()
+    };
+    source_state::Entity::update(refused).exec(db.writer()).await.unwrap();
+    renew(5_000).await;
+    let state = state().await;
+    assert_eq!(state.last_webhook_at, Some(Moment(5_000)));
+    assert_eq!((state.first_refusal_at, state.last_refusal_at), (Some(Moment(500)), Some(Moment(5_000))));
+});
+
 both!(a_gap_is_noted_when_nobody_was_alive_for_longer_than_the_provider_sends_again, |database| {
     let db = database.connect().await;
     let source_id = add_source(&db, "crm").await;

@@ -31,6 +31,11 @@ impl Bucket {
         now.plus_ms(((1.0 - self.tokens) / self.per_ms).ceil() as i64)
     }
 
+    /// The clock moved by this many milliseconds, and no time passed.
+    pub fn shift(&mut self, ms: i64) {
+        self.at = self.at.plus_ms(ms);
+    }
+
     /// Takes a token, though there may be none.
     pub fn charge(&mut self) {
         self.tokens -= 1.0;

@@ -12,6 +12,8 @@ use provider::Limits;
 
 /// No pause is longer, whatever upstream says or a clock does, milliseconds.
 pub(super) const MAX_PAUSE_MS: i64 = 3_600_000;
+/// Times that come in by less out of order were read so by two threads, milliseconds. More is a clock that was set back.
+const OUT_OF_ORDER_MS: i64 = 1_000;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
@@ -77,6 +79,8 @@ pub struct Ledger {
     window: Option<Window>,
     paused_until: Moment,
     throttled_in_row: i32,
+    /// The latest time that came in since the clock was last set back.
+    seen_at: Moment,
 }
 
 impl Ledger {
@@ -90,6 +94,7 @@ impl Ledger {
             window: None,
             paused_until: Moment(0),
             throttled_in_row: 0,
+            seen_at: now,
         }
     }
 
@@ -105,6 +110,7 @@ impl Ledger {
 
     /// Whose turn it is. Call it until it grants nothing more.
     pub fn next(&mut self, now: Moment) -> Next {
+        self.see(now);
         if !self.places.has_free() {
             return Next::Idle;
         }
@@ -142,6 +148,7 @@ impl Ledger {
 
     /// Takes in how a call ended and what its answer said.
     pub fn record(&mut self, now: Moment, call: u64, ending: Ending, limits: &Limits) {
+        self.see(now);
         if let Some(window) = Window::told(self.window.as_ref(), now, limits, self.places.taken()) {
             self.window = Some(window);
         }
@@ -167,19 +174,18 @@ impl Ledger {
     }
 
     /// When upstream lets a call of this right through. Own rate and places are not asked.
-    pub fn ready_at(&self, purpose: Purpose, now: Moment) -> Moment {
-        // A clock that was set back must not make a pause of years.
-        let pause = self.paused_until.min(now.plus_ms(MAX_PAUSE_MS));
-        let window = self.window.as_ref().and_then(|window| window.holds_back(purpose, now));
-        window.map_or(pause, |next_window| pause.max(next_window))
+    pub fn ready_at(&mut self, purpose: Purpose, now: Moment) -> Moment {
+        self.see(now);
+        let window = self.window.as_ref().and_then(|window| window.holds_back(purpose));
+        window.map_or(self.paused_until, |next_window| self.paused_until.max(next_window))
     }
 
     /// The budget for people.
     pub fn read(&mut self, now: Moment) -> Reading {
+        let paused_until = self.ready_at(Purpose::Live, now);
         self.token_at(now);
         let bucket = self.bucket.as_ref();
         let window = self.window.as_ref().filter(|window| window.is_running(now));
-        let paused_until = self.ready_at(Purpose::Live, now);
         Reading {
             limit_per_minute: self.per_minute.or(window.and_then(Window::limit)),
             remaining: scarcest(bucket.map(Bucket::left), window.map(Window::left)),
@@ -187,6 +193,23 @@ impl Ledger {
             concurrency: self.places.count(),
             waiting: Purpose::ALL.map(|purpose| self.turns.count(purpose)),
             paused_until: (paused_until > now).then_some(paused_until),
+        }
+    }
+
+    /// Takes in the time. Where the clock was set back, all that is waited for is as far away as it was before.
+    fn see(&mut self, now: Moment) {
+        let step_ms = now.0.saturating_sub(self.seen_at.0);
+        if step_ms >= -OUT_OF_ORDER_MS {
+            self.seen_at = self.seen_at.max(now);
+            return;
+        }
+        self.seen_at = now;
+        self.paused_until = self.paused_until.plus_ms(step_ms);
+        if let Some(bucket) = &mut self.bucket {
+            bucket.shift(step_ms);
+        }
+        if let Some(window) = &mut self.window {
+            window.shift(step_ms);
         }
     }
 
@@ -246,6 +269,39 @@ mod tests {
         let Next::Until(at) = ledger.next(earlier) else { panic!() };
         assert!(at <= earlier.plus_ms(MAX_PAUSE_MS), "{at:?}");
         assert!(granted(&mut ledger, START.plus_ms(60_001)).is_some());
+    }
+
+    #[test]
+    fn what_is_waited_for_is_as_far_away_as_before_when_the_clock_is_set_back() {
+        let back = START.plus_ms(-600_000);
+        let told = [
+            (Ending::Strained { pause_ms: Some(5_000) }, Limits::default()),
+            (Ending::Good, window(100, 0, 5)),
+            (Ending::Strained { pause_ms: Some(5_000) }, window(100, 0, 5)),
+        ];
+        for (ending, limits) in told {
+            let mut ledger = ledger(4, None);
+            ledger.wait(Purpose::Live);
+            ledger.record(START, 0, ending, &limits);
+            assert_eq!(ledger.next(START.plus_ms(-900)), Next::Until(START.plus_ms(5_000)), "read out of order");
+            assert_eq!(ledger.ready_at(Purpose::Live, back), back.plus_ms(5_000));
+            assert_eq!(ledger.next(back.plus_ms(4_999)), Next::Until(back.plus_ms(5_000)));
+            assert!(granted(&mut ledger, back.plus_ms(5_000)).is_some());
+        }
+    }
+
+    #[test]
+    fn tokens_come_as_fast_as_before_when_the_clock_is_set_back() {
+        let mut ledger = ledger(4, Some(1));
+        ledger.wait(Purpose::Live);
+        assert!(granted(&mut ledger, START).is_some());
+        ledger.wait(Purpose::Live);
+        // Seen by the ledger, and not by the bucket.
+        ledger.ready_at(Purpose::Live, START.plus_ms(20_000));
+        let back = START.plus_ms(-600_000);
+        let Next::Until(at) = ledger.next(back) else { panic!() };
+        assert!((40_000..=40_001).contains(&(at.0 - back.0)), "{at:?}");
+        assert!(granted(&mut ledger, back.plus_ms(40_001)).is_some());
     }
 
     #[test]

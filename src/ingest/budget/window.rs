@@ -64,10 +64,15 @@ impl Window {
         self.remaining = self.remaining.saturating_sub(1);
     }
 
+    /// The clock moved by this many milliseconds, and no time passed.
+    pub fn shift(&mut self, ms: i64) {
+        self.resets_at = self.resets_at.plus_ms(ms);
+    }
+
     /// When the next window begins, where this right has nothing left in this one.
-    pub fn holds_back(&self, purpose: Purpose, now: Moment) -> Option<Moment> {
+    pub fn holds_back(&self, purpose: Purpose) -> Option<Moment> {
         let has_left = self.remaining > self.reserve(purpose);
-        (!has_left).then(|| self.resets_at.min(now.plus_ms(MAX_PAUSE_MS)))
+        (!has_left).then_some(self.resets_at)
     }
 
     /// What a right leaves for those above it.

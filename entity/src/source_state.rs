@@ -28,6 +28,8 @@ pub struct Model {
     pub probe_at: Option<Moment>,
     /// How often it has looked in vain.
     pub probes: i32,
+    /// No call before then: upstream has asked for a pause. One that lies too far ahead was written by a wrong clock.
+    pub throttled_until: Option<Moment>,
     /// Last webhook that was kept.
     pub last_webhook_at: Option<Moment>,
     /// The gap between webhooks in which a moment usually falls, milliseconds; none until two have come.

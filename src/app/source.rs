@@ -213,6 +213,7 @@ async fn register_source(db: &Database, now: Moment, config: &config::Source) ->
         paused_by: Set(None),
         probe_at: Set(None),
         probes: Set(0),
+        throttled_until: Set(None),
         last_webhook_at: Set(None),
         usual_gap_ms: Set(None),
         first_refusal_at: Set(None),

@@ -4,7 +4,11 @@
 //! pause ends when an operator ends it. The service pauses a source by itself when its credential is refused, or when
 //! many records in a row are: nothing that upstream answers then says anything about a record. It looks again with
 //! growing pauses, and goes on by itself.
+//!
+//! A pause that upstream asks for is no standing still: the budget keeps it. The row has it too, for the process that
+//! makes the calls next.
 
+use super::budget::MAX_AHEAD_MS;
 use super::upstream::{CallError, Upstream};
 use crate::clock::SharedClock;
 use crate::db::Database;
@@ -31,6 +35,9 @@ const MAX_PROBE_PAUSE_MS: i64 = PROBE_PAUSES_MS[PROBE_PAUSES_MS.len() - 1];
 const SAME_TROUBLE_MS: i64 = 3_600_000;
 /// Calls that meet a closed gate are to come back after this long, seconds.
 const COME_BACK_SECONDS: u64 = 2;
+/// A pause that upstream asks for is written where it is at least so long, milliseconds: a shorter one is over before
+/// another process makes calls.
+const WRITTEN_PAUSE_MS: i64 = 5_000;
 
 /// The gate before the calls of one source.
 pub struct Gate {
@@ -50,6 +57,10 @@ struct Seen {
     refused: BTreeSet<String>,
     /// When the service paused the source, lately.
     paused_at: VecDeque<Moment>,
+    /// Until when upstream has asked for no more calls, as the row has it.
+    throttled_until: Option<Moment>,
+    /// The same, where the budget does not know of it yet.
+    throttled_anew: Option<Moment>,
 }
 
 /// How a source was paused.
@@ -161,6 +172,40 @@ impl Gate {
             None => Ok(()),
             Some(reason) => Err(come_back(format!("the source is paused: {reason}"))),
         }
+    }
+
+    /// Upstream has asked for a pause, and the budget knows of it. A long one is written for who makes the calls after
+    /// this process; of two the later one stays, unless a wrong clock wrote it.
+    pub(super) async fn note_throttled(&self, pause_ms: i64) {
+        use source_state::Column;
+        if pause_ms < WRITTEN_PAUSE_MS {
+            return;
+        }
+        let now = self.clock.now();
+        let until = now.plus_ms(pause_ms);
+        {
+            let mut seen = self.seen();
+            seen.throttled_until = seen.throttled_until.max(Some(until));
+        }
+        let is_over_sooner = Condition::any()
+            .add(Column::ThrottledUntil.is_null())
+            .add(Column::ThrottledUntil.lt(until))
+            .add(Column::ThrottledUntil.gt(now.plus_ms(MAX_AHEAD_MS)));
+        let written = self
+            .write()
+            .col_expr(Column::ThrottledUntil, Expr::value(until))
+            .filter(is_over_sooner)
+            .exec(self.db.writer())
+            .await;
+        if let Err(error) = written {
+            tracing::warn!(source = self.source_name, %error, "keep that upstream asks for a pause");
+        }
+    }
+
+    /// Until when upstream has asked another process for no more calls, where that is new. A source that was resumed
+    /// waits for it all the same.
+    pub(super) fn take_throttled_anew(&self) -> Option<Moment> {
+        self.seen().throttled_anew.take()
     }
 
     /// Upstream has answered about a record, or said that there is none.
@@ -311,7 +356,8 @@ impl Gate {
         source_state::Entity::update_many().filter(source_state::Column::SourceId.eq(self.source_id))
     }
 
-    /// Reads the row, and opens or closes the gate as it says.
+    /// Reads the row, and opens or closes the gate as it says. A pause that upstream has asked for is new where the row
+    /// has another one than before.
     async fn look(&self) -> Result<Option<source_state::Model>, DbErr> {
         let row = source_state::Entity::find_by_id(self.source_id).one(self.db.primary()).await?;
         let closed = row.as_ref().and_then(|row| row.paused_at.map(|_| row.pause_reason.clone().unwrap_or_default()));
@@ -320,6 +366,11 @@ impl Gate {
             self.changed.notify_one();
         }
         seen.closed = closed;
+        let throttled_until = row.as_ref().and_then(|row| row.throttled_until);
+        if throttled_until != seen.throttled_until {
+            seen.throttled_until = throttled_until;
+            seen.throttled_anew = throttled_until;
+        }
         drop(seen);
         Ok(row)
     }

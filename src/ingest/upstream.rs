@@ -108,12 +108,29 @@ impl Upstream {
 
     /// Whether a call for this purpose would be made now, or soon.
     pub fn is_ready(&self, purpose: Purpose) -> bool {
+        self.take_in_pause();
         self.gate.is_open() && self.budget.pause_ms(purpose) == 0
     }
 
     /// The budget for people.
     pub fn budget(&self) -> Reading {
+        self.take_in_pause();
         self.budget.read()
+    }
+
+    /// What upstream has asked another process for holds here too: one before this, or one on another machine.
+    fn take_in_pause(&self) {
+        if let Some(until) = self.gate.take_throttled_anew() {
+            self.budget.hold_until(until);
+        }
+    }
+
+    /// Tells the budget how a call ended, and the gate of a pause that upstream asks for.
+    async fn record(&self, permit: &Permit, ending: Ending, limits: &Limits) {
+        permit.record(ending, limits);
+        if let Ending::Strained { pause_ms: Some(pause_ms) } = ending {
+            self.gate.note_throttled(pause_ms).await;
+        }
     }
 
     /// Makes a call when it is its turn. A refused JWT is renewed once; a refused credential pauses the source, so that
@@ -152,6 +169,7 @@ impl Upstream {
     }
 
     async fn make(&self, purpose: Purpose, call: &Call) -> Result<Answered, CallError> {
+        self.take_in_pause();
         let permit = self.budget.acquire(purpose).await.map_err(|denied| no_turn(purpose, denied))?;
         let auth = self.provider.auth();
         let Auth::ExchangedJwt { url } = &auth else {
@@ -212,7 +230,7 @@ impl Upstream {
             }
             Answer::Broken(reason) => (Ending::Other, Err(CallError::later(reason))),
         };
-        permit.record(ending, &limits);
+        self.record(permit, ending, &limits).await;
         outcome
     }
 
@@ -294,7 +312,7 @@ impl Upstream {
                 let limits = Limits::read(&headers);
                 let pause_ms = self.pause_ms(status, None, &limits);
                 let ending = if pause_ms.is_some() { Ending::Strained { pause_ms } } else { Ending::Other };
-                permit.record(ending, &limits);
+                self.record(permit, ending, &limits).await;
                 let reason = format!("the token exchange answered {status}");
                 Err(CallError::Later { reason, retry_after_seconds: pause_ms.map(seconds) })
             }

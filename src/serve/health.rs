@@ -264,6 +264,7 @@ mod tests {
             paused_by: None,
             probe_at: None,
             probes: 0,
+            throttled_until: None,
             last_webhook_at: None,
             usual_gap_ms: None,
             first_refusal_at: None,

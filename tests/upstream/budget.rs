@@ -3,13 +3,15 @@
 use super::{change, people, score, source, until};
 use crate::support::app::TestApp;
 use crate::support::both;
-use entity::{FetchState, Moment, Purpose, fetch_request};
+use entity::{FetchState, Moment, Purpose, fetch_request, source_state};
 use profile_mirror::clock::Clock;
 use profile_mirror::config::Config;
-use sea_orm::{ActiveValue::Set, EntityTrait};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::json;
 use simulator::FailureKind;
 use simulator::ProviderKind::Parallel;
+use std::time::Duration;
 
 both!(a_pause_that_upstream_asks_for_is_kept, |database| {
     let app = TestApp::imported(&database).await;
@@ -48,6 +50,69 @@ fn http_date_in(seconds: i64) -> String {
     at.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
+both!(a_pause_that_upstream_asks_for_holds_after_a_restart, |database| {
+    let mut app = TestApp::builder(&database).configure(without_reads).start().await;
+    app.import_all().await;
+    let people = people(&app);
+    let busy = FailureKind::Status429 { retry_after: Some("3600".to_owned()) };
+    app.simulator.faults(Parallel).fail_next(1, busy);
+    app.simulator.forget_requests();
+    change(&app, &people[0], 511).await;
+    until("it is written", async || app.source_state("crm").await.throttled_until.is_some()).await;
+    assert_eq!(app.simulator.requests_of(Parallel), 1);
+
+    app.restart().await;
+    change(&app, &people[1], 512).await;
+    app.begin_sync("crm").await;
+    for _ in 0..2 {
+        until("it is applied", async || app.unsettled_in_all().await == 0).await;
+        // Longer than anything looks for what is due.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert_eq!(app.simulator.requests_of(Parallel), 1, "neither fetches nor pages");
+        let shown = source(&app, "crm").await;
+        assert_eq!(shown["state"], "RUNNING", "it does not stand still");
+        assert!(shown["budget"]["pausedUntil"].is_string(), "{shown}");
+        app.clock.advance_ms(1_750_000);
+    }
+    let left = app.source_state("crm").await.throttled_until.unwrap().0 - app.clock.now().0;
+    app.clock.advance_ms(left);
+    app.import("crm").await;
+    assert!(app.simulator.requests_of(Parallel) > 1);
+    assert_eq!((score(&app, &people[0]).await, score(&app, &people[1]).await), (json!(511), json!(512)));
+    app.finish().await;
+});
+
+both!(a_pause_that_upstream_asks_another_instance_for_holds_here_unless_a_wrong_clock_wrote_it, |database| {
+    let app = TestApp::builder(&database).configure(without_reads).start().await;
+    app.import_all().await;
+    let person = people(&app).remove(0);
+    let source_id = app.source_id("crm").await;
+    let write = async |until: Moment| {
+        source_state::Entity::update_many()
+            .col_expr(source_state::Column::ThrottledUntil, Expr::value(until))
+            .filter(source_state::Column::SourceId.eq(source_id))
+            .exec(app.database().writer())
+            .await
+            .unwrap();
+    };
+    write(app.clock.now().plus_ms(3 * 3_600_000)).await;
+    change(&app, &person, 521).await;
+    until("it is fetched", async || score(&app, &person).await == 521).await;
+
+    write(app.clock.now().plus_ms(600_000)).await;
+    until("it is known here", async || source(&app, "crm").await["budget"]["pausedUntil"].is_string()).await;
+    app.simulator.forget_requests();
+    change(&app, &person, 522).await;
+    app.clock.advance_ms(570_000);
+    until("it is applied", async || app.unsettled_in_all().await == 0).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(app.simulator.requests_of(Parallel), 0);
+    app.clock.advance_ms(30_000);
+    app.drain().await;
+    assert_eq!(score(&app, &person).await, 522);
+    app.finish().await;
+});
+
 both!(a_429_that_names_no_pause_is_never_held_against_a_fetch, |database| {
     let app = TestApp::imported(&database).await;
     let person = people(&app).remove(0);
@@ -59,9 +124,6 @@ both!(a_429_that_names_no_pause_is_never_held_against_a_fetch, |database| {
 });
 
 both!(a_sync_leaves_the_last_of_the_limit_to_live_fetches, |database| {
-    // Calls are counted: none is made by the way.
-    let without_reads =
-        |config: &mut Config| config.sources.iter_mut().for_each(|source| source.drift.reads_per_hour = 0);
     let app = TestApp::builder(&database).configure(without_reads).start().await;
     app.import_all().await;
     let parallel = app.simulator.parallel();
@@ -149,6 +211,11 @@ both!(live_requests_are_carried_out_before_repair, |database| {
     );
     app.finish().await;
 });
+
+/// Calls are counted: none is made by the way.
+fn without_reads(config: &mut Config) {
+    config.sources.iter_mut().for_each(|source| source.drift.reads_per_hour = 0);
+}
 
 fn wish(source_id: i32, person: &str, news: i64, now: Moment) -> fetch_request::ActiveModel {
     fetch_request::ActiveModel {

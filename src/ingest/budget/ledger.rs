@@ -12,6 +12,9 @@ use provider::Limits;
 
 /// No pause is longer, whatever upstream says or a clock does, milliseconds.
 pub(super) const MAX_PAUSE_MS: i64 = 3_600_000;
+/// A pause that ends further ahead was written by a wrong clock, milliseconds: those of two instances may differ by
+/// minutes.
+pub const MAX_AHEAD_MS: i64 = MAX_PAUSE_MS + 300_000;
 /// Times that come in by less out of order were read so by two threads, milliseconds. More is a clock that was set back.
 const OUT_OF_ORDER_MS: i64 = 1_000;
 
@@ -165,6 +168,14 @@ impl Ledger {
                 }
             }
             Ending::Other => {}
+        }
+    }
+
+    /// Takes in a pause that upstream has asked another process for, until then by the clock of that one.
+    pub fn hold_until(&mut self, now: Moment, until: Moment) {
+        self.see(now);
+        if !until.has_come(now, MAX_AHEAD_MS) {
+            self.paused_until = self.paused_until.max(until.min(now.plus_ms(MAX_PAUSE_MS)));
         }
     }
 
@@ -373,6 +384,20 @@ mod tests {
         assert!(granted(&mut ledger, START.plus_ms(7_000)).is_some());
         ledger.record(START.plus_ms(8_000), 1, Ending::Good, &Limits::default());
         assert_eq!(ledger.throttled_in_row(), 0);
+    }
+
+    #[test]
+    fn a_pause_of_another_process_holds_for_an_hour_at_most_and_not_where_its_clock_was_wrong() {
+        let ahead = [(7_000, 7_000), (MAX_AHEAD_MS, MAX_PAUSE_MS), (MAX_AHEAD_MS + 1, 0), (0, 0), (-1, 0)];
+        for (ahead_ms, held_ms) in ahead {
+            let mut ledger = ledger(4, None);
+            ledger.hold_until(START, START.plus_ms(ahead_ms));
+            assert_eq!(ledger.ready_at(Purpose::Live, START).max(START), START.plus_ms(held_ms), "{ahead_ms}");
+        }
+        let mut ledger = ledger(4, None);
+        ledger.record(START, 0, Ending::Strained { pause_ms: Some(7_000) }, &Limits::default());
+        ledger.hold_until(START, START.plus_ms(6_000));
+        assert_eq!(ledger.ready_at(Purpose::Live, START), START.plus_ms(7_000), "the later one");
     }
 
     #[test]

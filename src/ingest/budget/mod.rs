@@ -10,7 +10,7 @@ mod places;
 mod turns;
 mod window;
 
-pub use ledger::{Ending, Reading, Terms};
+pub use ledger::{Ending, MAX_AHEAD_MS, Reading, Terms};
 
 use crate::clock::SharedClock;
 use entity::{Moment, Purpose};
@@ -93,6 +93,12 @@ impl Budget {
     pub fn pause_ms(&self, purpose: Purpose) -> i64 {
         let now = self.clock.now();
         (self.line().ledger.ready_at(purpose, now).0 - now.0).max(0)
+    }
+
+    /// Takes in a pause that upstream has asked another process for.
+    pub fn hold_until(&self, until: Moment) {
+        let now = self.clock.now();
+        self.line().ledger.hold_until(now, until);
     }
 
     /// How often in a row upstream has asked for a pause.

@@ -59,6 +59,7 @@ impl Fixture {
             paused_by: None,
             probe_at: None,
             probes: 0,
+            throttled_until: None,
             last_webhook_at: None,
             usual_gap_ms: None,
             first_refusal_at: None,

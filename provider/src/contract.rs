@@ -101,6 +101,12 @@ pub trait Provider: Send + Sync {
     /// increase, a repeated page, a missing envelope).
     fn next_pages(&self, page: &Page, body: &[u8]) -> Result<PageRead, DecodeError>;
 
+    /// The same page with fewer rows, for one of which the answer is larger than is taken; none where it cannot have
+    /// fewer. It begins no later, and the pages that follow it are as small.
+    fn smaller(&self, _page: &Page) -> Option<Page> {
+        None
+    }
+
     /// Sorts the answer to a call: usable, absent, refused, busy or broken.
     fn classify(&self, call: &Call, status: u16, headers: &HeaderMap, body: &[u8]) -> Answer;
 
@@ -389,6 +395,12 @@ impl Page {
     pub fn next(&self, after: String, call: Call, expected: Option<u64>) -> Self {
         Self { number: self.number.saturating_add(1), after, call, expected, ..self.clone() }
     }
+
+    /// The same page with half of the rows that its call asks for under this name; none where that is one, or not told.
+    pub(crate) fn halved(&self, limit: &str) -> Option<Self> {
+        let half = self.call.number(limit)? / 2;
+        (half > 0).then(|| Self { call: self.call.clone().with_instead(limit, half), ..self.clone() })
+    }
 }
 
 /// What the answer to a page leads to.
@@ -433,6 +445,20 @@ impl Call {
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.query.push((name.to_owned(), value.to_string()));
         self
+    }
+
+    /// Changes the value of a query pair that is there.
+    #[must_use]
+    pub(crate) fn with_instead(mut self, name: &str, value: impl ToString) -> Self {
+        for (_, known) in self.query.iter_mut().filter(|(key, _)| key == name) {
+            *known = value.to_string();
+        }
+        self
+    }
+
+    /// The number that a query pair holds.
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+        self.query.iter().find(|(key, _)| key == name)?.1.parse().ok()
     }
 }
 

@@ -295,7 +295,9 @@ impl Puller {
                 (i64::try_from(Ord::clamp(*seconds, 0, 3_600) * 1_000).unwrap_or(0), false)
             }
             CallError::Unauthorized(_) => (backoff::pause_ms(attempts, 5_000, 300_000), false),
-            CallError::Forbidden(_) | CallError::Later { .. } => (backoff::pause_ms(attempts, 1_000, 300_000), true),
+            CallError::Forbidden(_) | CallError::TooLarge(_) | CallError::Later { .. } => {
+                (backoff::pause_ms(attempts, 1_000, 300_000), true)
+            }
         };
         let is_over = counts && attempts >= MAX_ATTEMPTS && !self.is_out(error).await;
         let state = if is_over { FetchState::Parked } else { FetchState::Pending };

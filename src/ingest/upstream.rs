@@ -71,6 +71,11 @@ pub enum CallError {
     /// This record may not be read. Nothing is known about it.
     #[error("no access: {0}. Check the rights of this source's token at the provider")]
     Forbidden(String),
+    /// The answer is larger than is taken. It is as large the next time, unless less is asked for.
+    #[error(
+        "{0}. A list is asked for in smaller pages; where one record alone is too large, shorten it at the provider"
+    )]
+    TooLarge(String),
     /// Not now: upstream is busy or out of reach, the budget is used up, or the source is paused.
     #[error("{reason}")]
     Later {
@@ -157,13 +162,17 @@ impl Upstream {
         }
     }
 
-    /// Whether upstream lets us in: asks for the first page of a sync, paused or not.
+    /// Whether upstream lets us in: asks for the first page of a sync, paused or not. An answer that is too large is an
+    /// answer.
     ///
     /// # Errors
     /// [`CallError`].
     pub(super) async fn probe(&self) -> Result<(), CallError> {
         match self.provider.first_pages().first() {
-            Some(page) => self.make(Purpose::Live, &page.call).await.map(drop),
+            Some(page) => match self.make(Purpose::Live, &page.call).await {
+                Ok(_) | Err(CallError::TooLarge(_)) => Ok(()),
+                Err(error) => Err(error),
+            },
             None => Ok(()),
         }
     }
@@ -255,7 +264,10 @@ impl Upstream {
                 let ending = if is_strained { Ending::Strained { pause_ms: None } } else { Ending::Other };
                 permit.record(ending, &Limits::default());
                 self.count(purpose, error.code(), begun);
-                Err(CallError::later(error.to_string()))
+                Err(match error {
+                    WireError::TooLarge(_) => CallError::TooLarge(error.to_string()),
+                    _ => CallError::later(error.to_string()),
+                })
             }
         }
     }
@@ -297,7 +309,9 @@ impl Upstream {
         let form = serde_urlencoded::to_string([("access_token", &self.settings.token)])
             .map_err(|_| CallError::Unauthorized("the token cannot be sent as a form".to_owned()))?;
         let request = Request::post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let (status, headers, body) = self.send(permit, purpose, request, form.into()).await?;
+        let answer = self.send(permit, purpose, request, form.into()).await;
+        let (status, headers, body) =
+            answer.map_err(|error| CallError::later(format!("exchange the token: {error}")))?;
         let text = String::from_utf8_lossy(&body);
         match status {
             200..=299 => {

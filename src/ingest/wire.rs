@@ -28,9 +28,12 @@ pub enum WireError {
     /// Nobody answered.
     #[error("{0}")]
     Unreachable(String),
-    /// It was cut, or is too large.
+    /// It was cut.
     #[error("{0}")]
     Cut(String),
+    /// It is larger than this, in bytes.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
 }
 
 impl WireError {
@@ -40,6 +43,7 @@ impl WireError {
             Self::TimedOut(_) => "timeout",
             Self::Unreachable(_) => "unreachable",
             Self::Cut(_) => "cut",
+            Self::TooLarge(_) => "too_large",
         }
     }
 
@@ -92,7 +96,7 @@ impl Wire for HttpWire {
             let mut answer = Response::new(Bytes::new());
             *answer.status_mut() = response.status();
             *answer.headers_mut() = std::mem::take(response.headers_mut());
-            *answer.body_mut() = read_bounded(response).await.map_err(WireError::Cut)?.into();
+            *answer.body_mut() = read_bounded(response).await?.into();
             Ok(answer)
         })
     }
@@ -103,16 +107,16 @@ fn without_url(error: reqwest::Error) -> String {
     chain(&error.without_url())
 }
 
-async fn read_bounded(mut response: reqwest::Response) -> Result<Vec<u8>, String> {
+async fn read_bounded(mut response: reqwest::Response) -> Result<Vec<u8>, WireError> {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > MAX_ANSWER => {
-                return Err(format!("the answer is larger than {MAX_ANSWER} bytes"));
+                return Err(WireError::TooLarge(MAX_ANSWER));
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body),
-            Err(error) => return Err(format!("the answer was cut: {}", without_url(error))),
+            Err(error) => return Err(WireError::Cut(format!("the answer was cut: {}", without_url(error)))),
         }
     }
 }

@@ -4,6 +4,7 @@ mod approvals;
 mod deletions;
 mod id_lists;
 mod interruptions;
+mod large_pages;
 mod lies;
 mod lost_places;
 mod odd_rows;

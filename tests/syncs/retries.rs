@@ -77,6 +77,22 @@ both!(a_failed_full_run_is_tried_again_though_others_came_between, |database| {
     app.finish().await;
 });
 
+both!(a_run_that_can_ask_for_no_less_than_too_much_says_so_at_once, |database| {
+    let app = TestApp::imported(&database).await;
+    let person = app.simulator.parallel().profile_ids("Individual").remove(0);
+    app.simulator.faults(ProviderKind::Parallel).fail_next_at(&person, 1, FailureKind::HugeBody((32 << 20) + 1));
+    app.simulator.forget_requests();
+    let named = RunRequest { kind: RunKind::Named, named: vec![person.clone()], ..RunRequest::full("test") };
+    let failed = request(&app, "crm", named).await;
+    assert_eq!((failed.state, app.simulator.requests_to(&person)), (RunState::Failed, 1), "{failed:?}");
+    let error = failed.error.clone().unwrap();
+    assert!(error.contains("larger than 33554432 bytes") && error.contains("shorten it"), "{error}");
+
+    let run = tried_again(&app, &failed).await;
+    assert_eq!((run.state, run.attempt), (RunState::Done, 2), "{run:?}");
+    app.finish().await;
+});
+
 /// How the source stands, and why.
 async fn health(app: &TestApp) -> (String, String) {
     let (_, ready) = app.client().get("/readyz").await;

@@ -132,6 +132,10 @@ impl Provider for Copernica {
         pull::next_pages(self.zone, page, body)
     }
 
+    fn smaller(&self, page: &Page) -> Option<Page> {
+        page.halved("limit")
+    }
+
     fn classify(&self, call: &Call, status: u16, headers: &HeaderMap, body: &[u8]) -> Answer {
         pull::classify(call, status, headers, body)
     }

@@ -56,9 +56,9 @@ fn listing(stream: &str) -> Call {
 }
 
 /// A list by key, from after `last`. Counting the total costs upstream much: it is done once a stream.
-fn keyed(stream: &str, last: u64, modified: Option<&str>) -> Call {
+fn keyed(stream: &str, last: u64, limit: u64, modified: Option<&str>) -> Call {
     let call = Call::get(format!("/{stream}"))
-        .with("limit", LIMIT)
+        .with("limit", limit)
         .with("total", last == 0)
         .with("orderby", "id")
         .with("order", "asc")
@@ -160,7 +160,7 @@ fn records(stream: String, database: &str, owner: &Map<String, Value>, modified:
     if modified.is_some() && is_taken {
         return None;
     }
-    let call = keyed(&stream, 0, modified);
+    let call = keyed(&stream, 0, LIMIT, modified);
     Some(Page { profile_type: Some(database.to_owned()), ..Page::first(stream, call) })
 }
 
@@ -195,17 +195,11 @@ fn following_offset(page: &Page, envelope: &Envelope<'_>) -> Result<Option<Page>
     if !envelope.is_truncated() {
         return Ok(None);
     }
-    let asked = page.call.query.iter().find(|(name, _)| name == "start").and_then(|(_, start)| start.parse().ok());
-    let end = asked.unwrap_or(0) + envelope.data.len() as u64;
+    let end = page.call.number("start").unwrap_or(0) + envelope.data.len() as u64;
     if envelope.data.is_empty() {
         return Err(format!("the list is empty at {end}, before its end"));
     }
-    let mut call = page.call.clone();
-    for (name, value) in &mut call.query {
-        if name == "start" {
-            *value = end.to_string();
-        }
-    }
+    let call = page.call.clone().with_instead("start", end);
     Ok(Some(page.next(String::new(), call, envelope.total)))
 }
 
@@ -227,7 +221,8 @@ fn following_key(page: &Page, envelope: &Envelope<'_>, modified: Option<&str>) -
         last = id;
         is_stuck = false;
     }
-    let limit = envelope.limit.map_or(LIMIT, |limit| limit.min(LIMIT));
+    let asked = page.call.number("limit").unwrap_or(LIMIT);
+    let limit = envelope.limit.map_or(asked, |limit| limit.min(asked));
     if (envelope.data.len() as u64) < limit {
         return Ok(None);
     }
@@ -235,7 +230,7 @@ fn following_key(page: &Page, envelope: &Envelope<'_>, modified: Option<&str>) -
         return Err("no row of a full page has a readable id".to_owned());
     }
     let expected = if page.after.is_empty() { envelope.total } else { page.expected };
-    Ok(Some(page.next(last.to_string(), keyed(&page.stream, last, modified), expected)))
+    Ok(Some(page.next(last.to_string(), keyed(&page.stream, last, asked, modified), expected)))
 }
 
 /// What upstream says, in a 400, of a record that is not there (seen live in v2; v3 puts a prefix

@@ -114,6 +114,10 @@ impl Provider for GetProfile {
         pull::next_pages(page, body)
     }
 
+    fn smaller(&self, page: &Page) -> Option<Page> {
+        pull::smaller(page)
+    }
+
     fn classify(&self, call: &Call, status: u16, headers: &HeaderMap, body: &[u8]) -> Answer {
         pull::classify(call, status, headers, body)
     }

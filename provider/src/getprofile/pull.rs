@@ -2,7 +2,7 @@
 //!
 //! `/v1/search` is the only listing. Its default order is *last updated first*, which moves rows
 //! while they are paged, so the sync sorts by creation. Pages are numbered and cannot overlap: when
-//! the total shrinks between two pages, rows moved to the page before, which is asked for again.
+//! the total shrinks between two pages, rows moved to pages before, which are asked for again.
 
 use super::wire;
 use crate::{Answer, Call, DecodeError, Method, Page, PageRead, Target, answer, json, moment, percent};
@@ -40,9 +40,9 @@ pub(super) fn confirm_missing(target: &Target) -> Option<Call> {
 /// meanwhile move others to pages that are still to come. These pages are sorted, the first look is not.
 pub(super) fn confirm_further(call: &Call, body: &[u8]) -> Option<Call> {
     let id = filtered_id(call)?;
-    let asked = query_count(call, "page")?;
+    let asked = call.number("page")?;
     let (page, size) = if query(call, "sortBy").is_some() {
-        (asked.checked_sub(1).filter(|page| *page > 0)?, query_count(call, "pageSize")?)
+        (asked.checked_sub(1).filter(|page| *page > 0)?, call.number("pageSize")?)
     } else {
         let matched = Matched::read(body)?;
         if matched.total <= matched.rows.len() as u64 {
@@ -105,12 +105,15 @@ pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<PageRead, DecodeErr
         return Err(wrong("the page has no profiles"));
     };
     let total = json::count(answer.get("total")).ok_or_else(|| wrong("the page has no total"))?;
-    let asked = query_count(&page.call, "page").unwrap_or(1);
+    let asked = page.call.number("page").unwrap_or(1);
     if json::count(answer.get("page")).is_some_and(|given| given != asked) {
         return Err(wrong("the answer is another page than the one asked for"));
     }
-    let size = json::count(answer.get("pageSize")).or_else(|| query_count(&page.call, "pageSize"));
+    let size = json::count(answer.get("pageSize")).or_else(|| page.call.number("pageSize"));
     let size = size.filter(|size| *size > 0).ok_or_else(|| wrong("the page has no size"))?;
+    if page.call.number("pageSize").is_some_and(|asked| size > asked) {
+        return Err(wrong("the page is larger than the one asked for"));
+    }
     let count = rows.len() as u64;
     let is_last = asked.saturating_mul(size) >= total;
     let due = if is_last { total.saturating_sub(asked.saturating_sub(1).saturating_mul(size)) } else { size };
@@ -124,14 +127,23 @@ pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<PageRead, DecodeErr
         let next = (!is_over).then(|| page.next(after, newest(asked + 1, size), None));
         return Ok(PageRead { next: next.into_iter().collect(), rows: count, total: None });
     }
-    let shrank = page.expected.is_some_and(|expected| total < expected);
-    let next = match (shrank && asked > 1, is_last) {
-        (true, _) => Some(asked - 1),
+    let gone = page.expected.map_or(0, |expected| expected.saturating_sub(total));
+    let next = match (gone > 0 && asked > 1, is_last) {
+        (true, _) => Some(asked.saturating_sub(gone.div_ceil(size)).max(1)),
         (false, true) => None,
         (false, false) => Some(asked + 1),
     };
     let next = next.map(|number| page.next(after, search(number, size), Some(total)));
     Ok(PageRead { next: next.into_iter().collect(), rows: count, total: Some(total) })
+}
+
+/// Pages are counted by their own size: the smaller one begins where `page` does, or somewhat before it. Rows that come
+/// twice do no harm.
+pub(super) fn smaller(page: &Page) -> Option<Page> {
+    let before = page.call.number("page")?.saturating_sub(1).saturating_mul(page.call.number("pageSize")?);
+    let half = page.halved("pageSize")?;
+    let number = before / half.call.number("pageSize")? + 1;
+    Some(Page { call: half.call.with_instead("page", number), ..page.clone() })
 }
 
 fn is_older(row: &Value, since: DateTime<Utc>) -> bool {
@@ -142,10 +154,6 @@ fn is_older(row: &Value, since: DateTime<Utc>) -> bool {
 
 fn query<'a>(call: &'a Call, name: &str) -> Option<&'a str> {
     call.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-}
-
-fn query_count(call: &Call, name: &str) -> Option<u64> {
-    query(call, name)?.parse().ok()
 }
 
 /// Sorts an answer. Only 400 is documented as an error; 401 is in the client's tests.
@@ -184,7 +192,7 @@ fn confirm(call: &Call, body: &[u8]) -> Answer {
     }
     let is_whole = matched.total <= matched.rows.len() as u64;
     let is_sorted = query(call, "sortBy").is_some();
-    let is_asked = |given: Option<u64>, name| given.is_some() && given == query_count(call, name);
+    let is_asked = |given: Option<u64>, name| given.is_some() && given == call.number(name);
     let is_the_page = is_asked(matched.page, "page") && is_asked(matched.size, "pageSize");
     if (is_sorted && !is_the_page) || (!is_sorted && !is_whole && matched.size.is_none()) {
         return Answer::Broken("the search answers with another page than the one asked for".to_owned());

@@ -104,6 +104,10 @@ impl Provider for Parallel {
         pull::next_pages(page, body)
     }
 
+    fn smaller(&self, page: &Page) -> Option<Page> {
+        page.halved("limit")
+    }
+
     fn classify(&self, call: &Call, status: u16, headers: &HeaderMap, body: &[u8]) -> Answer {
         pull::classify(call, status, headers, body)
     }

@@ -62,10 +62,11 @@ pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<PageRead, DecodeErr
 
 /// The next page of the same stream, where there is one.
 fn following(page: &Page, rows: &[Value], total: u64) -> Result<Option<Page>, DecodeError> {
-    let offset = offset(&page.call);
+    let offset = page.call.number("offset").unwrap_or(0);
     let ids: Vec<String> = rows.iter().filter_map(|row| json::id(row.get("id"))).collect();
     let missed = !page.after.is_empty() && !page.after.split(SEPARATOR).any(|id| ids.iter().any(|seen| seen == id));
     if missed {
+        // As far however small its pages are: nothing tells how many rows went away.
         let back = offset.saturating_sub(LIMIT - OVERLAP as u64);
         return Ok(Some(at(page, back, String::new(), total)));
     }
@@ -84,17 +85,7 @@ fn following(page: &Page, rows: &[Value], total: u64) -> Result<Option<Page>, De
 
 /// The page of the same stream at `offset`.
 fn at(page: &Page, offset: u64, after: String, total: u64) -> Page {
-    let mut call = page.call.clone();
-    for (name, value) in &mut call.query {
-        if name == "offset" {
-            *value = offset.to_string();
-        }
-    }
-    page.next(after, call, Some(total))
-}
-
-fn offset(call: &Call) -> u64 {
-    call.query.iter().find(|(name, _)| name == "offset").and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+    page.next(after, page.call.clone().with_instead("offset", offset), Some(total))
 }
 
 fn wrong(page: &Page, problem: &str) -> DecodeError {

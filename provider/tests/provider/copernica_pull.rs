@@ -93,6 +93,31 @@ fn a_lower_cap_of_upstream_is_heeded() {
 }
 
 #[test]
+fn smaller_pages_end_where_they_are_not_full_and_go_on_as_small() {
+    let provider = build("copernica", settings());
+    let smaller = provider.smaller(&profiles()).unwrap();
+    let pairs = |page: &Page| ["limit", "total", "fields[]"].map(|name| query(&page.call, name).unwrap().to_owned());
+    assert_eq!(pairs(&smaller), ["500", "true", "id>0"]);
+    let second = next(&smaller, rows(1, 500, 500)).unwrap().remove(0);
+    assert_eq!(pairs(&second), ["500", "false", "id>500"]);
+    let third = next(&provider.smaller(&second).unwrap(), rows(501, 250, 250)).unwrap().remove(0);
+    assert_eq!(pairs(&third), ["250", "false", "id>750"]);
+    assert_eq!(next(&third, rows(751, 249, 250)).unwrap(), []);
+    let without_limit = json!({"data": [{"ID": "751"}]});
+    assert_eq!(next(&third, without_limit).unwrap(), []);
+    let smallest = std::iter::successors(Some(third), |page| provider.smaller(page)).last().unwrap();
+    assert_eq!(pairs(&smallest), ["1", "false", "id>750"]);
+
+    let databases = provider.smaller(&provider.first_pages()[0]).unwrap();
+    let body = json!({"start": 0, "limit": 500, "count": 1, "total": 2, "data": [{"ID": "5", "fields": []}]});
+    let second = next(&databases, body).unwrap().remove(0);
+    let listed = |page: &Page| ["limit", "start"].map(|name| query(&page.call, name).unwrap().to_owned());
+    assert_eq!((second.stream.as_str(), listed(&second)), ("databases", ["500".to_owned(), "1".to_owned()]));
+    let unsubscribe = Page::first("database/5/unsubscribe", Call::get("/database/5/unsubscribe"));
+    assert_eq!(provider.smaller(&unsubscribe), None);
+}
+
+#[test]
 fn ids_that_do_not_increase_are_an_error() {
     let second = next(&profiles(), rows(1, 1000, 1000)).unwrap().remove(0);
     assert!(next(&second, rows(1, 1000, 1000)).unwrap_err().0.contains("does not come after"));

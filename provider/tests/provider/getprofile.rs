@@ -238,6 +238,53 @@ fn a_total_that_shrinks_repeats_the_page_before() {
 }
 
 #[test]
+fn a_total_that_shrinks_by_more_than_a_page_goes_back_as_far() {
+    let first = getprofile().first_pages().remove(0);
+    let second = next(&first, 4, 40, 1, 4).unwrap().remove(0);
+    let third = next(&second, 4, 40, 2, 4).unwrap().remove(0);
+    let fourth = next(&third, 4, 40, 3, 4).unwrap().remove(0);
+    for (total, number) in [(36, "3"), (35, "2"), (32, "2"), (31, "1"), (17, "1")] {
+        let again = next(&fourth, 4, total, 4, 4).unwrap().remove(0);
+        assert_eq!(query(&again.call, "page"), Some(number), "{total}");
+    }
+}
+
+#[test]
+fn smaller_pages_begin_no_later_and_go_on_as_small() {
+    let first = getprofile().first_pages().remove(0);
+    let numbers = |page: &Page| ["page", "pageSize"].map(|name| query(&page.call, name).unwrap().to_owned());
+    let halved = |page: &Page| getprofile().smaller(page).unwrap();
+    assert_eq!(numbers(&halved(&first)), ["1", "25"]);
+    let second = next(&first, 50, 120, 1, 50).unwrap().remove(0);
+    let smaller = halved(&second);
+    assert_eq!((numbers(&smaller), smaller.expected), (["3".to_owned(), "25".to_owned()], Some(120)));
+    // 12 do not divide 50: the page begins two rows before.
+    let smaller = halved(&smaller);
+    assert_eq!(numbers(&smaller), ["5", "12"]);
+    let mut page = next(&smaller, 12, 120, 5, 12).unwrap().remove(0);
+    for number in 6..10 {
+        assert_eq!(numbers(&page), [number.to_string(), "12".to_owned()]);
+        page = next(&page, 12, 120, number, 12).unwrap().remove(0);
+    }
+    assert_eq!(next(&page, 12, 120, 10, 12).unwrap(), []);
+    assert!(next(&page, 50, 120, 10, 50).is_err(), "the size was not heeded, and the number means another page");
+
+    let sizes = std::iter::successors(Some(second), |page| getprofile().smaller(page));
+    let sizes: Vec<_> = sizes.map(|page| numbers(&page)).collect();
+    let [.., last] = sizes.as_slice() else { panic!() };
+    assert_eq!((sizes.len(), last), (6, &["49".to_owned(), "1".to_owned()]), "50, 25, 12, 6, 3, 1: {sizes:?}");
+
+    let changed = getprofile().changed_pages(utc("2026-01-01T00:00:00Z")).remove(0);
+    let changed = halved(&changed);
+    assert_eq!(
+        (numbers(&changed), query(&changed.call, "sortBy")),
+        (["1".to_owned(), "25".to_owned()], Some("last_updated"))
+    );
+    let by_id = Page::first("profile", getprofile().fetch(&profile("1")));
+    assert_eq!(getprofile().smaller(&by_id), None);
+}
+
+#[test]
 fn cut_and_repeated_pages_are_errors() {
     let first = getprofile().first_pages().remove(0);
     let second = next(&first, 20, 45, 1, 20).unwrap().remove(0);

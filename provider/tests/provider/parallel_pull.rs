@@ -78,6 +78,36 @@ fn a_lower_cap_still_moves_on() {
 }
 
 #[test]
+fn smaller_pages_reach_every_row_and_go_on_as_small() {
+    const TOTAL: u64 = 130;
+    let provider = build("parallel", settings());
+    let limit = |page: &Page| query(&page.call, "limit").unwrap().to_owned();
+    let second = next(&first("OPEN"), 0, 100, TOTAL).unwrap().remove(0);
+    for times in 1..=6 {
+        let smaller = std::iter::successors(Some(second.clone()), |page| provider.smaller(page)).nth(times).unwrap();
+        let rows: u64 = limit(&smaller).parse().unwrap();
+        assert_eq!(rows, 100_u64 >> times);
+        assert_eq!((offset(&smaller), &smaller.after), ("96", &second.after));
+        let (mut page, mut reached) = (Some(smaller.clone()), 96);
+        while let Some(asked) = page {
+            let from: u64 = offset(&asked).parse().unwrap();
+            assert!(from <= reached, "rows {reached} to {from} are left out");
+            assert_eq!(limit(&asked), limit(&smaller));
+            let count = rows.min(TOTAL - from);
+            assert!(from + count > reached, "it does not move on");
+            reached = from + count;
+            page = next(&asked, from, count, TOTAL).unwrap().pop();
+        }
+        assert_eq!(reached, TOTAL);
+    }
+    let smallest = std::iter::successors(Some(second), |page| provider.smaller(page)).last().unwrap();
+    assert_eq!(limit(&smallest), "1");
+    let types = provider.smaller(&provider.first_pages()[0]).unwrap();
+    assert_eq!((limit(&types).as_str(), offset(&types)), ("50", "0"));
+    assert_eq!(provider.smaller(&Page::first("profile", provider.fetch(&profile("1")))), None);
+}
+
+#[test]
 fn a_list_that_contradicts_itself_is_an_error() {
     assert!(next(&first("OPEN"), 0, 0, 5).is_err());
     let provider = build("parallel", settings());

@@ -68,7 +68,7 @@ impl Runner {
     ) -> Result<(), Halt> {
         self.wait_for_room(stop).await?;
         let started_at = inbox::head(self.db.primary(), self.source_id).await?;
-        let answered = self.get(run.id, &page, stop).await?;
+        let (page, answered) = self.get(run.id, page, stop).await?;
         let is_named = run.kind == RunKind::Named;
         let read = if is_named {
             PageRead { next: Vec::new(), rows: 1, total: None }
@@ -187,15 +187,23 @@ impl Runner {
         }
     }
 
-    async fn get(&self, run_id: i64, page: &Page, stop: &CancellationToken) -> Result<Answered, Halt> {
+    /// Gets a page, or a smaller one where its answer is too large: the page that came, and what came.
+    async fn get(&self, run_id: i64, mut page: Page, stop: &CancellationToken) -> Result<(Page, Answered), Halt> {
         let mut calls = 0;
         loop {
             let problem = match self.upstream.call(Purpose::Sync, &page.call).await {
-                Ok(answered) => return Ok(answered),
+                Ok(answered) => return Ok((page, answered)),
                 Err(error) => error,
             };
             let (pause_ms, is_over) = match &problem {
                 CallError::Unauthorized(_) | CallError::Forbidden(_) => (0, true),
+                CallError::TooLarge(_) => match self.provider.smaller(&page) {
+                    Some(smaller) => {
+                        page = smaller;
+                        (0, false)
+                    }
+                    None => (0, true),
+                },
                 CallError::Later { retry_after_seconds: Some(seconds), .. } => {
                     (Ord::min(*seconds, 3_600) * 1_000, false)
                 }
@@ -206,8 +214,7 @@ impl Runner {
                 }
             };
             if is_over {
-                let (stream, number) = (page.stream.clone(), page.number);
-                return Err(Halt::Page { stream, number, problem: problem.to_string() });
+                return Err(Halt::Page { stream: page.stream, number: page.number, problem: problem.to_string() });
             }
             tracing::info!(source = self.source_name, stream = page.stream, reason = %problem, pause_ms, "wait for a page");
             self.pause_while_wanted(run_id, stop, pause_ms).await?;

@@ -9,7 +9,7 @@ use simulator::ProviderKind::{Copernica, GetProfile, Parallel};
 const TOO_LARGE: FailureKind = FailureKind::HugeBody((32 << 20) + 1);
 
 both!(a_page_that_is_too_large_is_asked_for_in_smaller_ones, |database| {
-    let app = TestApp::builder(&database).profiles(200).start().await;
+    let app = TestApp::builder(&database).profiles(440).start().await;
     let people = app.simulator.copernica().databases().into_iter().find(|(_, name)| name == "People").unwrap().0;
     for limit in [1000, 500, 250, 125] {
         let page = format!("/database/{people}/profiles?limit={limit}&");

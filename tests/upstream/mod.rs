@@ -53,9 +53,9 @@ async fn change(app: &TestApp, person: &str, score: i32) {
     assert_eq!(app.post(&signed(app, Parallel, event)).await, 200, "webhooks are kept whatever happens");
 }
 
-/// The score that the mirror has of a person.
+/// The score that the mirror has of a person; null where there is none yet.
 async fn score(app: &TestApp, person: &str) -> Value {
     let shown = app.profile(Parallel, person).await;
     let fields = shown["fields"].as_array().unwrap().clone();
-    fields.into_iter().find(|field| field["name"] == "p_risk_score").map(|field| field["value"].clone()).unwrap()
+    fields.into_iter().find(|field| field["name"] == "p_risk_score").map(|field| field["value"].clone()).unwrap_or_default()
 }

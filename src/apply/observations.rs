@@ -181,14 +181,15 @@ fn take_observation(
         Observation::Touched { profile, reason, is_creation, delay_ms, .. } => {
             let target = Target::Profile { id: profile };
             match request {
-                // The answer to a fetch says: not ready, ask again. Each time a little later.
+                // The answer to a fetch says: not ready, ask again. Each time a little later. Calls that fail have tries
+                // of their own left, however long that goes on.
                 Some(request) if context.and_then(|context| context.target.as_ref()) == Some(&target) => {
                     let again = Again {
                         request_id: request.id,
                         started_at: origin.started_at.unwrap_or(0),
                         not_before: policy::after_miss(request.attempts + 1, batch.now),
                         misses: 0,
-                        attempts: request.attempts + 1,
+                        attempts: Ord::min(request.attempts + 1, policy::LONGEST_MISS_PAUSE),
                     };
                     batch.ask_again(again);
                 }

@@ -13,6 +13,9 @@ pub const MISSES_UNTIL_BELIEVED: i32 = 4;
 /// Pauses before a record that was not there is asked for again, milliseconds.
 const MISS_PAUSES_MS: [i64; 4] = [2_000, 5_000, 15_000, 60_000];
 
+/// After so many answers that say the same the pauses grow no more.
+pub const LONGEST_MISS_PAUSE: i32 = 4;
+
 /// What to do with a delivery whose apply failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failed {

@@ -117,6 +117,31 @@ both!(of_two_answers_that_are_applied_together_the_later_one_says_how_their_requ
     app.finish().await;
 });
 
+both!(a_call_that_fails_after_many_answers_that_say_not_ready_is_tried_again, |database| {
+    let app = TestApp::imported(&database).await;
+    let getprofile = app.simulator.getprofile();
+    let persona = getprofile.profile_ids().remove(0);
+    getprofile.silently().update_randomly(&persona).unwrap();
+    let event = getprofile_event("profile.updated", &getprofile.tenant(), &persona);
+    app.simulator.forget_requests();
+    assert_eq!(app.post(&signed(&app, GetProfile, event)).await, 200);
+    for number in 1..=13 {
+        if number == 12 {
+            app.simulator.faults(GetProfile).fail_next_at(&persona, 1, FailureKind::Status500);
+        }
+        until("it is asked for once more", async || {
+            app.clock.advance_ms(500);
+            app.simulator.requests_to(&persona) >= number
+        })
+        .await;
+    }
+    getprofile.silently().settle();
+    app.drain().await;
+    let left = fetch_request::Entity::find().all(app.database().primary()).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+    app.finish().await;
+});
+
 both!(a_profile_is_fetched_again_after_an_answer_that_could_not_be_applied, |database| {
     let app = TestApp::imported(&database).await;
     let person = a_person(&app);

@@ -57,5 +57,9 @@ async fn change(app: &TestApp, person: &str, score: i32) {
 async fn score(app: &TestApp, person: &str) -> Value {
     let shown = app.profile(Parallel, person).await;
     let fields = shown["fields"].as_array().unwrap().clone();
-    fields.into_iter().find(|field| field["name"] == "p_risk_score").map(|field| field["value"].clone()).unwrap_or_default()
+    fields
+        .into_iter()
+        .find(|field| field["name"] == "p_risk_score")
+        .map(|field| field["value"].clone())
+        .unwrap_or_default()
 }

@@ -102,7 +102,7 @@ impl Pace {
             }
         };
         self.next_read_at = Some(next_read_at);
-        if now < next_read_at {
+        if !next_read_at.has_come(now, pause_ms) {
             return Ok(());
         }
         let Some(since) = write::load_quiet_since(db.primary(), lease.source_id).await? else { return Ok(()) };

@@ -2,7 +2,7 @@
 
 use entity::{FetchState, RunState, fetch_request, sync_run};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter};
+use sea_orm::{ActiveEnum, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter};
 use serde_json::Value;
 
 /// What commits together with a delivery.
@@ -19,6 +19,7 @@ pub enum Along {
         started_position: i64,
     },
     /// The run has got this far. Where it is not the holder's any more, or has this page already, the page is refused.
+    /// A page that turns out to be a copy takes it no further.
     Checkpoint {
         /// Id of the run.
         run_id: i64,
@@ -68,16 +69,28 @@ pub(super) async fn write_along(transaction: &impl ConnectionTrait, along: &Alon
             if let Some(expected) = rows_expected {
                 update = update.col_expr(Column::RowsExpected, Expr::value(*expected));
             }
-            let written = update
-                .filter(Column::Id.eq(*run_id))
-                .filter(Column::State.eq(RunState::Running))
-                .filter(Column::Holder.eq(holder.as_str()))
-                .filter(Column::Pages.eq(*number - 1))
-                .exec(transaction)
-                .await?;
+            let written = update.filter(awaits(*run_id, holder, *number)).exec(transaction).await?;
             Ok(if written.rows_affected == 1 { Written::Yes } else { Written::Refused })
         }
     }
+}
+
+/// What becomes of that which comes along with a page that is in the inbox already: nothing is written, or the run
+/// would count a page that nobody will apply for it.
+pub(super) async fn pass_over_copy(transaction: &impl ConnectionTrait, along: &Along) -> Result<Written, DbErr> {
+    let Along::Checkpoint { run_id, holder, number, .. } = along else { return Ok(Written::Nothing) };
+    let run = sync_run::Entity::find().filter(awaits(*run_id, holder, *number)).one(transaction).await?;
+    Ok(if run.is_some() { Written::Nothing } else { Written::Refused })
+}
+
+/// The run, while this instance carries it out and this page is its next.
+fn awaits(run_id: i64, holder: &str, number: i64) -> Condition {
+    use sync_run::Column;
+    Condition::all()
+        .add(Column::Id.eq(run_id))
+        .add(Column::State.eq(RunState::Running))
+        .add(Column::Holder.eq(holder))
+        .add(Column::Pages.eq(number - 1))
 }
 
 /// Lets the request wait again whose answer turns out to be a copy: what it is a copy of may be applied already, and

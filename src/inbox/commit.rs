@@ -3,16 +3,16 @@
 //! In: deliveries that wait together. Out: what became of each, in order, once all of them are durable. On SQLite it knows
 //! the keys of what it has kept, and keeps the one writing connection from one group to the next.
 
-use super::along::{self, Along, Written, write_along};
+use super::along::{self, Along, Written, pass_over_copy, write_along};
 use super::append::Appended;
 use super::insert::{Row, insert_or_count, insert_unknown};
 use super::keys::{Digest, Keys};
 use super::turn::Turn;
 use crate::db::{Database, Dialect, dialect};
 use crate::failpoint::Failpoint;
-use entity::Moment;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
-use std::collections::{BTreeSet, HashMap};
+use entity::{Moment, delivery};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -154,13 +154,35 @@ impl OnSqlite {
     ) -> Result<Vec<Appended>, DbErr> {
         self.turn.end();
         let transaction = begin_in_order(db, sources).await?;
-        let welcomed = welcome(&transaction, deliveries).await?;
+        let known = self.known_pages(&transaction, &deliveries).await?;
+        let welcomed = welcome(&transaction, deliveries, &known).await?;
         let placed = self.insert(&transaction, now, &welcomed.rows).await?;
         take_back(&transaction, &welcomed.rows, &placed).await?;
         Failpoint::Append.pass();
         transaction.commit().await?;
         self.note(&welcomed.rows, &placed);
         Ok(welcomed.answers(&placed))
+    }
+
+    /// The pages of runs among these that are there already.
+    async fn known_pages(
+        &mut self,
+        transaction: &DatabaseTransaction,
+        deliveries: &[Row],
+    ) -> Result<HashSet<Digest>, DbErr> {
+        let digests: Vec<Digest> = pages(deliveries).map(|(_, digest)| *digest).collect();
+        if digests.is_empty() {
+            return Ok(HashSet::new());
+        }
+        self.keys.catch_up(transaction).await?;
+        let (fresh, other): (Vec<Digest>, Vec<Digest>) =
+            digests.into_iter().partition(|digest| self.keys.find(digest).is_some());
+        let mut known: HashSet<Digest> = fresh.into_iter().collect();
+        let looked_for: Vec<Digest> = other.into_iter().filter(|digest| self.keys.may_be_filed(digest)).collect();
+        if !looked_for.is_empty() {
+            known.extend(self.keys.find_filed(transaction, looked_for).await?.into_keys());
+        }
+        Ok(known)
     }
 
     /// Inserts within a transaction: nobody else appends meanwhile.
@@ -190,7 +212,8 @@ async fn commit_on_postgres(
     sources: &BTreeSet<i32>,
 ) -> Result<Vec<Appended>, DbErr> {
     let transaction = begin_in_order(db, sources).await?;
-    let welcomed = welcome(&transaction, deliveries).await?;
+    let known = known_pages(&transaction, &deliveries).await?;
+    let welcomed = welcome(&transaction, deliveries, &known).await?;
     let mut placed = Vec::with_capacity(welcomed.rows.len());
     for chunk in welcomed.rows.chunks(128) {
         placed.extend(insert_or_count(&transaction, now, chunk).await?);
@@ -199,6 +222,31 @@ async fn commit_on_postgres(
     Failpoint::Append.pass();
     transaction.commit().await?;
     Ok(welcomed.answers(&placed))
+}
+
+/// The pages of runs among these that are there already, on PostgreSQL.
+async fn known_pages(transaction: &impl ConnectionTrait, deliveries: &[Row]) -> Result<HashSet<Digest>, DbErr> {
+    use delivery::Column;
+    let mut known = HashSet::new();
+    let pages: Vec<&Row> = pages(deliveries).collect();
+    for (page, digest) in pages {
+        let there: Option<i64> = delivery::Entity::find()
+            .filter(Column::SourceId.eq(page.source_id))
+            .filter(Column::DedupeKey.eq(page.dedupe_key.as_str()))
+            .select_only()
+            .column(Column::Id)
+            .into_tuple()
+            .one(transaction)
+            .await?;
+        if there.is_some() {
+            known.insert(*digest);
+        }
+    }
+    Ok(known)
+}
+
+fn pages(deliveries: &[Row]) -> impl Iterator<Item = &Row> {
+    deliveries.iter().filter(|(delivery, _)| matches!(delivery.along, Along::Checkpoint { .. }))
 }
 
 /// A transaction in which positions are handed out in the order in which they commit.
@@ -217,13 +265,20 @@ struct Welcomed {
     places: Vec<usize>,
 }
 
-/// Writes what comes along with each delivery; one of a run that has gone on without its sender is not welcome. What was
-/// not written is no longer along.
-async fn welcome(transaction: &impl ConnectionTrait, deliveries: Vec<Row>) -> Result<Welcomed, DbErr> {
+/// Writes what comes along with each delivery, unless it is a page that is known already; one of a run that has gone on
+/// without its sender is not welcome. What was not written is no longer along.
+async fn welcome(
+    transaction: &impl ConnectionTrait,
+    deliveries: Vec<Row>,
+    known: &HashSet<Digest>,
+) -> Result<Welcomed, DbErr> {
     let mut is_welcome = Vec::with_capacity(deliveries.len());
     let mut kept = Vec::with_capacity(deliveries.len());
     for (mut delivery, digest) in deliveries {
-        let written = write_along(transaction, &delivery.along).await?;
+        let written = match known.contains(&digest) {
+            true => pass_over_copy(transaction, &delivery.along).await?,
+            false => write_along(transaction, &delivery.along).await?,
+        };
         is_welcome.push(written != Written::Refused);
         match written {
             Written::Yes => kept.push((delivery, digest)),

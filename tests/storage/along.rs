@@ -67,6 +67,32 @@ both!(a_page_is_kept_once_and_only_of_the_instance_that_carries_the_run_out, |da
     task.await.unwrap();
 });
 
+both!(a_page_that_is_kept_already_takes_its_run_no_further, |database| {
+    let db = database.connect().await;
+    let source_id = add_source(&db, "crm").await;
+    let run_id = add_run(&db, source_id).await;
+    let (inbox, task, stop) = open(&db);
+    let Appended::Kept(first) = inbox.append(page(source_id, run_id, "one", 1)).await.unwrap() else { panic!("kept") };
+    // Somebody has set the run back and left its page where it was.
+    let set_back = sync_run::ActiveModel {
+        id: Set(run_id),
+        checkpoint: Set(json!({})),
+        pages: Set(0),
+        rows_seen: Set(0),
+        ..Default::default()
+    };
+    sync_run::Entity::update(set_back).exec(db.writer()).await.unwrap();
+    let (again, beside) =
+        tokio::join!(inbox.append(page(source_id, run_id, "one", 1)), inbox.append(webhook(source_id, "beside")));
+    assert_eq!(again.unwrap(), Appended::Duplicate(first));
+    assert!(matches!(beside.unwrap(), Appended::Kept(_)));
+    let run = sync_run::Entity::find_by_id(run_id).one(db.primary()).await.unwrap().unwrap();
+    assert_eq!((run.pages, run.rows_seen, run.checkpoint), (0, 0, json!({})));
+    assert_eq!(delivery::Entity::find().count(db.primary()).await.unwrap(), 2);
+    stop.cancel();
+    task.await.unwrap();
+});
+
 both!(an_answer_ends_only_the_request_that_was_carried_out, |database| {
     let db = database.connect().await;
     let source_id = add_source(&db, "crm").await;

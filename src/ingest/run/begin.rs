@@ -8,7 +8,9 @@ use crate::inbox;
 use entity::{Moment, RunKind, RunState, deletion_candidate, profile, run_page, source_state, subprofile, sync_run};
 use provider::{Page, Target};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveEnum, ColumnTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveEnum, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use serde::Deserialize;
 
 impl Runner {
@@ -104,63 +106,85 @@ impl Runner {
         Ok(true)
     }
 
-    /// Makes the run this instance's, and begins it where it has not begun.
+    /// Makes the run this instance's, and begins it where it has not begun. Only as it was read, and under the lease:
+    /// whoever stood still in between must not set back what another instance has brought since.
     pub(super) async fn take_over(&self, run: sync_run::Model) -> Result<sync_run::Model, Halt> {
         use sync_run::Column;
         let transaction = self.db.begin().await?;
-        let mut update = sync_run::Entity::update_many()
+        let is_holder = match &run.holder {
+            Some(holder) => Column::Holder.eq(holder.as_str()),
+            None => Column::Holder.is_null(),
+        };
+        // First of all, so that the row is locked for what follows.
+        let taken = sync_run::Entity::update_many()
             .col_expr(Column::Holder, Expr::value(self.instance.clone()))
             .col_expr(Column::State, Expr::value(RunState::Running.to_value()))
             .filter(Column::Id.eq(run.id))
-            .filter(Column::State.is_in([RunState::Planned, RunState::Running]));
-        if Checkpoint::of(&run).is_none() {
-            let first = Checkpoint::new(self.first_pages(&run));
-            let head = inbox::head(&transaction, self.source_id).await?;
-            let last_profile: Option<Option<i64>> = profile::Entity::find()
-                .select_only()
-                .column_as(profile::Column::Id.max(), "last")
-                .into_tuple()
-                .one(&transaction)
-                .await?;
-            let last_subprofile: Option<Option<i64>> = subprofile::Entity::find()
-                .select_only()
-                .column_as(subprofile::Column::Id.max(), "last")
-                .into_tuple()
-                .one(&transaction)
-                .await?;
-            // What an earlier try has left says nothing about this one.
-            run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(run.id)).exec(&transaction).await?;
-            deletion_candidate::Entity::delete_many()
-                .filter(deletion_candidate::Column::RunId.eq(run.id))
-                .exec(&transaction)
-                .await?;
-            request::discard_plans(&transaction, self.clock.now(), self.source_id, run.id).await?;
-            update = update
-                .col_expr(Column::Checkpoint, Expr::value(first.to_json()))
-                .col_expr(Column::LowPosition, Expr::value(head))
-                .col_expr(Column::LastProfileId, Expr::value(last_profile.flatten().unwrap_or(0)))
-                .col_expr(Column::LastSubprofileId, Expr::value(last_subprofile.flatten().unwrap_or(0)))
-                .col_expr(Column::StartedAt, Expr::value(self.clock.now()))
-                .col_expr(Column::Error, Expr::value(Option::<String>::None));
-            for column in [
-                Column::Pages,
-                Column::RowsSeen,
-                Column::PagesSettled,
-                Column::PagesParked,
-                Column::Created,
-                Column::Updated,
-                Column::Unchanged,
-                Column::Conflicts,
-                Column::Candidates,
-                Column::Absent,
-            ] {
-                update = update.col_expr(column, Expr::value(0_i64));
-            }
+            .filter(Column::State.eq(run.state))
+            .filter(is_holder)
+            .filter(Column::Pages.eq(run.pages))
+            .filter(Column::Attempt.eq(run.attempt))
+            .exec(&transaction)
+            .await?;
+        let now = self.clock.now();
+        if taken.rows_affected == 0 || !inbox::is_held(&transaction, self.source_id, &self.instance, now).await? {
+            return Err(Halt::NotOurs);
         }
-        let taken = update.exec(&transaction).await?;
-        let taken_run = sync_run::Entity::find_by_id(run.id).one(&transaction).await?;
+        if Checkpoint::of(&run).is_none() {
+            self.begin_anew(&transaction, &run).await?;
+        }
+        let run = sync_run::Entity::find_by_id(run.id).one(&transaction).await?;
         transaction.commit().await?;
-        taken_run.filter(|_| taken.rows_affected == 1).ok_or(Halt::NotOurs)
+        run.ok_or(Halt::NotOurs)
+    }
+
+    /// Puts a run before its first page.
+    async fn begin_anew(&self, transaction: &DatabaseTransaction, run: &sync_run::Model) -> Result<(), DbErr> {
+        use sync_run::Column;
+        let now = self.clock.now();
+        let first = Checkpoint::new(self.first_pages(run));
+        let head = inbox::head(transaction, self.source_id).await?;
+        let last_profile: Option<Option<i64>> = profile::Entity::find()
+            .select_only()
+            .column_as(profile::Column::Id.max(), "last")
+            .into_tuple()
+            .one(transaction)
+            .await?;
+        let last_subprofile: Option<Option<i64>> = subprofile::Entity::find()
+            .select_only()
+            .column_as(subprofile::Column::Id.max(), "last")
+            .into_tuple()
+            .one(transaction)
+            .await?;
+        // What an earlier try has left says nothing about this one.
+        run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(run.id)).exec(transaction).await?;
+        deletion_candidate::Entity::delete_many()
+            .filter(deletion_candidate::Column::RunId.eq(run.id))
+            .exec(transaction)
+            .await?;
+        request::discard_plans(transaction, now, self.source_id, run.id).await?;
+        let mut update = sync_run::Entity::update_many()
+            .col_expr(Column::Checkpoint, Expr::value(first.to_json()))
+            .col_expr(Column::LowPosition, Expr::value(head))
+            .col_expr(Column::LastProfileId, Expr::value(last_profile.flatten().unwrap_or(0)))
+            .col_expr(Column::LastSubprofileId, Expr::value(last_subprofile.flatten().unwrap_or(0)))
+            .col_expr(Column::StartedAt, Expr::value(now))
+            .col_expr(Column::Error, Expr::value(Option::<String>::None));
+        for column in [
+            Column::Pages,
+            Column::RowsSeen,
+            Column::PagesSettled,
+            Column::PagesParked,
+            Column::Created,
+            Column::Updated,
+            Column::Unchanged,
+            Column::Conflicts,
+            Column::Candidates,
+            Column::Absent,
+        ] {
+            update = update.col_expr(column, Expr::value(0_i64));
+        }
+        update.filter(Column::Id.eq(run.id)).exec(transaction).await.map(drop)
     }
 
     fn first_pages(&self, run: &sync_run::Model) -> Vec<Page> {

@@ -13,6 +13,8 @@ mod once;
 mod pages;
 mod proof;
 mod request;
+#[cfg(test)]
+mod tests;
 
 pub use due::{Timetable, parse_cron};
 pub use once::{find_run_once, request_run_once, waiting_for_approval};

@@ -114,7 +114,11 @@ impl Runner {
         match self.inbox.append(delivery).await? {
             Appended::Kept(_) => Ok(()),
             // Another instance has got this page meanwhile, or an append of ours that seemed lost was not.
-            Appended::Duplicate(_) | Appended::Refused => Err(Halt::NotOurs),
+            Appended::Refused => Err(Halt::NotOurs),
+            // The run has lost count of its pages; each try names its own.
+            Appended::Duplicate(_) => Err(Halt::Incomplete(format!(
+                "its page {number} is in the inbox already, and does not count for it again"
+            ))),
         }
     }
 

@@ -1,0 +1,187 @@
+//! Runs step by step, where a test says what other instances and people do between two steps.
+
+use super::checkpoint::Checkpoint;
+use super::*;
+use crate::clock::ManualClock;
+use crate::ingest::{Gate, HttpWire, UpstreamSettings};
+use entity::{Moment, RunKind, run_page, source, source_state};
+use provider::SourceSettings;
+use provider::getprofile::GetProfile;
+use sea_orm::{ActiveValue::Set, EntityTrait, PaginatorTrait};
+use serde_json::json;
+
+const NOW: Moment = Moment(1_767_225_600_000);
+
+/// A source whose lease the instance `one` holds, and that instance.
+struct Bench {
+    db: Database,
+    clock: Arc<ManualClock>,
+    source_id: i32,
+    one: Runner,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("mirror.db").display());
+        let db = crate::db::connect(&url, None).await.unwrap();
+        db.migrate().await.unwrap();
+        let source = source::ActiveModel {
+            name: Set("people".to_owned()),
+            provider: Set("getprofile".to_owned()),
+            created_at: Set(NOW),
+            ..Default::default()
+        };
+        let source_id = source::Entity::insert(source).exec(db.writer()).await.unwrap().last_insert_id;
+        let state = source_state::ActiveModel {
+            source_id: Set(source_id),
+            revision: Set(0),
+            lease_holder: Set(Some("one".to_owned())),
+            lease_epoch: Set(1),
+            lease_until: Set(NOW.plus_ms(60_000)),
+            ..Default::default()
+        };
+        source_state::Entity::insert(state).exec_without_returning(db.writer()).await.unwrap();
+        let clock = ManualClock::at(NOW);
+        let one = runner(&db, &clock, source_id).await;
+        Self { db, clock, source_id, one, _folder: folder }
+    }
+
+    /// A run that nobody has begun, changed as `with` says.
+    async fn run(&self, with: impl FnOnce(&mut sync_run::ActiveModel)) -> sync_run::Model {
+        let mut row = sync_run::ActiveModel {
+            source_id: Set(self.source_id),
+            state: Set(RunState::Planned),
+            cause: Set("test".to_owned()),
+            started_at: Set(NOW),
+            checkpoint: Set(json!({})),
+            pages: Set(0),
+            rows_seen: Set(0),
+            kind: Set(RunKind::Full),
+            attempt: Set(1),
+            ..Default::default()
+        };
+        with(&mut row);
+        sync_run::Entity::insert(row).exec_with_returning(self.db.writer()).await.unwrap()
+    }
+
+    /// Changes a run, as another instance or a person does.
+    async fn change(&self, run: &sync_run::Model, with: impl FnOnce(&mut sync_run::ActiveModel)) -> sync_run::Model {
+        let mut row = sync_run::ActiveModel { id: Set(run.id), ..Default::default() };
+        with(&mut row);
+        sync_run::Entity::update(row).exec(self.db.writer()).await.unwrap();
+        self.load(run).await
+    }
+
+    async fn load(&self, run: &sync_run::Model) -> sync_run::Model {
+        sync_run::Entity::find_by_id(run.id).one(self.db.primary()).await.unwrap().unwrap()
+    }
+
+    /// Keeps what a page of a run named.
+    async fn name_page(&self, run: &sync_run::Model) {
+        let page = run_page::ActiveModel {
+            run_id: Set(run.id),
+            delivery_id: Set(1),
+            stream: Set("profiles".to_owned()),
+            profiles: Set(Vec::new()),
+            subprofiles: Set(Vec::new()),
+            ..Default::default()
+        };
+        run_page::Entity::insert(page).exec_without_returning(self.db.writer()).await.unwrap();
+    }
+
+    /// How many pages are kept of which it is known what they named.
+    async fn pages_named(&self) -> u64 {
+        run_page::Entity::find().count(self.db.primary()).await.unwrap()
+    }
+
+    /// Gives the lease to another instance.
+    async fn lose_lease(&self) {
+        let state = source_state::ActiveModel {
+            source_id: Set(self.source_id),
+            lease_holder: Set(Some("two".to_owned())),
+            ..Default::default()
+        };
+        source_state::Entity::update(state).exec(self.db.writer()).await.unwrap();
+    }
+
+    fn first_checkpoint(&self) -> serde_json::Value {
+        Checkpoint::new(self.one.provider.first_pages()).to_json()
+    }
+}
+
+/// The instance `one`, with an inbox that takes nothing and an upstream that is not asked.
+async fn runner(db: &Database, clock: &Arc<ManualClock>, source_id: i32) -> Runner {
+    let (tenant, secrets) = (Some("t".to_owned()), vec!["s".to_owned()]);
+    let provider = GetProfile::new(SourceSettings { tenant, secrets, ..SourceSettings::default() }).unwrap();
+    let provider: Arc<dyn Provider> = Arc::new(provider);
+    let shared: SharedClock = clock.clone();
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    let (inbox, task) = Inbox::open(db.clone(), shared.clone(), stopped, |_| {});
+    task.await.unwrap();
+    let gate = Gate::open(db.clone(), shared.clone(), source_id, "people".to_owned()).await.unwrap();
+    let settings = UpstreamSettings {
+        source_name: "people".to_owned(),
+        base_url: "http://localhost".to_owned(),
+        token: "t".to_owned(),
+        concurrency: 1,
+        requests_per_minute: None,
+    };
+    let upstream = Upstream::new(provider.clone(), settings, gate, shared.clone(), HttpWire::open().unwrap());
+    Runner {
+        db: db.clone(),
+        inbox,
+        clock: shared,
+        source_id,
+        source_name: "people".to_owned(),
+        provider,
+        upstream: Arc::new(upstream),
+        instance: "one".to_owned(),
+        timetable: None,
+        wake: Arc::new(Notify::new()),
+        apply_wake: Arc::new(Notify::new()),
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_stood_still_sets_back_no_run_that_another_has_begun() {
+    let bench = Bench::new().await;
+    let read = bench.run(|_| {}).await;
+    // Another instance has had the lease in between.
+    let first = bench.first_checkpoint();
+    let begun = bench
+        .change(&read, |run| {
+            run.state = Set(RunState::Running);
+            run.holder = Set(Some("two".to_owned()));
+            run.checkpoint = Set(first);
+            run.pages = Set(2);
+        })
+        .await;
+    bench.name_page(&begun).await;
+    assert!(matches!(bench.one.take_over(read).await, Err(Halt::NotOurs)));
+    assert_eq!((bench.load(&begun).await, bench.pages_named().await), (begun.clone(), 1));
+
+    let taken = bench.one.take_over(begun.clone()).await.unwrap();
+    assert_eq!(taken, sync_run::Model { holder: Some("one".to_owned()), ..begun }, "it goes on from there");
+    assert_eq!(bench.pages_named().await, 1);
+}
+
+#[tokio::test]
+async fn no_run_is_taken_over_without_the_lease() {
+    let bench = Bench::new().await;
+    let planned = bench.run(|_| {}).await;
+    bench.lose_lease().await;
+    assert!(matches!(bench.one.take_over(planned.clone()).await, Err(Halt::NotOurs)));
+    assert_eq!(bench.load(&planned).await, planned);
+}
+
+#[tokio::test]
+async fn a_lease_that_has_run_out_takes_over_no_run() {
+    let bench = Bench::new().await;
+    let planned = bench.run(|_| {}).await;
+    bench.clock.advance_ms(60_001);
+    assert!(matches!(bench.one.take_over(planned.clone()).await, Err(Halt::NotOurs)));
+    assert_eq!(bench.load(&planned).await, planned);
+}

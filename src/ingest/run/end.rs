@@ -66,7 +66,8 @@ impl Runner {
         Ok(())
     }
 
-    /// Notes that a run failed, and when it is tried again. A plan is not: whoever asked for it is told, and asks again.
+    /// Notes that a run failed, and when it is tried again. A plan is not: whoever asked for it is told, and asks again. One
+    /// that another instance carries out by now has not failed.
     pub(super) async fn fail(&self, run: &sync_run::Model, halt: &Halt) -> Result<(), DbErr> {
         use sync_run::Column;
         let now = self.clock.now();
@@ -80,7 +81,8 @@ impl Runner {
             .col_expr(Column::Error, Expr::value(halt.to_string()))
             .col_expr(Column::RetryAt, Expr::value(retry_at))
             .filter(Column::Id.eq(run.id))
-            .filter(Column::State.eq(RunState::Running));
+            .filter(Column::State.eq(RunState::Running))
+            .filter(Column::Holder.eq(self.instance.clone()));
         if starts_over {
             update = update.col_expr(Column::Checkpoint, Expr::value(serde_json::json!({})));
         }

@@ -185,3 +185,24 @@ async fn a_lease_that_has_run_out_takes_over_no_run() {
     assert!(matches!(bench.one.take_over(planned.clone()).await, Err(Halt::NotOurs)));
     assert_eq!(bench.load(&planned).await, planned);
 }
+
+#[tokio::test]
+async fn what_an_instance_meets_does_not_fail_a_run_that_another_carries_out() {
+    let bench = Bench::new().await;
+    let first = bench.first_checkpoint();
+    let begun = bench
+        .run(|run| {
+            run.state = Set(RunState::Running);
+            run.holder = Set(Some("one".to_owned()));
+            run.checkpoint = Set(first);
+        })
+        .await;
+    let carried = bench.change(&begun, |run| run.holder = Set(Some("two".to_owned()))).await;
+    bench.name_page(&carried).await;
+    bench.one.fail(&begun, &Halt::Incomplete("the lists lie".to_owned())).await.unwrap();
+    assert_eq!((bench.load(&carried).await, bench.pages_named().await), (carried, 1));
+
+    let mine = bench.change(&begun, |run| run.holder = Set(Some("one".to_owned()))).await;
+    bench.one.fail(&mine, &Halt::Incomplete("the lists lie".to_owned())).await.unwrap();
+    assert_eq!((bench.load(&mine).await.state, bench.pages_named().await), (RunState::Failed, 0));
+}

@@ -8,7 +8,7 @@ use profile_mirror::inbox::{Along, Appended, NewDelivery};
 use sea_orm::{ActiveValue::Set, EntityTrait, PaginatorTrait};
 use serde_json::json;
 
-async fn add_run(db: &Database, source_id: i32) -> i64 {
+pub(super) async fn add_run(db: &Database, source_id: i32) -> i64 {
     let run = sync_run::ActiveModel {
         source_id: Set(source_id),
         state: Set(RunState::Running),

@@ -107,7 +107,7 @@ both!(copies_that_meet_another_transaction_half_way_are_kept, |database| {
 });
 
 /// Waits until some transaction of this PostgreSQL database waits for a lock of this kind.
-async fn until_waiting(db: &Database, kind: &str) {
+pub(super) async fn until_waiting(db: &Database, kind: &str) {
     let query = format!(
         "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) \
          WHERE datname = current_database() AND locktype = '{kind}' AND NOT granted"

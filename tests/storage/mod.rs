@@ -1,6 +1,7 @@
 //! What both databases must do alike.
 
 mod along;
+mod decisions;
 mod errors;
 mod inbox;
 mod migrations;

@@ -86,12 +86,16 @@ impl Runner {
             .map(drop)
     }
 
-    /// Puts a failed run back to work, where no other has begun meanwhile.
-    async fn try_again(&self, run_id: i64) -> Result<bool, Halt> {
+    /// Puts a failed run back to work, where no other has begun meanwhile. One that a newer run has made needless since
+    /// it was read stays as it is.
+    pub(super) async fn try_again(&self, run_id: i64) -> Result<bool, Halt> {
         use sync_run::Column;
         let transaction = self.db.begin().await?;
         if sync_run::under_way(self.source_id).one(&transaction).await?.is_some() {
             return Ok(true);
+        }
+        if !inbox::is_held(&transaction, self.source_id, &self.instance, self.clock.now()).await? {
+            return Err(Halt::NotOurs);
         }
         sync_run::Entity::update_many()
             .col_expr(Column::State, Expr::value(RunState::Planned.to_value()))
@@ -100,6 +104,7 @@ impl Runner {
             .col_expr(Column::FinishedAt, Expr::value(Option::<Moment>::None))
             .filter(Column::Id.eq(run_id))
             .filter(Column::State.eq(RunState::Failed))
+            .filter(Column::RetryAt.is_not_null())
             .exec(&transaction)
             .await?;
         transaction.commit().await?;

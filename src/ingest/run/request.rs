@@ -16,6 +16,9 @@ use serde_json::json;
 
 /// Most profiles that one request may name.
 pub const MAX_NAMED: usize = 1_000;
+/// The states of a run that has not ended.
+const NOT_ENDED: [RunState; 4] =
+    [RunState::Planned, RunState::Running, RunState::Sweeping, RunState::WaitingForApproval];
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,10 +164,9 @@ pub(super) async fn insert_run(
 pub async fn cancel_run(db: &Database, now: Moment, run_id: i64, by: &str) -> Result<sync_run::Model, RunRequestError> {
     let transaction = db.begin().await?;
     let run = load(&transaction, run_id).await?;
-    if matches!(run.state, RunState::Done | RunState::Failed | RunState::Cancelled) {
-        return Err(wrong(&run, "only one that has not ended can be cancelled"));
-    }
-    let run = end(&transaction, &run, now, format!("cancelled by {by}"), by).await?;
+    let error = format!("cancelled by {by}");
+    let expected = "only one that has not ended can be cancelled";
+    let run = end(&transaction, &run, Ending { from: &NOT_ENDED, now, error, by, expected }).await?;
     transaction.commit().await?;
     Ok(run)
 }
@@ -218,10 +220,10 @@ pub async fn reject_deletions(
 ) -> Result<sync_run::Model, RunRequestError> {
     let transaction = db.begin().await?;
     let run = load(&transaction, run_id).await?;
-    if run.state != RunState::WaitingForApproval {
-        return Err(wrong(&run, "only one that waits for approval can be rejected"));
-    }
-    let run = end(&transaction, &run, now, format!("deletions rejected by {by}"), by).await?;
+    let error = format!("deletions rejected by {by}");
+    let expected = "only one that waits for approval can be rejected";
+    let from = &[RunState::WaitingForApproval];
+    let run = end(&transaction, &run, Ending { from, now, error, by, expected }).await?;
     transaction.commit().await?;
     Ok(run)
 }
@@ -234,14 +236,15 @@ pub async fn apply_plan(db: &Database, run_id: i64, by: &str) -> Result<sync_run
     use sync_run::Column;
     let transaction = db.begin().await?;
     let run = load(&transaction, run_id).await?;
+    let expected = "only a plan that is done and not stale can be carried out";
     if !run.is_plan || run.state != RunState::Done {
-        return Err(wrong(&run, "only a plan that is done and not stale can be carried out"));
+        return Err(wrong(&run, expected));
     }
     if let Some(other) = sync_run::under_way(run.source_id).one(&transaction).await? {
         return Err(RunRequestError::UnderWay { run_id: other.id });
     }
     let zero = || Expr::value(0_i64);
-    sync_run::Entity::update_many()
+    let begun = sync_run::Entity::update_many()
         .col_expr(Column::State, Expr::value(RunState::Running.to_value()))
         .col_expr(Column::IsPlan, Expr::value(false))
         .col_expr(Column::RequestedBy, Expr::value(by))
@@ -256,8 +259,13 @@ pub async fn apply_plan(db: &Database, run_id: i64, by: &str) -> Result<sync_run
         .col_expr(Column::SweepStage, Expr::value(Option::<String>::None))
         .col_expr(Column::SweepAfter, zero())
         .filter(Column::Id.eq(run_id))
+        .filter(Column::IsPlan.eq(true))
+        .filter(Column::State.eq(RunState::Done))
         .exec(&transaction)
         .await?;
+    if begun.rows_affected == 0 {
+        return Err(wrong(&load(&transaction, run_id).await?, expected));
+    }
     move_held(&transaction, &run, DeliveryState::Pending, None).await?;
     run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(run_id)).exec(&transaction).await?;
     let run = load(&transaction, run_id).await?;
@@ -282,17 +290,22 @@ pub(super) async fn discard_plans(
         .all(transaction)
         .await?;
     for plan in stale {
-        discard_held(transaction, &plan, now).await?;
-        if plan.state == RunState::Failed {
-            continue;
+        if plan.state == RunState::Done {
+            let is_stale = sync_run::Entity::update_many()
+                .col_expr(Column::State, Expr::value(RunState::Cancelled.to_value()))
+                .col_expr(Column::Error, Expr::value(format!("stale: run {newer} came after it")))
+                .filter(Column::Id.eq(plan.id))
+                .filter(Column::IsPlan.eq(true))
+                .filter(Column::State.eq(RunState::Done))
+                .exec(transaction)
+                .await?;
+            // Somebody carries it out, or has ended it.
+            if is_stale.rows_affected == 0 {
+                continue;
+            }
+            run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(plan.id)).exec(transaction).await?;
         }
-        run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(plan.id)).exec(transaction).await?;
-        sync_run::Entity::update_many()
-            .col_expr(Column::State, Expr::value(RunState::Cancelled.to_value()))
-            .col_expr(Column::Error, Expr::value(format!("stale: run {newer} came after it")))
-            .filter(Column::Id.eq(plan.id))
-            .exec(transaction)
-            .await?;
+        discard_held(transaction, &plan, now).await?;
     }
     Ok(())
 }
@@ -338,24 +351,38 @@ fn wrong(run: &sync_run::Model, expected: &'static str) -> RunRequestError {
     RunRequestError::WrongState { run_id: run.id, state: run.state.to_value().replace('_', " "), expected }
 }
 
-/// Cancels a run and lets its candidates go.
+/// How a person ends a run.
+struct Ending<'a> {
+    /// The states from which they may; the run may have left them since it was loaded.
+    from: &'a [RunState],
+    now: Moment,
+    error: String,
+    by: &'a str,
+    /// Told where it is in another state.
+    expected: &'static str,
+}
+
+/// Cancels a run and lets its candidates go. Where it is refused the transaction must not be committed.
 async fn end(
     transaction: &DatabaseTransaction,
     run: &sync_run::Model,
-    now: Moment,
-    error: String,
-    by: &str,
+    ending: Ending<'_>,
 ) -> Result<sync_run::Model, RunRequestError> {
     use sync_run::Column;
-    sync_run::Entity::update_many()
+    let Ending { from, now, error, by, expected } = ending;
+    let ended = sync_run::Entity::update_many()
         .col_expr(Column::State, Expr::value(RunState::Cancelled.to_value()))
         .col_expr(Column::FinishedAt, Expr::value(now))
         .col_expr(Column::Error, Expr::value(error))
         .col_expr(Column::DecidedBy, Expr::value(by))
         .col_expr(Column::DecidedAt, Expr::value(now))
         .filter(Column::Id.eq(run.id))
+        .filter(Column::State.is_in(from.iter().copied()))
         .exec(transaction)
         .await?;
+    if ended.rows_affected == 0 {
+        return Err(wrong(&load(transaction, run.id).await?, expected));
+    }
     deletion_candidate::Entity::update_many()
         .col_expr(deletion_candidate::Column::State, Expr::value(CandidateState::Dismissed.to_value()))
         .filter(deletion_candidate::Column::RunId.eq(run.id))

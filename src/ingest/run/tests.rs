@@ -206,3 +206,16 @@ async fn what_an_instance_meets_does_not_fail_a_run_that_another_carries_out() {
     bench.one.fail(&mine, &Halt::Incomplete("the lists lie".to_owned())).await.unwrap();
     assert_eq!((bench.load(&mine).await.state, bench.pages_named().await), (RunState::Failed, 0));
 }
+
+#[tokio::test]
+async fn a_run_that_is_not_to_be_tried_again_any_more_is_not() {
+    let bench = Bench::new().await;
+    let failed = bench.run(|run| run.state = Set(RunState::Failed)).await;
+    bench.one.try_again(failed.id).await.unwrap();
+    assert_eq!(bench.load(&failed).await, failed, "a newer one has made it needless");
+
+    let waits = bench.change(&failed, |run| run.retry_at = Set(Some(NOW))).await;
+    bench.lose_lease().await;
+    assert!(matches!(bench.one.try_again(failed.id).await, Err(Halt::NotOurs)));
+    assert_eq!(bench.load(&failed).await, waits);
+}

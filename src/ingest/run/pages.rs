@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 const MAX_CALLS: i32 = 7;
 /// Deliveries of the source that may wait for apply before the next page is asked for.
 const MAX_PENDING: u64 = 8;
+/// While apply is waited for, the run itself is looked at each so manieth time.
+const LOOKS_AT_RUN: u64 = 20;
 
 impl Runner {
     /// Gets the pages that are left, proves that they are all, and hands the run to apply.
@@ -66,7 +68,7 @@ impl Runner {
         number: i64,
         stop: &CancellationToken,
     ) -> Result<(), Halt> {
-        self.wait_for_room(stop).await?;
+        self.wait_for_room(run.id, stop).await?;
         let started_at = inbox::head(self.db.primary(), self.source_id).await?;
         let (page, answered) = self.get(run.id, page, stop).await?;
         let is_named = run.kind == RunKind::Named;
@@ -134,9 +136,15 @@ impl Runner {
         Ok(run.is_some_and(|run| run.holder.as_ref() == Some(&self.instance) && run.state == RunState::Running))
     }
 
-    /// Waits until apply has caught up: memory and the inbox stay small however large the source is.
-    async fn wait_for_room(&self, stop: &CancellationToken) -> Result<(), Halt> {
+    /// Waits until apply has caught up, unless the run is not ours any more by then: memory and the inbox stay small
+    /// however large the source is.
+    pub(super) async fn wait_for_room(&self, run_id: i64, stop: &CancellationToken) -> Result<(), Halt> {
+        let mut looks = 0_u64;
         while inbox::count_pending(&self.db, self.source_id).await? >= MAX_PENDING {
+            looks += 1;
+            if looks.is_multiple_of(LOOKS_AT_RUN) && !self.is_ours(run_id).await? {
+                return Err(Halt::NotOurs);
+            }
             self.pause(stop, 5).await?;
         }
         if stop.is_cancelled() { Err(Halt::Stopped) } else { Ok(()) }

@@ -4,7 +4,7 @@ use super::checkpoint::Checkpoint;
 use super::*;
 use crate::clock::ManualClock;
 use crate::ingest::{Gate, HttpWire, UpstreamSettings};
-use entity::{Moment, RunKind, run_page, source, source_state};
+use entity::{DeliveryKind, DeliveryState, Moment, RunKind, delivery, run_page, source, source_state};
 use provider::SourceSettings;
 use provider::getprofile::GetProfile;
 use sea_orm::{ActiveValue::Set, EntityTrait, PaginatorTrait};
@@ -94,6 +94,39 @@ impl Bench {
     /// How many pages are kept of which it is known what they named.
     async fn pages_named(&self) -> u64 {
         run_page::Entity::find().count(self.db.primary()).await.unwrap()
+    }
+
+    /// Deliveries that nobody applies, more than a run asks for its next page beside.
+    async fn fill_inbox(&self) {
+        for number in 0..8 {
+            let pending = delivery::ActiveModel {
+                source_id: Set(self.source_id),
+                kind: Set(DeliveryKind::Webhook),
+                dedupe_key: Set(format!("webhook {number}")),
+                received_at: Set(NOW),
+                media_type: Set("application/json".to_owned()),
+                headers: Set(json!({})),
+                body: Set(b"{}".to_vec()),
+                body_bytes: Set(2),
+                state: Set(DeliveryState::Pending),
+                attempts: Set(0),
+                next_attempt_at: Set(NOW),
+                copies: Set(1),
+                ..Default::default()
+            };
+            delivery::Entity::insert(pending).exec(self.db.writer()).await.unwrap();
+        }
+    }
+
+    /// A run that this instance carries out.
+    async fn begun(&self) -> sync_run::Model {
+        let first = self.first_checkpoint();
+        self.run(|run| {
+            run.state = Set(RunState::Running);
+            run.holder = Set(Some("one".to_owned()));
+            run.checkpoint = Set(first);
+        })
+        .await
     }
 
     /// Gives the lease to another instance.
@@ -189,14 +222,7 @@ async fn a_lease_that_has_run_out_takes_over_no_run() {
 #[tokio::test]
 async fn what_an_instance_meets_does_not_fail_a_run_that_another_carries_out() {
     let bench = Bench::new().await;
-    let first = bench.first_checkpoint();
-    let begun = bench
-        .run(|run| {
-            run.state = Set(RunState::Running);
-            run.holder = Set(Some("one".to_owned()));
-            run.checkpoint = Set(first);
-        })
-        .await;
+    let begun = bench.begun().await;
     let carried = bench.change(&begun, |run| run.holder = Set(Some("two".to_owned()))).await;
     bench.name_page(&carried).await;
     bench.one.fail(&begun, &Halt::Incomplete("the lists lie".to_owned())).await.unwrap();
@@ -218,4 +244,32 @@ async fn a_run_that_is_not_to_be_tried_again_any_more_is_not() {
     bench.lose_lease().await;
     assert!(matches!(bench.one.try_again(failed.id).await, Err(Halt::NotOurs)));
     assert_eq!(bench.load(&failed).await, waits);
+}
+
+/// Waits for apply, which does nothing, until that is given up.
+async fn give_up_waiting(bench: &Bench, run: &sync_run::Model) -> Halt {
+    let stop = CancellationToken::new();
+    let waits = bench.one.wait_for_room(run.id, &stop);
+    tokio::time::timeout(Duration::from_secs(30), waits).await.expect("it is given up").unwrap_err()
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_does_not_wait_for_apply() {
+    let bench = Bench::new().await;
+    bench.fill_inbox().await;
+    let begun = bench.begun().await;
+    let cancel = request::cancel_run(&bench.db, NOW, begun.id, "ops");
+    let (halt, cancelled) = tokio::join!(give_up_waiting(&bench, &begun), cancel);
+    assert!(matches!(halt, Halt::NotOurs), "{halt}");
+    assert_eq!(cancelled.unwrap().state, RunState::Cancelled);
+}
+
+#[tokio::test]
+async fn a_run_whose_lease_is_lost_does_not_wait_for_apply() {
+    let bench = Bench::new().await;
+    bench.fill_inbox().await;
+    let begun = bench.begun().await;
+    let (halt, ()) = tokio::join!(give_up_waiting(&bench, &begun), bench.lose_lease());
+    assert!(matches!(halt, Halt::NotOurs), "{halt}");
+    assert_eq!(bench.load(&begun).await, begun, "whoever holds the lease now carries it on");
 }

@@ -81,6 +81,10 @@ pub struct Model {
     pub decided_at: Option<Moment>,
     /// The how manieth try, from 1; a failed run is tried again.
     pub attempt: i32,
+    /// Times that it failed in a row: 1 where it came further in between.
+    pub failures: i32,
+    /// Times that what it saw contradicted itself, so that it starts over.
+    pub restarts: i32,
     /// When a failed run is tried again.
     pub retry_at: Option<Moment>,
     /// What a plan found: samples, without values.
@@ -101,7 +105,7 @@ pub fn under_way(source_id: i32) -> Select<Entity> {
     Entity::find().filter(Column::SourceId.eq(source_id)).filter(is_under_way)
 }
 
-/// Failed runs that wait to be tried again although this newer one has seen at least what they were to see.
+/// Failed runs that wait to be tried again although this newer one sees at least what they were to see.
 pub fn made_needless_by(run: &Model) -> Condition {
     let older = Condition::all()
         .add(Column::SourceId.eq(run.source_id))

@@ -25,6 +25,7 @@ mod m20261126_000017_request_order;
 mod m20261127_000018_rows_of_sources;
 mod m20261127_000019_metadata_parts;
 mod m20261127_000020_throttling;
+mod m20261127_000021_run_failures;
 mod m20261127_000022_derivations;
 
 pub use sea_orm_migration::prelude::MigratorTrait;
@@ -55,6 +56,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000018_rows_of_sources::Migration),
             Box::new(m20261127_000019_metadata_parts::Migration),
             Box::new(m20261127_000020_throttling::Migration),
+            Box::new(m20261127_000021_run_failures::Migration),
             Box::new(m20261127_000022_derivations::Migration),
         ]
     }

@@ -35,12 +35,13 @@ pub fn after_failed_apply(attempts: i32, now: Moment, problem: &str) -> Failed {
     Failed::Retry(now.plus_ms(backoff::pause_ms(attempts, 500, 60_000)))
 }
 
-/// Tries of a run before it is left to the schedule.
-const MAX_RUN_ATTEMPTS: i32 = 6;
+/// Times that a run contradicts itself before it is left to the schedule.
+const MAX_RESTARTS: i32 = 6;
 
-/// When a run that failed at its `attempt`-th try is tried again; none where it is left to the schedule.
-pub fn after_failed_run(attempt: i32, now: Moment) -> Option<Moment> {
-    (attempt < MAX_RUN_ATTEMPTS).then(|| now.plus_ms(backoff::pause_ms(attempt, 30_000, 1_800_000)))
+/// When a run whose sweep failed is tried again, where that is its `restarts`-th time; none where it is left to the
+/// schedule.
+pub fn after_failed_sweep(restarts: i32, now: Moment) -> Option<Moment> {
+    (restarts < MAX_RESTARTS).then(|| now.plus_ms(backoff::pause_ms(restarts, 30_000, 1_800_000)))
 }
 
 /// When to ask again for a record that was not there `misses` times in a row.
@@ -77,5 +78,13 @@ mod tests {
     fn a_missing_record_is_asked_for_with_growing_pauses() {
         assert_eq!(after_miss(1, Moment(0)), Moment(2_000));
         assert_eq!(after_miss(9, Moment(0)), Moment(60_000));
+    }
+    #[test]
+    fn a_run_whose_sweep_fails_for_the_sixth_time_is_left_to_the_schedule() {
+        let now = Moment(1_000_000);
+        for restarts in 1..6 {
+            assert!(after_failed_sweep(restarts, now).is_some_and(|at| at > now && at <= now.plus_ms(1_800_000)));
+        }
+        assert_eq!(after_failed_sweep(6, now), None);
     }
 }

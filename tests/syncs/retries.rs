@@ -126,6 +126,43 @@ both!(a_full_sync_that_fails_again_and_again_makes_its_source_unwell, |database|
     app.finish().await;
 });
 
+both!(an_import_that_comes_further_with_each_try_is_carried_to_its_end_however_often_it_fails, |database| {
+    let app = TestApp::builder(&database).profiles(600).start().await;
+    app.simulator.getprofile().configure(|switches| switches.most_rows = 5);
+    for page in 2..=8 {
+        let faults = app.simulator.faults(ProviderKind::GetProfile);
+        faults.fail_next_at(&format!("page={page}&"), 1, FailureKind::Forbidden);
+    }
+    assert!(app.sync("people").await.is_err());
+    let mut run = app.newest_run("people").await;
+    for attempt in 1..=7_i32 {
+        assert_eq!((run.state, run.attempt, run.pages), (RunState::Failed, attempt, i64::from(attempt)), "{run:?}");
+        assert_eq!(run.failures, 1, "{run:?}");
+        run = tried_again(&app, &run).await;
+    }
+    assert_eq!((run.state, run.attempt), (RunState::Done, 8), "{run:?}");
+    app.import_all().await;
+    app.finish().await;
+});
+
+both!(an_outage_that_outlasts_many_tries_ends_with_the_run_done_once_upstream_is_back, |database| {
+    let app = TestApp::imported(&database).await;
+    app.simulator.faults(ProviderKind::Parallel).fail_next_at("/profile-types", 1_000, FailureKind::Forbidden);
+    assert!(app.sync("crm").await.is_err());
+    let mut run = app.newest_run("crm").await;
+    for failures in 1..=6 {
+        assert_eq!((run.state, run.failures), (RunState::Failed, failures), "{run:?}");
+        run = tried_again(&app, &run).await;
+    }
+    assert_eq!((run.state, run.attempt), (RunState::Failed, 7), "{run:?}");
+
+    app.simulator.faults(ProviderKind::Parallel).clear();
+    let run = tried_again(&app, &run).await;
+    assert_eq!((run.state, run.attempt), (RunState::Done, 8), "{run:?}");
+    assert_eq!(health(&app).await.0, "running");
+    app.finish().await;
+});
+
 both!(a_newer_complete_run_makes_a_retry_needless, |database| {
     let app = TestApp::builder(&database).profiles(900).start().await;
     app.simulator.faults(ProviderKind::Parallel).fail_next_at("offset=96", 7, FailureKind::Status500);

@@ -355,7 +355,7 @@ impl Terms<'_> {
         tracing::warn!(run = run.id, problem, "sweep");
         let Some((transaction, _)) = self.begin(run).await? else { return Ok(Stepped::Over) };
         write::dismiss_candidates(&transaction, run.id).await?;
-        let retry_at = policy::after_failed_run(run.attempt, self.now);
+        let retry_at = policy::after_failed_sweep(run.restarts + 1, self.now);
         write::end_sweep(&transaction, run, self.now, RunState::Failed, Some(problem), retry_at).await?;
         transaction.commit().await?;
         Ok(Stepped::Over)

@@ -38,7 +38,7 @@ impl Runner {
         }
     }
 
-    async fn past(&self, now: Moment) -> Result<Past, DbErr> {
+    pub(super) async fn past(&self, now: Moment) -> Result<Past, DbErr> {
         use sync_run::Column;
         let db = self.db.primary();
         let all = sync_run::Entity::find().filter(Column::SourceId.eq(self.source_id));
@@ -54,6 +54,7 @@ impl Runner {
         let full = whole.clone().filter(Column::Kind.eq(RunKind::Full)).one(db).await?;
         let done = whole.filter(Column::State.eq(RunState::Done)).one(db).await?;
         let full_retry = retries.clone().filter(Column::Kind.eq(RunKind::Full)).filter(Column::ProfileType.is_null());
+        let full_retry = full_retry.filter(Column::Failures.lt(due::HOLDS_UP_NO_MORE));
         let state = source_state::Entity::find_by_id(self.source_id).one(db).await?;
         Ok(Past {
             newest: passes.one(db).await?,

@@ -14,6 +14,9 @@ const MISSED_MS: i64 = 120_000;
 /// An incremental run reaches back behind the begin of the last one, milliseconds.
 const OVERLAP_MS: i64 = 300_000;
 
+/// A full run that failed so often in a row keeps no incremental one waiting any more: what webhooks miss meanwhile would
+/// come with neither.
+pub(super) const HOLDS_UP_NO_MORE: i32 = 6;
 /// A failed run is tried again within this time, milliseconds.
 const MAX_RETRY_MS: i64 = 1_800_000;
 /// Clocks of instances differ by no more, milliseconds: a run that began further ahead began by a clock that was wrong.
@@ -54,7 +57,7 @@ pub(super) struct Past {
     pub newest: Option<sync_run::Model>,
     /// The failed run that is to be tried again first, whatever its kind.
     pub retry: Option<sync_run::Model>,
-    /// A full run over all of the source is to be tried again.
+    /// A full run over all of the source is to be tried again, and may well succeed.
     pub full_waits: bool,
     /// Begin of the newest full run over all of the source, however it ended.
     pub full_began: Option<Moment>,
@@ -274,6 +277,8 @@ mod tests {
             decided_by: None,
             decided_at: None,
             attempt: 1,
+            failures: 1,
+            restarts: 0,
             retry_at: Some(retry_at),
             plan: None,
         }

@@ -4,10 +4,12 @@ use super::{Halt, Runner, request};
 use crate::backoff;
 use entity::{Moment, RunKind, RunState, SweepStage, deletion_candidate, run_page, sync_run};
 use sea_orm::sea_query::{Expr, Query};
-use sea_orm::{ActiveEnum, ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter};
+use sea_orm::{
+    ActiveEnum, ColumnTrait, Condition, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+};
 
-/// Tries of a run before it is left to the schedule.
-const MAX_ATTEMPTS: i32 = 6;
+/// Times that a run contradicts itself before it is left to the schedule.
+const MAX_RESTARTS: i32 = 6;
 
 impl Runner {
     /// The pages are done: what they miss is for apply to look at. A full run may miss anything, one over named profiles may
@@ -43,16 +45,8 @@ impl Runner {
             return Err(Halt::NotOurs);
         }
         if is_over {
-            let needless = sync_run::made_needless_by(run);
-            let runs = Query::select().column(Column::Id).from(sync_run::Entity).cond_where(needless.clone()).take();
-            let pages = run_page::Entity::delete_many();
-            pages.clone().filter(run_page::Column::RunId.eq(run.id)).exec(&transaction).await?;
-            pages.filter(run_page::Column::RunId.in_subquery(runs)).exec(&transaction).await?;
-            sync_run::Entity::update_many()
-                .col_expr(Column::RetryAt, Expr::value(Option::<Moment>::None))
-                .filter(needless)
-                .exec(&transaction)
-                .await?;
+            run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(run.id)).exec(&transaction).await?;
+            forgo_retries(&transaction, sync_run::made_needless_by(run)).await?;
         }
         transaction.commit().await?;
         tracing::info!(
@@ -66,19 +60,32 @@ impl Runner {
         Ok(())
     }
 
-    /// Notes that a run failed, and when it is tried again. A plan is not: whoever asked for it is told, and asks again. One
-    /// that another instance carries out by now has not failed.
+    /// Notes that a run failed, and when it is tried again: without end where a page could not be had, since upstream
+    /// comes back, and a few times where its pages do not show everything. A plan is not: whoever asked for it is told,
+    /// and asks again. One that another instance carries out by now has not failed.
     pub(super) async fn fail(&self, run: &sync_run::Model, halt: &Halt) -> Result<(), DbErr> {
         use sync_run::Column;
         let now = self.clock.now();
         tracing::warn!(source = self.source_name, run = run.id, error = %halt, "run failed");
-        let is_tried_again = run.attempt < MAX_ATTEMPTS && !run.is_plan;
-        let retry_at = is_tried_again.then(|| now.plus_ms(backoff::pause_ms(run.attempt, 30_000, 1_800_000)));
         let starts_over = matches!(halt, Halt::Incomplete(_));
+        let transaction = self.db.begin().await?;
+        let Some(sync_run::Model { pages, .. }) = sync_run::Entity::find_by_id(run.id).one(&transaction).await? else {
+            return Ok(());
+        };
+        let restarts = run.restarts + i32::from(starts_over);
+        let failures = match starts_over {
+            true => restarts,
+            false if pages > run.pages => 1,
+            false => run.failures + 1,
+        };
+        let is_tried_again = !run.is_plan && (!starts_over || restarts < MAX_RESTARTS);
+        let retry_at = is_tried_again.then(|| now.plus_ms(backoff::pause_ms(failures, 30_000, 1_800_000)));
         let mut update = sync_run::Entity::update_many()
             .col_expr(Column::State, Expr::value(RunState::Failed.to_value()))
             .col_expr(Column::FinishedAt, Expr::value(now))
             .col_expr(Column::Error, Expr::value(halt.to_string()))
+            .col_expr(Column::Failures, Expr::value(failures))
+            .col_expr(Column::Restarts, Expr::value(restarts))
             .col_expr(Column::RetryAt, Expr::value(retry_at))
             .filter(Column::Id.eq(run.id))
             .filter(Column::State.eq(RunState::Running))
@@ -86,14 +93,33 @@ impl Runner {
         if starts_over {
             update = update.col_expr(Column::Checkpoint, Expr::value(serde_json::json!({})));
         }
-        let transaction = self.db.begin().await?;
-        let is_noted = update.exec(&transaction).await?.rows_affected == 1;
-        if is_noted && (starts_over || retry_at.is_none()) {
+        if update.exec(&transaction).await?.rows_affected == 0 {
+            return Ok(());
+        }
+        if starts_over || retry_at.is_none() {
             run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(run.id)).exec(&transaction).await?;
         }
-        if is_noted && run.is_plan {
+        if run.is_plan {
             request::discard_held(&transaction, run, now).await?;
+        } else if !starts_over {
+            // Or each time of the schedule would leave one more run to try again while an outage lasts. One that came
+            // further than this one goes on there.
+            let no_further = sync_run::made_needless_by(run).add(Column::Pages.lte(pages));
+            forgo_retries(&transaction, no_further).await?;
         }
         transaction.commit().await
     }
+}
+
+/// Lets failed runs be: they are not tried again.
+async fn forgo_retries(transaction: &DatabaseTransaction, runs: Condition) -> Result<(), DbErr> {
+    use sync_run::Column;
+    let ids = Query::select().column(Column::Id).from(sync_run::Entity).cond_where(runs.clone()).take();
+    run_page::Entity::delete_many().filter(run_page::Column::RunId.in_subquery(ids)).exec(transaction).await?;
+    sync_run::Entity::update_many()
+        .col_expr(Column::RetryAt, Expr::value(Option::<Moment>::None))
+        .filter(runs)
+        .exec(transaction)
+        .await
+        .map(drop)
 }

@@ -3,7 +3,9 @@
 //! A run begins as *planned*, when a schedule or a person asks for it (`request`, `due`). The holder of the
 //! source's lease carries it out here: pages while it is *running*, then the proof that nothing is missing
 //! (`proof`). A complete run is handed to apply, which *sweeps*: asks for what no page named, and only then
-//! takes it for gone. What fails is tried again later, from its checkpoint.
+//! takes it for gone. What fails is tried again later, from its checkpoint: until upstream is back, or a newer run
+//! has seen as much. Only where the lists contradict themselves it starts over, and is left to the schedule after a
+//! few tries.
 
 mod begin;
 mod checkpoint;

@@ -9,8 +9,8 @@ use entity::{
 };
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveEnum, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
-    SqlErr,
+    ActiveEnum, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
+    QueryFilter, SqlErr,
 };
 use serde_json::json;
 
@@ -152,21 +152,24 @@ pub(super) async fn insert_run(
         requested_by: Set(request.requested_by),
         since: Set(request.since),
         attempt: Set(1),
+        failures: Set(0),
+        restarts: Set(0),
         ..Default::default()
     };
     sync_run::Entity::insert(row).exec_with_returning(connection).await
 }
 
-/// Cancels a run that has not ended. It stops within a page; what it has written stays, nothing is deleted.
+/// Cancels a run that has not ended, or is to be tried again. It stops within a page; what it has written stays, nothing
+/// is deleted.
 ///
 /// # Errors
-/// [`RunRequestError`], where it has ended already.
+/// [`RunRequestError`], where it has ended for good.
 pub async fn cancel_run(db: &Database, now: Moment, run_id: i64, by: &str) -> Result<sync_run::Model, RunRequestError> {
     let transaction = db.begin().await?;
     let run = load(&transaction, run_id).await?;
     let error = format!("cancelled by {by}");
-    let expected = "only one that has not ended can be cancelled";
-    let run = end(&transaction, &run, Ending { from: &NOT_ENDED, now, error, by, expected }).await?;
+    let expected = "only one that has not ended, or is to be tried again, can be cancelled";
+    let run = end(&transaction, &run, Ending { from: can_be_cancelled(), now, error, by, expected }).await?;
     transaction.commit().await?;
     Ok(run)
 }
@@ -222,7 +225,7 @@ pub async fn reject_deletions(
     let run = load(&transaction, run_id).await?;
     let error = format!("deletions rejected by {by}");
     let expected = "only one that waits for approval can be rejected";
-    let from = &[RunState::WaitingForApproval];
+    let from = Condition::all().add(sync_run::Column::State.eq(RunState::WaitingForApproval));
     let run = end(&transaction, &run, Ending { from, now, error, by, expected }).await?;
     transaction.commit().await?;
     Ok(run)
@@ -351,10 +354,17 @@ fn wrong(run: &sync_run::Model, expected: &'static str) -> RunRequestError {
     RunRequestError::WrongState { run_id: run.id, state: run.state.to_value().replace('_', " "), expected }
 }
 
+/// Runs that have not ended, or are to be tried again.
+fn can_be_cancelled() -> Condition {
+    use sync_run::Column;
+    let waits = Condition::all().add(Column::State.eq(RunState::Failed)).add(Column::RetryAt.is_not_null());
+    Condition::any().add(Column::State.is_in(NOT_ENDED)).add(waits)
+}
+
 /// How a person ends a run.
 struct Ending<'a> {
-    /// The states from which they may; the run may have left them since it was loaded.
-    from: &'a [RunState],
+    /// Where it must stand; it may have gone on since it was loaded.
+    from: Condition,
     now: Moment,
     error: String,
     by: &'a str,
@@ -376,8 +386,9 @@ async fn end(
         .col_expr(Column::Error, Expr::value(error))
         .col_expr(Column::DecidedBy, Expr::value(by))
         .col_expr(Column::DecidedAt, Expr::value(now))
+        .col_expr(Column::RetryAt, Expr::value(Option::<Moment>::None))
         .filter(Column::Id.eq(run.id))
-        .filter(Column::State.is_in(from.iter().copied()))
+        .filter(from)
         .exec(transaction)
         .await?;
     if ended.rows_affected == 0 {

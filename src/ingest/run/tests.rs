@@ -129,6 +129,26 @@ impl Bench {
         .await
     }
 
+    /// Lets a failed run begin its next try.
+    async fn tried_again(&self, failed: &sync_run::Model) -> sync_run::Model {
+        self.one.try_again(failed.id).await.unwrap();
+        let planned = self.load(failed).await;
+        self.one.take_over(planned).await.unwrap()
+    }
+
+    /// Lets a run fail at a page.
+    async fn fail_at_a_page(&self, run: &sync_run::Model) -> sync_run::Model {
+        let problem = "upstream answers 503".to_owned();
+        self.one.fail(run, &Halt::Page { stream: "profiles".to_owned(), number: 1, problem }).await.unwrap();
+        self.load(run).await
+    }
+
+    /// Lets a run find that its pages do not show everything.
+    async fn fail_at_its_end(&self, run: &sync_run::Model) -> sync_run::Model {
+        self.one.fail(run, &Halt::Incomplete("the lists lie".to_owned())).await.unwrap();
+        self.load(run).await
+    }
+
     /// Gives the lease to another instance.
     async fn lose_lease(&self) {
         let state = source_state::ActiveModel {
@@ -272,4 +292,98 @@ async fn a_run_whose_lease_is_lost_does_not_wait_for_apply() {
     let (halt, ()) = tokio::join!(give_up_waiting(&bench, &begun), bench.lose_lease());
     assert!(matches!(halt, Halt::NotOurs), "{halt}");
     assert_eq!(bench.load(&begun).await, begun, "whoever holds the lease now carries it on");
+}
+
+#[tokio::test]
+async fn failures_of_upstream_are_counted_until_a_page_comes_and_never_end_a_run() {
+    let bench = Bench::new().await;
+    let mut run = bench.begun().await;
+    for failures in 1..=9 {
+        let failed = bench.fail_at_a_page(&run).await;
+        assert_eq!((failed.state, failed.failures), (RunState::Failed, failures));
+        let pause_ms = failed.retry_at.expect("it is tried again").0 - NOW.0;
+        let most_ms = (30_000_i64 << (failures - 1)).min(1_800_000);
+        assert!((most_ms / 10..=most_ms).contains(&pause_ms), "{pause_ms} ms after {failures}");
+        run = bench.tried_again(&failed).await;
+    }
+    bench.change(&run, |run| run.pages = Set(1)).await;
+    let failed = bench.fail_at_a_page(&run).await;
+    assert_eq!((failed.failures, failed.attempt), (1, 10), "it came further");
+}
+
+#[tokio::test]
+async fn a_run_whose_pages_contradict_themselves_six_times_is_left_to_the_schedule() {
+    let bench = Bench::new().await;
+    let come_further = async |run: &sync_run::Model| {
+        bench.change(run, |row| row.pages = Set(run.pages + 20)).await;
+    };
+    // An outage says nothing of that, neither before it nor in between.
+    let mut run = bench.begun().await;
+    for _ in 0..7 {
+        let failed = bench.fail_at_a_page(&run).await;
+        run = bench.tried_again(&failed).await;
+    }
+    for restarts in 1..=6 {
+        come_further(&run).await;
+        let failed = bench.fail_at_a_page(&run).await;
+        assert_eq!((failed.failures, failed.restarts), (1, restarts - 1));
+        run = bench.tried_again(&failed).await;
+        come_further(&run).await;
+        let failed = bench.fail_at_its_end(&run).await;
+        assert_eq!((failed.state, failed.failures, failed.restarts), (RunState::Failed, restarts, restarts));
+        assert_eq!(failed.retry_at.is_some(), restarts < 6, "after {restarts}");
+        if restarts < 6 {
+            run = bench.tried_again(&failed).await;
+            assert_eq!(run.pages, 0, "it starts over");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_newer_run_that_waits_too_leaves_no_older_one_that_came_no_further() {
+    let bench = Bench::new().await;
+    let waits = async |pages: i64| {
+        bench
+            .run(|run| {
+                run.state = Set(RunState::Failed);
+                run.retry_at = Set(Some(NOW));
+                run.pages = Set(pages);
+            })
+            .await
+    };
+    let (older, further) = (waits(0).await, waits(40).await);
+    bench.name_page(&older).await;
+    let newer = bench.begun().await;
+    let newer = bench.fail_at_a_page(&newer).await;
+    assert!(newer.retry_at.is_some());
+    assert_eq!((bench.load(&older).await.retry_at, bench.pages_named().await), (None, 0));
+    assert_eq!(bench.load(&further).await, further, "what it has brought is not thrown away");
+}
+
+#[tokio::test]
+async fn a_full_run_that_fails_for_long_keeps_no_incremental_one_waiting() {
+    let bench = Bench::new().await;
+    for (failures, waits) in [(5, true), (6, false)] {
+        let failed = bench
+            .run(|run| {
+                run.state = Set(RunState::Failed);
+                run.retry_at = Set(Some(NOW));
+                run.failures = Set(failures);
+            })
+            .await;
+        assert_eq!(bench.one.past(NOW).await.unwrap().full_waits, waits, "after {failures} failures");
+        bench.change(&failed, |run| run.retry_at = Set(None)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_to_be_tried_again_can_be_cancelled() {
+    let bench = Bench::new().await;
+    let begun = bench.begun().await;
+    let failed = bench.fail_at_a_page(&begun).await;
+    let cancelled = request::cancel_run(&bench.db, NOW, failed.id, "ops").await.unwrap();
+    assert_eq!((cancelled.state, cancelled.retry_at), (RunState::Cancelled, None));
+    let given_up = bench.run(|run| run.state = Set(RunState::Failed)).await;
+    let refused = request::cancel_run(&bench.db, NOW, given_up.id, "ops").await;
+    assert!(matches!(refused, Err(RunRequestError::WrongState { .. })), "{refused:?}");
 }

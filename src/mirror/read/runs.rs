@@ -8,8 +8,8 @@ use ::entity::{CandidateState, Moment, RunKind, RunState, deletion_candidate, sy
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Order, Query, SelectStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 
-/// A pass that has been tried so often is failing; fewer tries may meet a bad moment.
-const FAILING_ATTEMPTS: i32 = 3;
+/// A pass that failed so often in a row is failing; fewer tries may meet a bad moment.
+const FAILING: i32 = 3;
 /// Runs that one look at those under way brings at most: one a source goes on, and few wait.
 const MAX_UNDER_WAY: u64 = 1_000;
 
@@ -205,7 +205,7 @@ impl Reader {
     pub async fn failing_runs(&self) -> Result<Vec<sync_run::Model>, ReadError> {
         use sync_run::Column;
         let saw_all = Column::State.is_in(SAW_ALL);
-        let fails = Column::State.ne(RunState::Cancelled).and(Column::Attempt.gte(FAILING_ATTEMPTS));
+        let fails = Column::State.ne(RunState::Cancelled).and(Column::Failures.gte(FAILING));
         let newest = whole_passes().and_where(saw_all.or(fails)).take();
         let mut runs = self.newest(newest).await?;
         runs.retain(|run| !matches!(run.state, RunState::Done | RunState::WaitingForApproval));

@@ -111,7 +111,10 @@ pub(crate) async fn end_sweep(
         .col_expr(Column::RetryAt, Expr::value(retry_at))
         .filter(Column::Id.eq(run.id));
     if state == RunState::Failed {
-        update = update.col_expr(Column::Checkpoint, Expr::value(serde_json::json!({})));
+        update = update
+            .col_expr(Column::Checkpoint, Expr::value(serde_json::json!({})))
+            .col_expr(Column::Failures, Expr::value(run.restarts + 1))
+            .col_expr(Column::Restarts, Expr::value(run.restarts + 1));
     }
     update.exec(transaction).await?;
     run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(run.id)).exec(transaction).await?;

@@ -15,6 +15,8 @@ pub struct Model {
     pub source_id: i32,
     /// Row id of the last profile that is done; 0 before the first.
     pub done_profile_id: i64,
+    /// Row id of the last profile that there was when it was asked for: whoever came later follows the metadata already.
+    pub last_profile_id: i64,
     /// So many profiles more are told anew even where nothing else has changed: no field was known before.
     pub told_anew: i32,
     /// The delivery that told of the change.

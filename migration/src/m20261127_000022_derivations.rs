@@ -20,6 +20,7 @@ impl MigrationTrait for Migration {
                     .col(integer("profile_type_id").primary_key())
                     .col(integer("source_id"))
                     .col(big_integer("done_profile_id"))
+                    .col(big_integer("last_profile_id"))
                     .col(integer("told_anew"))
                     .col(big_integer("delivery_id"))
                     .col(text("delivery_kind"))

@@ -24,7 +24,7 @@ const MAX_TOLD_ANEW: i32 = 1_000;
 /// What the changes name as their cause.
 const CAUSE: &str = "metadata";
 
-/// Notes that the profiles of these types are to follow their metadata.
+/// Notes that the profiles that there are of these types are to follow their metadata. What is written from here on does.
 pub(super) async fn ask(
     transaction: &DatabaseTransaction,
     source_id: i32,
@@ -53,7 +53,8 @@ pub(super) async fn advance(
     let transaction = db.begin().await?;
     let Some(revision) = lease.fence(&transaction, now, None).await? else { return Err(ApplyError::LeaseLost) };
     let Some(mut due) = write::load_derivation(&transaction, lease.source_id).await? else { return Ok(None) };
-    let rows = write::load_profiles_of_type(&transaction, due.profile_type_id, due.done_profile_id, STEP).await?;
+    let left = (due.done_profile_id, due.last_profile_id);
+    let rows = write::load_profiles_of_type(&transaction, due.profile_type_id, left, STEP).await?;
     let is_over = rows.len() < usize::try_from(STEP).unwrap_or(usize::MAX);
     due.done_profile_id = rows.last().map_or(due.done_profile_id, |(id, _)| *id);
 

@@ -203,11 +203,11 @@ impl Terms<'_> {
         let erasing = std::mem::take(&mut batch.erasing);
         let mut erased = erase::Erased::default();
         erased.note(&batch);
-        unwritten.add(batch.flush(&transaction).await?, unfinished);
-        write::write_tallies(&transaction, unwritten.take_finished()).await?;
         if let Some(first) = &first {
             derive::ask(&transaction, lease.source_id, changed_types, first).await?;
         }
+        unwritten.add(batch.flush(&transaction).await?, unfinished);
+        write::write_tallies(&transaction, unwritten.take_finished()).await?;
         inbox::settle(&transaction, now, &settlements).await?;
         inbox::erase::note_names(&transaction, lease.source_id, named).await?;
         let hits = erased.hits(&told);

@@ -1,13 +1,13 @@
 //! Profile types whose profiles are to be derived from their fields anew.
 
-use entity::{DeliveryKind, derivation};
+use entity::{DeliveryKind, derivation, profile};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder,
+    QueryOrder, QuerySelect,
 };
 
-/// Notes that all profiles of a type are to be derived anew, from the first. `told_anew` are told even where nothing else has
+/// Notes that the profiles that there are of a type are to be derived anew, from the first. `told_anew` are told even where nothing else has
 /// changed.
 pub(crate) async fn ask_to_derive(
     transaction: &impl ConnectionTrait,
@@ -17,16 +17,23 @@ pub(crate) async fn ask_to_derive(
     (delivery_id, delivery_kind): (i64, DeliveryKind),
 ) -> Result<(), DbErr> {
     use derivation::Column;
+    let last: Option<Option<i64>> = profile::Entity::find()
+        .select_only()
+        .column_as(profile::Column::Id.max(), "last")
+        .into_tuple()
+        .one(transaction)
+        .await?;
     let row = derivation::ActiveModel {
         profile_type_id: Set(profile_type_id),
         source_id: Set(source_id),
         done_profile_id: Set(0),
+        last_profile_id: Set(last.flatten().unwrap_or(0)),
         told_anew: Set(told_anew),
         delivery_id: Set(delivery_id),
         delivery_kind: Set(delivery_kind),
     };
     // Those that are to be told anew still are, where a second change comes before the end of the first.
-    let mut news = vec![Column::DoneProfileId, Column::DeliveryId, Column::DeliveryKind];
+    let mut news = vec![Column::DoneProfileId, Column::LastProfileId, Column::DeliveryId, Column::DeliveryKind];
     news.extend((told_anew > 0).then_some(Column::ToldAnew));
     let conflict = OnConflict::column(Column::ProfileTypeId).update_columns(news).to_owned();
     derivation::Entity::insert(row).on_conflict(conflict).exec_without_returning(transaction).await.map(drop)

@@ -68,11 +68,11 @@ pub(crate) async fn load_due(
         .await
 }
 
-/// External ids of the known profiles of a type, in key order after `after`, at most `limit`.
+/// External ids of the known profiles of a type, in key order after one row and up to another, at most `limit`.
 pub(crate) async fn load_profiles_of_type(
     transaction: &impl ConnectionTrait,
     profile_type_id: i32,
-    after: i64,
+    (after, last): (i64, i64),
     limit: u64,
 ) -> Result<Vec<(i64, String)>, DbErr> {
     use profile::Column;
@@ -81,6 +81,7 @@ pub(crate) async fn load_profiles_of_type(
         .columns([Column::Id, Column::ExternalId])
         .filter(Column::ProfileTypeId.eq(profile_type_id))
         .filter(Column::Id.gt(after))
+        .filter(Column::Id.lte(last))
         .order_by_asc(Column::Id)
         .limit(limit)
         .into_tuple()

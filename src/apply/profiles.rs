@@ -254,13 +254,15 @@ pub(super) fn object(value: &Value) -> &Map<String, Value> {
 /// Derives what only the metadata tells: kind, name, e-mail address, references to other profiles. Where there were none
 /// before, readers saw its values untyped: they are told of it even if nothing else has changed. Subprofiles are not.
 pub(super) fn derive(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, is_first: bool) {
+    // Who is gone has nothing left to derive from, and no change may come after that.
+    if matches!(batch.get(profile).row.status, Status::Deleted | Status::Anonymized) {
+        return;
+    }
     let references = derive_columns(batch, profile);
     let before = batch.revision();
     batch.tell_rest(profile, origin);
-    let row = &batch.get(profile).row;
-    let is_shown = !matches!(row.status, Status::Deleted | Status::Anonymized);
-    if is_first && is_shown && batch.revision() == before {
-        let id = row.external_id.clone();
+    if is_first && batch.revision() == before {
+        let id = batch.get(profile).row.external_id.clone();
         batch.change(profile, ChangeKind::Updated, (RecordKind::Profile, &id), Vec::new(), origin);
     }
     relationships::follow_fields(batch, origin, profile, references);

@@ -7,6 +7,7 @@ use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder}
 use serde_json::{Value, json};
 use simulator::ProviderKind::{Copernica, Parallel};
 use simulator::copernica::FieldKind;
+use std::time::{Duration, Instant};
 
 both!(the_last_of_many_profiles_follows_a_new_field_of_its_type, |database| {
     let app = TestApp::builder(&database).profiles(2_500).start().await;
@@ -58,6 +59,28 @@ both!(a_kind_that_metadata_tells_later_is_told_to_whoever_follows_the_log, |data
         .collect();
     assert_eq!(kinds.last(), Some(&&json!("INDIVIDUAL")), "{log:?}");
     assert_eq!(app.kinds(Parallel, &created).await.first().map(String::as_str), Some("CREATED"));
+    app.import_all().await;
+    app.finish().await;
+});
+
+both!(no_change_comes_after_the_end_of_a_profile_whose_metadata_comes_late, |database| {
+    let app = TestApp::builder(&database).start().await;
+    let parallel = app.simulator.parallel();
+    let created = parallel.create_random_profile("Individual").unwrap();
+    let metadata = app.simulator.pause_next("/profile-types");
+    app.send().await;
+    metadata.reached().await;
+    parallel.anonymize(&created).unwrap();
+    app.send().await;
+    let started = Instant::now();
+    while app.profile(Parallel, &created).await["status"] != "ANONYMIZED" {
+        assert!(started.elapsed() < Duration::from_secs(20), "it is not applied");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    metadata.release();
+    app.drain().await;
+    let kinds = app.kinds(Parallel, &created).await;
+    assert_eq!(kinds.last().map(String::as_str), Some("ANONYMIZED"), "{kinds:?}");
     app.import_all().await;
     app.finish().await;
 });

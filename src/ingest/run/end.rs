@@ -46,7 +46,10 @@ impl Runner {
         }
         if is_over {
             run_page::Entity::delete_many().filter(run_page::Column::RunId.eq(run.id)).exec(&transaction).await?;
-            forgo_retries(&transaction, sync_run::made_needless_by(run)).await?;
+            // A plan has written nothing that another try would.
+            if !run.is_plan {
+                forgo_retries(&transaction, sync_run::made_needless_by(run)).await?;
+            }
         }
         transaction.commit().await?;
         tracing::info!(

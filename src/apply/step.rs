@@ -186,7 +186,6 @@ impl Terms<'_> {
     }
 
     /// Writes what a part came to, and commits.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one transaction, passed through once")]
     async fn write(
         &self,
         transaction: DatabaseTransaction,

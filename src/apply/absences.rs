@@ -10,6 +10,7 @@ use super::told::Values;
 use super::{freshness, lifecycles, policy, subprofiles};
 use crate::mirror::write::Again;
 use entity::{CandidateState, Decision, FetchState, RecordKind, Status, fetch_request};
+use provider::Target;
 
 /// Why a record that is not found stays.
 const UNVOUCHED: &str = "not found, but nothing vouches for that: left to the next full run";
@@ -39,7 +40,7 @@ pub(super) fn observe_profile(
         (Decision::Quarantined, "no page of the run named it, and it was not found by id")
     } else if batch.miss_profile(origin, profile) {
         (Decision::Quarantined, "not found by the run that named it; asked again before that is believed")
-    } else if !is_believed(batch, origin, request) {
+    } else if !is_believed(batch, origin, &Target::Profile { id: id.to_owned() }, request) {
         if request.is_none() {
             batch.wish_profile(id, origin, "not found; asked again before that is believed");
         }
@@ -95,7 +96,7 @@ pub(super) fn observe_subprofile(
         {
             (Decision::Quarantined, "no page of the run named it, and it was not found by id")
         }
-        Some(_) if !is_believed(batch, origin, request) => {
+        Some(_) if !is_believed(batch, origin, &Target::Subprofile { id: id.to_owned() }, request) => {
             (Decision::Quarantined, "not found; asked again before that is believed")
         }
         Some(_) if is_unvouched => (Decision::Quarantined, UNVOUCHED),
@@ -122,9 +123,15 @@ pub(super) fn observe_subprofile(
 /// Counts the miss; true once it is the last that is needed. One that comes late, when the request was claimed anew or given
 /// up, counts for nothing: it was asked for before the pause that the next is to keep. Nor does one that was under way when
 /// newer news came: with that counting begins anew.
-fn is_believed(batch: &mut Batch<'_>, origin: &Origin, request: Option<&fetch_request::Model>) -> bool {
+fn is_believed(
+    batch: &mut Batch<'_>,
+    origin: &Origin,
+    target: &Target,
+    request: Option<&fetch_request::Model>,
+) -> bool {
     let (Some(request), Some(started_at)) = (request, origin.started_at) else { return false };
-    let is_overtaken = request.wanted_position > started_at;
+    let asked_at = batch.asked_at(target).map_or(request.wanted_position, |at| at.max(request.wanted_position));
+    let is_overtaken = asked_at > started_at;
     let misses = if is_overtaken { 0 } else { request.misses + 1 };
     let is_its_answer = request.state == FetchState::Answered && request.started_position == started_at;
     if is_its_answer && misses >= policy::MISSES_UNTIL_BELIEVED {

@@ -16,8 +16,8 @@ use provider::Provider;
 use sea_orm::DatabaseTransaction;
 use std::sync::Arc;
 
-/// Profiles of a step.
-const STEP: u64 = 500;
+/// Profiles of a step at most.
+pub(super) const STEP: u64 = 500;
 /// Profiles that are told anew once the fields of their type are known. Usually they are a few that webhooks brought before
 /// the first sync; nobody reads a change for each profile of an account that was synced without its types.
 const MAX_TOLD_ANEW: i32 = 1_000;
@@ -39,13 +39,14 @@ pub(super) async fn ask(
     Ok(())
 }
 
-/// Takes the next step; none where there is nothing to do.
+/// Takes the next step, over so many profiles at most; none where there is nothing to do.
 pub(super) async fn advance(
     db: &Database,
     lease: &Lease,
     provider: &Arc<dyn Provider>,
     catalog: &Catalog,
     now: Moment,
+    most: u64,
 ) -> Result<Option<News>, ApplyError> {
     if write::load_derivation(db.primary(), lease.source_id).await?.is_none() {
         return Ok(None);
@@ -54,8 +55,8 @@ pub(super) async fn advance(
     let Some(revision) = lease.fence(&transaction, now, None).await? else { return Err(ApplyError::LeaseLost) };
     let Some(mut due) = write::load_derivation(&transaction, lease.source_id).await? else { return Ok(None) };
     let left = (due.done_profile_id, due.last_profile_id);
-    let rows = write::load_profiles_of_type(&transaction, due.profile_type_id, left, STEP).await?;
-    let is_over = rows.len() < usize::try_from(STEP).unwrap_or(usize::MAX);
+    let rows = write::load_profiles_of_type(&transaction, due.profile_type_id, left, most).await?;
+    let is_over = (rows.len() as u64) < most;
     due.done_profile_id = rows.last().map_or(due.done_profile_id, |(id, _)| *id);
 
     let names: Vec<String> = rows.into_iter().map(|(_, name)| name).collect();
@@ -96,4 +97,19 @@ pub(super) async fn advance(
     }
     transaction.commit().await?;
     Ok(Some(news))
+}
+
+/// Leaves the next profile as it is: what it shows cannot be derived.
+pub(super) async fn skip(db: &Database, lease: &Lease, now: Moment) -> Result<(), ApplyError> {
+    let transaction = db.begin().await?;
+    if lease.fence(&transaction, now, None).await?.is_none() {
+        return Err(ApplyError::LeaseLost);
+    }
+    let Some(mut due) = write::load_derivation(&transaction, lease.source_id).await? else { return Ok(()) };
+    let left = (due.done_profile_id, due.last_profile_id);
+    let rows = write::load_profiles_of_type(&transaction, due.profile_type_id, left, 1).await?;
+    due.done_profile_id = rows.first().map_or(due.last_profile_id, |(id, _)| *id);
+    tracing::error!(profile_row = due.done_profile_id, "left a profile as it is: it does not follow its metadata");
+    write::note_derived(&transaction, due, false).await?;
+    Ok(transaction.commit().await?)
 }

@@ -9,6 +9,11 @@ use provider::{DeliveryKind, InterestSeen, ProfileSeen, Reference, Rung, Target,
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
+/// Characters of a name that is shown.
+const MAX_NAME: usize = 600;
+/// Bytes of an e-mail address; no mailbox has a longer one, and a text that is longer is none.
+const MAX_EMAIL: usize = 320;
+
 /// Takes an observation of a whole profile.
 pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, mut seen: ProfileSeen) {
     if seen.version.rung == Rung::RequestStarted {
@@ -268,6 +273,14 @@ pub(super) fn derive(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, is
     relationships::follow_fields(batch, origin, profile, references);
 }
 
+/// A name as it is shown and sorted by: what is longer is cut, since an index of PostgreSQL takes 2,700 bytes.
+fn shortened(mut name: String) -> String {
+    if let Some((end, _)) = name.char_indices().nth(MAX_NAME) {
+        name.truncate(end);
+    }
+    name
+}
+
 fn derive_columns(batch: &mut Batch<'_>, profile: Handle) -> Vec<Reference> {
     let row = &batch.get(profile).row;
     if let Some(kind) = batch.catalog.kind(row.profile_type_id).filter(|kind| *kind != row.kind) {
@@ -277,11 +290,12 @@ fn derive_columns(batch: &mut Batch<'_>, profile: Handle) -> Vec<Reference> {
     let provider = batch.provider.clone();
     let derived = provider.derive(object(&row.fields), batch.catalog.fields(row.profile_type_id));
     let row = &batch.get(profile).row;
-    let display_name = row.upstream_name.clone().or(derived.display_name);
-    if row.display_name != display_name || row.email != derived.email {
+    let display_name = row.upstream_name.clone().or(derived.display_name).map(shortened);
+    let email = derived.email.filter(|email| email.len() <= MAX_EMAIL);
+    if row.display_name != display_name || row.email != email {
         let row = &mut batch.get_mut(profile).row;
         row.display_name = display_name;
-        row.email = derived.email;
+        row.email = email;
     }
     derived.references
 }

@@ -111,6 +111,8 @@ pub struct Applier {
     looked_at: Instant,
     /// Looks at how far the mirror is from upstream.
     pace: Pace,
+    /// Profiles that the next step derives anew at most.
+    derive_step: u64,
     rest: Duration,
     stride: Stride,
     eraser: Eraser,
@@ -155,6 +157,7 @@ impl Applier {
             has_run: false,
             looked_at: Instant::now(),
             pace: Pace::new(0),
+            derive_step: derive::STEP,
             rest: Duration::ZERO,
             stride,
             eraser: Eraser { source_name, cleaner },
@@ -268,11 +271,26 @@ impl Applier {
             Some(catalog) => catalog,
             None => Catalog::load(self.db.primary(), self.source_id).await?,
         };
-        let stepped = derive::advance(&self.db, &lease, &self.provider, &catalog, self.clock.now()).await;
-        self.catalog = Some(catalog);
-        let Some(news) = stepped? else { return Ok(false) };
-        (self.on_commit)(news);
-        Ok(true)
+        // A step that does not come to its end is followed by shorter ones, also where it is given up from outside.
+        let most = std::mem::replace(&mut self.derive_step, 1);
+        let now = self.clock.now();
+        let step = derive::advance(&self.db, &lease, &self.provider, &catalog, now, most);
+        let stepped = AssertUnwindSafe(step).catch_unwind().await.unwrap_or(Err(ApplyError::Panicked));
+        match stepped {
+            Ok(news) => {
+                self.derive_step = (most * 2).min(derive::STEP);
+                self.catalog = Some(catalog);
+                let Some(news) = news else { return Ok(false) };
+                (self.on_commit)(news);
+                Ok(true)
+            }
+            Err(error) if most == 1 && is_of_the_delivery(&error) => {
+                tracing::error!(source = self.source_name, error = %chain(&error), "derive a profile anew");
+                derive::skip(&self.db, &lease, now).await?;
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn take(&self) -> Result<inbox::Due, ApplyError> {

@@ -65,6 +65,8 @@ pub(super) async fn write_along(transaction: &impl ConnectionTrait, along: &Alon
             let mut update = sync_run::Entity::update_many()
                 .col_expr(Column::Checkpoint, Expr::value(checkpoint.clone()))
                 .col_expr(Column::Pages, Expr::value(*number))
+                // It comes further: what failed before is over, but for what made it start over.
+                .col_expr(Column::Failures, Expr::col(Column::Restarts))
                 .col_expr(Column::RowsSeen, Expr::col(Column::RowsSeen).add(*rows));
             if let Some(expected) = rows_expected {
                 update = update.col_expr(Column::RowsExpected, Expr::value(*expected));

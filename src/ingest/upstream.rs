@@ -225,8 +225,9 @@ impl Upstream {
             Answer::Usable => (Ending::Good, Ok(answered(false))),
             Answer::Missing(_) => (Ending::Good, Ok(answered(true))),
             Answer::Unauthorized(said) => (Ending::Other, Err(CallError::Unauthorized(said))),
-            // Repair goes on with what it may mean. What news asks for is tried again: the right to it may come back.
-            Answer::MaybeMissing(_) if purpose == Purpose::Repair => {
+            // Who repairs or syncs goes on with what it may mean. What news asks for is tried again: the right to it may come
+            // back.
+            Answer::MaybeMissing(_) if purpose != Purpose::Live => {
                 (Ending::Good, Ok(Answered { is_refused: true, ..answered(true) }))
             }
             Answer::MaybeMissing(said) | Answer::Forbidden(said) => (Ending::Other, Err(CallError::Forbidden(said))),

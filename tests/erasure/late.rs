@@ -4,11 +4,11 @@ use super::scan::CANARY;
 use super::*;
 use crate::support::both;
 use entity::{
-    RunKind, RunState, erasure, lifecycle_transition, profile, profile_interest, profile_search, relationship,
+    RunKind, RunState, Status, erasure, lifecycle_transition, profile, profile_interest, profile_search, relationship,
 };
 use profile_mirror::clock::Clock;
 use profile_mirror::ingest::run::{self, RunRequest};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter};
 
 both!(answers_and_webhooks_that_were_under_way_bring_nothing_back, |database| {
     let app = TestApp::builder(&database).start().await;
@@ -144,6 +144,22 @@ both!(a_parked_delivery_that_is_sent_again_stays_empty, |database| {
     app.finish().await;
 });
 
+/// Lets the mirror forget what hangs on the row of a profile. Returns the row's id.
+async fn forget(app: &TestApp, person: &str) -> i64 {
+    let db = app.database().writer();
+    let row = profile::Entity::find().filter(profile::Column::ExternalId.eq(person)).one(db).await.unwrap();
+    let id = row.expect("a row").id;
+    erasure::Entity::delete_many().filter(erasure::Column::ProfileId.eq(id)).exec(db).await.unwrap();
+    let transitions = lifecycle_transition::Entity::delete_many();
+    transitions.filter(lifecycle_transition::Column::ProfileId.eq(id)).exec(db).await.unwrap();
+    let ends = [relationship::Column::FromProfileId, relationship::Column::ToProfileId];
+    let either = ends.into_iter().fold(Condition::any(), |any, end| any.add(end.eq(id)));
+    relationship::Entity::delete_many().filter(either).exec(db).await.unwrap();
+    profile_interest::Entity::delete_many().filter(profile_interest::Column::ProfileId.eq(id)).exec(db).await.unwrap();
+    profile_search::Entity::delete_many().filter(profile_search::Column::ProfileId.eq(id)).exec(db).await.unwrap();
+    id
+}
+
 both!(the_suppression_list_holds_where_the_profile_is_gone, |database| {
     let app = TestApp::imported(&database).await;
     let (person, _) = two_profiles(&app);
@@ -156,18 +172,43 @@ both!(the_suppression_list_holds_where_the_profile_is_gone, |database| {
     cleaned(&app, &person).await;
 
     // The mirror forgets the row, as one that is built anew would.
-    let db = app.database().writer();
-    let row = profile::Entity::find().filter(profile::Column::ExternalId.eq(person.clone())).one(db).await.unwrap();
-    let id = row.expect("a row").id;
-    erasure::Entity::delete_many().filter(erasure::Column::ProfileId.eq(id)).exec(db).await.unwrap();
-    let transitions = lifecycle_transition::Entity::delete_many();
-    transitions.filter(lifecycle_transition::Column::ProfileId.eq(id)).exec(db).await.unwrap();
-    let ends = [relationship::Column::FromProfileId, relationship::Column::ToProfileId];
-    let either = ends.into_iter().fold(Condition::any(), |any, end| any.add(end.eq(id)));
-    relationship::Entity::delete_many().filter(either).exec(db).await.unwrap();
-    profile_interest::Entity::delete_many().filter(profile_interest::Column::ProfileId.eq(id)).exec(db).await.unwrap();
-    profile_search::Entity::delete_many().filter(profile_search::Column::ProfileId.eq(id)).exec(db).await.unwrap();
-    profile::Entity::delete_by_id(id).exec(db).await.unwrap();
+    let id = forget(&app, &person).await;
+    profile::Entity::delete_by_id(id).exec(app.database().writer()).await.unwrap();
+
+    assert_eq!(app.post(&event_with_note(&app, "PROFILE_UPDATED", &person)).await, 200);
+    app.drain().await;
+    let shown = app.profile(Parallel, &person).await;
+    assert_eq!((&shown["status"], &shown["fields"]), (&json!("ANONYMIZED"), &json!([])));
+    let receipt = cleaned(&app, &person).await;
+    assert_eq!(receipt["reason"], "erased before");
+    app.assert_no_canary(&database).await;
+    // Whatever else its row had told is gone with it, the type too.
+    app.finish_apart_from_world().await;
+});
+
+both!(the_suppression_list_holds_where_others_have_named_the_profile_already, |database| {
+    let app = TestApp::imported(&database).await;
+    let (person, _) = two_profiles(&app);
+    let parallel = app.simulator.parallel();
+    plant(&app, &person, "one");
+    // Upstream goes on answering as it did before.
+    parallel.freeze_reads(&person, 50);
+    parallel.anonymize(&person).unwrap();
+    app.settle().await;
+    cleaned(&app, &person).await;
+
+    // The mirror knows no more of it than that somebody has named it, as one that is built anew would.
+    let id = forget(&app, &person).await;
+    let placeholder = profile::ActiveModel {
+        id: Set(id),
+        is_known: Set(false),
+        status: Set(Status::Open),
+        status_since: Set(None),
+        status_position: Set(0),
+        position: Set(0),
+        ..Default::default()
+    };
+    profile::Entity::update(placeholder).exec(app.database().writer()).await.unwrap();
 
     assert_eq!(app.post(&event_with_note(&app, "PROFILE_UPDATED", &person)).await, 200);
     app.drain().await;

@@ -2,7 +2,8 @@
 
 use crate::support::app::TestApp;
 use crate::support::both;
-use entity::{change, derivation, profile};
+use crate::support::refusal::Refusal;
+use entity::{RunState, change, derivation, profile};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 use simulator::ProviderKind::{Copernica, Parallel};
@@ -25,7 +26,8 @@ both!(the_last_of_many_profiles_follows_a_new_field_of_its_type, |database| {
     for (from, to) in [(first, last), (last, first)] {
         let shown = app.profile(Copernica, from).await;
         let named = shown["relationships"]["nodes"].as_array().unwrap();
-        let is_friend = |shown: &&Value| shown["from"]["externalId"] == json!(from);
+        let is_friend =
+            |shown: &&Value| shown["type"]["externalId"] == "friend" && shown["from"]["externalId"] == json!(from);
         let friend = named.iter().find(is_friend).map(|shown| shown["to"]["externalId"].clone());
         assert_eq!(friend, Some(json!(to)), "{shown}");
     }
@@ -83,4 +85,49 @@ both!(no_change_comes_after_the_end_of_a_profile_whose_metadata_comes_late, |dat
     assert_eq!(kinds.last().map(String::as_str), Some("ANONYMIZED"), "{kinds:?}");
     app.import_all().await;
     app.finish().await;
+});
+
+both!(a_profile_that_cannot_follow_its_metadata_holds_up_no_other_and_no_run, |database| {
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    let people = copernica.profile_ids("People");
+    let (first, last) = (people.first().unwrap(), people.last().unwrap());
+    copernica.add_field("People", "friend", FieldKind::ForeignKey).unwrap();
+    for (from, to) in [(first, last), (last, first)] {
+        copernica.set_foreign_key(from, "friend", Some(to)).unwrap();
+    }
+    app.settle().await;
+    let refusal = Refusal::on(app.database(), "profile", &format!("NEW.external_id = '{first}'")).await;
+    let run = app.sync("marketing").await.unwrap();
+    assert_eq!(run.state, RunState::Done, "{run:?}");
+    assert_eq!(derivation::Entity::find().count(app.database().primary()).await.unwrap(), 0);
+    refusal.end(app.database()).await;
+    for (from, count) in [(first, 0), (last, 1)] {
+        let shown = app.profile(Copernica, from).await;
+        let named = shown["relationships"]["nodes"].as_array().unwrap();
+        let is_friend =
+            |shown: &&Value| shown["type"]["externalId"] == "friend" && shown["from"]["externalId"] == json!(from);
+        assert_eq!(named.iter().filter(is_friend).count(), count, "{shown}");
+    }
+    app.finish_apart_from_world().await;
+});
+
+both!(a_name_of_any_length_is_kept_and_shown_cut, |database| {
+    let app = TestApp::imported(&database).await;
+    let parallel = app.simulator.parallel();
+    let person = parallel.create_random_profile("Individual").unwrap();
+    // Letters at random, or PostgreSQL makes them short enough for its indexes.
+    let mut random = 1_u32;
+    let letters = std::iter::repeat_with(|| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from_u32(0x4e00 + (random >> 8) % 20_000).unwrap()
+    });
+    let long: String = letters.take(4_000).collect();
+    parallel.set_field(&person, "p_first_name", Some(json!(long))).unwrap();
+    app.settle().await;
+    let shown = app.profile(Parallel, &person).await;
+    let field = shown["fields"].as_array().unwrap().iter().find(|field| field["name"] == "p_first_name").unwrap();
+    assert!(field["text"] == json!(long), "all of it is kept");
+    assert_eq!(shown["displayName"].as_str().unwrap().chars().count(), 600);
+    app.finish_apart_from_world().await;
 });

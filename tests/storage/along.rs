@@ -42,6 +42,8 @@ both!(a_page_is_kept_once_and_only_of_the_instance_that_carries_the_run_out, |da
     let source_id = add_source(&db, "crm").await;
     let run_id = add_run(&db, source_id).await;
     let (inbox, task, stop) = open(&db);
+    let failed = sync_run::ActiveModel { id: Set(run_id), failures: Set(3), restarts: Set(1), ..Default::default() };
+    sync_run::Entity::update(failed).exec(db.writer()).await.unwrap();
     assert!(matches!(inbox.append(page(source_id, run_id, "one", 1)).await.unwrap(), Appended::Kept(_)));
     // The same page again, one of an instance that was late, and one that skips: beside a webhook that is welcome.
     let (again, late, skipping, beside) = tokio::join!(
@@ -58,6 +60,7 @@ both!(a_page_is_kept_once_and_only_of_the_instance_that_carries_the_run_out, |da
 
     let run = sync_run::Entity::find_by_id(run_id).one(db.primary()).await.unwrap().unwrap();
     assert_eq!((run.pages, run.rows_seen, run.checkpoint), (2, 20, json!({ "left after": 2 })));
+    assert_eq!((run.failures, run.restarts), (1, 1), "it comes further: only what made it start over counts still");
     assert_eq!(delivery::Entity::find().count(db.primary()).await.unwrap(), 3);
 
     let cancelled = sync_run::ActiveModel { id: Set(run_id), state: Set(RunState::Cancelled), ..Default::default() };

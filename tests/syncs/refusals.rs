@@ -3,9 +3,10 @@
 use crate::support::app::TestApp;
 use crate::support::{both, rows};
 use crate::upstream::source;
-use entity::RunState;
+use entity::{RunKind, RunState};
 use profile_mirror::clock::Clock;
-use profile_mirror::ingest::run::approve_deletions;
+use profile_mirror::ingest::run::{RunRequest, approve_deletions, request_run};
+use serde_json::json;
 
 /// Lets so many people vanish from Parallel without a word, where it answers 403 for whoever is not there.
 fn vanish(app: &TestApp, count: usize) -> Vec<String> {
@@ -52,6 +53,23 @@ both!(many_profiles_that_are_refused_wait_for_a_person_and_pause_nothing, |datab
     let (status, ready) = app.client().get("/readyz?source=crm&strict=1").await;
     assert_eq!(status, 503, "{ready}");
     assert!(ready.contains("12 deletions that wait for approval"), "{ready}");
+    approve_deletions(app.database(), app.clock.now(), run.id, "ops").await.unwrap();
+    app.finish().await;
+});
+
+both!(a_resync_of_named_profiles_goes_on_past_one_that_is_refused, |database| {
+    let app = TestApp::imported(&database).await;
+    let gone = vanish(&app, 1);
+    let other = app.simulator.parallel().profile_ids("Individual").into_iter().find(|id| *id != gone[0]).unwrap();
+    app.simulator.parallel().silently().set_field(&other, "p_risk_score", Some(json!(87))).unwrap();
+    let named = vec![gone[0].clone(), other];
+    let request = RunRequest { kind: RunKind::Named, named, ..RunRequest::full("test") };
+    let id = app.source_id("crm").await;
+    request_run(app.database(), app.clock.now(), id, request).await.unwrap();
+    app.drain().await;
+    let run = app.newest_run("crm").await;
+    assert_eq!((run.state, run.absent, run.updated, run.deleted), (RunState::WaitingForApproval, 1, 1, 0), "{run:?}");
+    assert_eq!(still_shown(&app, &gone).await, 1);
     approve_deletions(app.database(), app.clock.now(), run.id, "ops").await.unwrap();
     app.finish().await;
 });

@@ -32,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 const CONCURRENCY: usize = 12;
 /// Seconds that a step may take: it never waits for anything that the driver holds.
 const PATIENCE: u32 = 20;
+/// A service that finds no room in its database when it starts ends, and is started again as often.
+const STARTS: usize = 5;
 
 /// Ends once a step has had all the time that it may take. Where the whole machine stands still, for however long, that
 /// counts as one second: nothing could have gone on meanwhile.
@@ -80,7 +82,13 @@ impl Stages {
         config.sync.brake = brake;
         let lookup: Arc<dyn KeyLookup> = PublishedKeys::of(simulator);
         let (shared, wire): (SharedClock, Arc<dyn Wire>) = (clock.clone(), wire);
-        let wired = wire_source(db, &shared, &lookup, &wire, &config).await.expect("the source is configured");
+        let mut wired = wire_source(db, &shared, &lookup, &wire, &config).await;
+        for _ in 1..STARTS {
+            if wired.is_err() {
+                wired = wire_source(db, &shared, &lookup, &wire, &config).await;
+            }
+        }
+        let wired = wired.expect("the source is configured");
         let stop = CancellationToken::new();
         let (inbox, _) = Inbox::open(db.clone(), shared.clone(), stop.clone(), |_| {});
         let (applier, puller, runner) = start(db, &shared, &wired, &inbox, 1);

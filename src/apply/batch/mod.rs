@@ -248,6 +248,19 @@ impl<'a> Batch<'a> {
         self.by_external_id.contains_key(external_id)
     }
 
+    /// Whether a profile that the batch holds is only named by others so far: nothing of it was ever told.
+    pub fn is_placeholder(&self, external_id: &str) -> bool {
+        self.by_external_id.get(external_id).is_some_and(|profile| {
+            let row = &self.profiles[*profile].row;
+            !row.is_known && row.status_position == 0
+        })
+    }
+
+    /// Inbox position of the newest news in the batch that asks for a record; none where none does.
+    pub fn asked_at(&self, target: &Target) -> Option<i64> {
+        self.wishes.get(&write::target_key(target)).map(|wish| wish.position)
+    }
+
     /// External ids of the profiles in the batch that are erased.
     pub fn erased_ids(&self) -> HashSet<&str> {
         let erased = self.profiles.iter().filter(|work| work.row.status == Status::Anonymized);

@@ -24,7 +24,8 @@ pub(super) async fn suppress(
     write::suppress(transaction, now, digests).await
 }
 
-/// Makes profiles that are new to the mirror and on the suppression list what they were: erased.
+/// Makes profiles that are new to the mirror and on the suppression list what they were: erased. Others may have named them
+/// already, and left a placeholder.
 pub(in crate::apply) async fn uphold(
     connection: &impl ConnectionTrait,
     eraser: &Eraser,
@@ -32,7 +33,7 @@ pub(in crate::apply) async fn uphold(
     names: &HashSet<String>,
     origin: &Origin,
 ) -> Result<(), DbErr> {
-    let new: Vec<&String> = names.iter().filter(|name| !batch.holds(name)).collect();
+    let new: Vec<&String> = names.iter().filter(|name| !batch.holds(name) || batch.is_placeholder(name)).collect();
     if new.is_empty() {
         return Ok(());
     }

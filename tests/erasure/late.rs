@@ -144,10 +144,28 @@ both!(a_parked_delivery_that_is_sent_again_stays_empty, |database| {
     app.finish().await;
 });
 
-/// Lets the mirror forget what hangs on the row of a profile. Returns the row's id.
-async fn forget(app: &TestApp, person: &str) -> i64 {
+/// What the mirror still has of a profile that it has erased.
+#[derive(Clone, Copy)]
+enum Left {
+    /// Nothing but the suppression list.
+    Nothing,
+    /// The placeholder that whoever names the profile leaves.
+    Placeholder,
+}
+
+/// Erases somebody of whom upstream goes on telling, and lets the mirror forget all but this: nothing comes back.
+async fn assert_stays_erased(database: &crate::support::place::TestDatabase, left: Left) {
+    let app = TestApp::imported(database).await;
+    let (person, _) = two_profiles(&app);
+    let parallel = app.simulator.parallel();
+    plant(&app, &person, "one");
+    parallel.freeze_reads(&person, 50);
+    parallel.anonymize(&person).unwrap();
+    app.settle().await;
+    cleaned(&app, &person).await;
+
     let db = app.database().writer();
-    let row = profile::Entity::find().filter(profile::Column::ExternalId.eq(person)).one(db).await.unwrap();
+    let row = profile::Entity::find().filter(profile::Column::ExternalId.eq(&person)).one(db).await.unwrap();
     let id = row.expect("a row").id;
     erasure::Entity::delete_many().filter(erasure::Column::ProfileId.eq(id)).exec(db).await.unwrap();
     let transitions = lifecycle_transition::Entity::delete_many();
@@ -157,66 +175,37 @@ async fn forget(app: &TestApp, person: &str) -> i64 {
     relationship::Entity::delete_many().filter(either).exec(db).await.unwrap();
     profile_interest::Entity::delete_many().filter(profile_interest::Column::ProfileId.eq(id)).exec(db).await.unwrap();
     profile_search::Entity::delete_many().filter(profile_search::Column::ProfileId.eq(id)).exec(db).await.unwrap();
-    id
+    match left {
+        Left::Nothing => drop(profile::Entity::delete_by_id(id).exec(db).await.unwrap()),
+        Left::Placeholder => {
+            let row = profile::ActiveModel {
+                id: Set(id),
+                is_known: Set(false),
+                status: Set(Status::Open),
+                status_since: Set(None),
+                status_position: Set(0),
+                position: Set(0),
+                ..Default::default()
+            };
+            drop(profile::Entity::update(row).exec(db).await.unwrap());
+        }
+    }
+
+    assert_eq!(app.post(&event_with_note(&app, "PROFILE_UPDATED", &person)).await, 200);
+    app.drain().await;
+    let shown = app.profile(Parallel, &person).await;
+    assert_eq!((&shown["status"], &shown["fields"]), (&json!("ANONYMIZED"), &json!([])));
+    let receipt = cleaned(&app, &person).await;
+    assert_eq!(receipt["reason"], "erased before");
+    app.assert_no_canary(database).await;
+    // Whatever else its row had told is gone with it, the type too.
+    app.finish_apart_from_world().await;
 }
 
 both!(the_suppression_list_holds_where_the_profile_is_gone, |database| {
-    let app = TestApp::imported(&database).await;
-    let (person, _) = two_profiles(&app);
-    let parallel = app.simulator.parallel();
-    plant(&app, &person, "one");
-    // Upstream goes on answering as it did before.
-    parallel.freeze_reads(&person, 50);
-    parallel.anonymize(&person).unwrap();
-    app.settle().await;
-    cleaned(&app, &person).await;
-
-    // The mirror forgets the row, as one that is built anew would.
-    let id = forget(&app, &person).await;
-    profile::Entity::delete_by_id(id).exec(app.database().writer()).await.unwrap();
-
-    assert_eq!(app.post(&event_with_note(&app, "PROFILE_UPDATED", &person)).await, 200);
-    app.drain().await;
-    let shown = app.profile(Parallel, &person).await;
-    assert_eq!((&shown["status"], &shown["fields"]), (&json!("ANONYMIZED"), &json!([])));
-    let receipt = cleaned(&app, &person).await;
-    assert_eq!(receipt["reason"], "erased before");
-    app.assert_no_canary(&database).await;
-    // Whatever else its row had told is gone with it, the type too.
-    app.finish_apart_from_world().await;
+    assert_stays_erased(&database, Left::Nothing).await;
 });
 
 both!(the_suppression_list_holds_where_others_have_named_the_profile_already, |database| {
-    let app = TestApp::imported(&database).await;
-    let (person, _) = two_profiles(&app);
-    let parallel = app.simulator.parallel();
-    plant(&app, &person, "one");
-    // Upstream goes on answering as it did before.
-    parallel.freeze_reads(&person, 50);
-    parallel.anonymize(&person).unwrap();
-    app.settle().await;
-    cleaned(&app, &person).await;
-
-    // The mirror knows no more of it than that somebody has named it, as one that is built anew would.
-    let id = forget(&app, &person).await;
-    let placeholder = profile::ActiveModel {
-        id: Set(id),
-        is_known: Set(false),
-        status: Set(Status::Open),
-        status_since: Set(None),
-        status_position: Set(0),
-        position: Set(0),
-        ..Default::default()
-    };
-    profile::Entity::update(placeholder).exec(app.database().writer()).await.unwrap();
-
-    assert_eq!(app.post(&event_with_note(&app, "PROFILE_UPDATED", &person)).await, 200);
-    app.drain().await;
-    let shown = app.profile(Parallel, &person).await;
-    assert_eq!((&shown["status"], &shown["fields"]), (&json!("ANONYMIZED"), &json!([])));
-    let receipt = cleaned(&app, &person).await;
-    assert_eq!(receipt["reason"], "erased before");
-    app.assert_no_canary(&database).await;
-    // Whatever else its row had told is gone with it, the type too.
-    app.finish_apart_from_world().await;
+    assert_stays_erased(&database, Left::Placeholder).await;
 });

@@ -81,7 +81,7 @@ pub struct Model {
     pub decided_at: Option<Moment>,
     /// The how manieth try, from 1; a failed run is tried again.
     pub attempt: i32,
-    /// Times that it failed in a row: 1 where it came further in between.
+    /// Times that it failed in a row. A page that comes ends the count, but for the times that it started over.
     pub failures: i32,
     /// Times that what it saw contradicted itself, so that it starts over.
     pub restarts: i32,

@@ -79,6 +79,7 @@ mod tests {
         assert_eq!(after_miss(1, Moment(0)), Moment(2_000));
         assert_eq!(after_miss(9, Moment(0)), Moment(60_000));
     }
+
     #[test]
     fn a_run_whose_sweep_fails_for_the_sixth_time_is_left_to_the_schedule() {
         let now = Moment(1_000_000);

@@ -7,8 +7,8 @@ use sea_orm::{
     QueryOrder, QuerySelect,
 };
 
-/// Notes that the profiles that there are of a type are to be derived anew, from the first. `told_anew` are told even where nothing else has
-/// changed.
+/// Notes that the profiles that there are of a type are to be derived anew, from the first. `told_anew` are told even where
+/// nothing else has changed.
 pub(crate) async fn ask_to_derive(
     transaction: &impl ConnectionTrait,
     source_id: i32,

@@ -1,6 +1,6 @@
 //! Work of a stage that has begun: it goes one leg at a time, from one wait for the clock or the network to the next.
 
-use super::{Stages, patience};
+use super::{Stages, patience, tell_sessions};
 use crate::seam::{self, Held, HeldCall, HeldPause};
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
@@ -28,11 +28,11 @@ pub(super) enum Waits {
 
 impl std::fmt::Display for Waits {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(match self {
-            Self::Asked(_) => "asking",
-            Self::Answered(..) => "being answered",
-            Self::Pause(_) => "pausing",
-        })
+        match self {
+            Self::Asked(_) => out.write_str("asking"),
+            Self::Answered(..) => out.write_str("being answered"),
+            Self::Pause(pause) => write!(out, "pausing until {:?}", pause.until),
+        }
     }
 }
 
@@ -73,7 +73,9 @@ impl Stages {
                     Held::Pause(pause) if pause.is_over() => {}
                     Held::Pause(pause) => return Ok(Waits::Pause(pause)),
                 },
-                () = patience() => panic!("{name} waits for something that nobody holds"),
+                () = patience() => {
+                    panic!("{name} waits for something that nobody holds: {}", tell_sessions(&self.db).await)
+                }
             }
         }
     }

@@ -19,10 +19,11 @@ use profile_mirror::app::{WiredSource, wire_source};
 use profile_mirror::apply::Applier;
 use profile_mirror::clock::{Clock, SharedClock};
 use profile_mirror::config;
-use profile_mirror::db::Database;
+use profile_mirror::db::{Database, Dialect};
 use profile_mirror::inbox::Inbox;
 use profile_mirror::ingest::{Puller, Runner, Wire};
 use provider::KeyLookup;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use simulator::{ProviderKind, Simulator};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -32,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 const CONCURRENCY: usize = 12;
 /// Seconds that a step may take: it never waits for anything that the driver holds.
 const PATIENCE: u32 = 20;
+/// How long the sessions of a server are looked for.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(5);
 /// A service that finds no room in its database when it starts ends, and is started again as often.
 const STARTS: usize = 5;
 
@@ -40,6 +43,26 @@ const STARTS: usize = 5;
 async fn patience() {
     for _ in 0..PATIENCE {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+}
+
+/// What the server does for this database, where it is PostgreSQL: whether a step waits for it, and what for.
+async fn tell_sessions(db: &Database) -> String {
+    const SESSIONS: &str = "SELECT concat_ws(' ', pid, state, wait_event_type, wait_event, \
+        round(extract(epoch FROM clock_timestamp() - state_change)::numeric, 1), 's:', left(query, 90)) \
+        FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY state_change";
+    if db.dialect() != Dialect::Postgres {
+        return "the database is in this process".to_owned();
+    }
+    let statement = Statement::from_string(DbBackend::Postgres, SESSIONS);
+    let sessions = tokio::time::timeout(LOOK, db.primary().query_all_raw(statement)).await;
+    match sessions {
+        Ok(Ok(rows)) => {
+            let told = rows.iter().map(|row| row.try_get_by_index::<String>(0).unwrap_or_default());
+            told.collect::<Vec<_>>().join("; ")
+        }
+        Ok(Err(error)) => format!("its sessions cannot be read: {error}"),
+        Err(_) => "its sessions cannot be read either".to_owned(),
     }
 }
 

@@ -86,7 +86,9 @@ impl Stages {
             format!("{:?} {key} ({reason}) after {} misses, {} tries, {error:?}", row.state, row.misses, row.attempts)
         });
         let flights = self.fetches.iter().chain(&self.run).map(|flight| format!("{} is {}", flight.name, flight.held));
-        pending.chain(open).chain(flights).collect::<Vec<_>>().join("; ")
+        let budget =
+            self.wired.upstream.as_ref().map(|upstream| format!("at {:?} {:?}", self.now(), upstream.budget()));
+        pending.chain(open).chain(flights).chain(budget).collect::<Vec<_>>().join("; ")
     }
 
     /// When the next delivery or fetch is due; none where nothing is left.
@@ -121,9 +123,14 @@ impl Stages {
         let probe = state.filter(|state| state.paused_by.is_none() && state.paused_at.is_some());
         match probe.and_then(|state| state.probe_at) {
             Some(at) => Some(at),
-            // The budget may know better: a second at a time.
-            None => due.map(|at| if at <= self.now() { self.now().plus_ms(1_000) } else { at }),
+            None => due.map(|at| if at <= self.now() { self.next_turn() } else { at }),
         }
+    }
+
+    /// When what is due may have its turn: upstream may have asked for a pause, of minutes where it did so again and again.
+    fn next_turn(&self) -> Moment {
+        let paused_until = self.wired.upstream.as_ref().and_then(|upstream| upstream.budget().paused_until);
+        paused_until.unwrap_or(Moment(0)).max(self.now().plus_ms(1_000))
     }
 
     /// Whether anything was given up that only a person or a run brings back.

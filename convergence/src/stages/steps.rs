@@ -1,6 +1,6 @@
 //! The steps that stages take when they are told to.
 
-use super::{Leg, Stages, instance, patience};
+use super::{Leg, Stages, instance, patience, tell_sessions};
 use bytes::Bytes;
 use entity::{DeliveryKind, Purpose};
 use futures::future::LocalBoxFuture;
@@ -56,7 +56,7 @@ impl Stages {
         tokio::select! {
             biased;
             applied = self.applier.apply_pending(&stop) => applied.expect("apply works"),
-            () = patience() => panic!("apply does not end"),
+            () = patience() => panic!("apply does not end: {}", tell_sessions(&self.db).await),
         }
     }
 

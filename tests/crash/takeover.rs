@@ -69,7 +69,7 @@ both!(another_instance_goes_on_with_a_run_and_the_late_page_of_the_first_is_refu
     until("the run ends", async || app.newest_run("people").await.state == RunState::Done).await;
 
     let ended = app.newest_run("people").await;
-    assert_eq!((ended.id, ended.attempt, ended.deleted, ended.pages_parked), (run.id, 1, 0, 0), "{ended:?}");
+    assert_eq!((ended.id, ended.attempt, ended.candidates, ended.pages_parked), (run.id, 1, 0, 0), "{ended:?}");
     assert_eq!(app.runs("people").await.len(), 2, "no run is begun beside it");
     let (kept, told) = (pages_of(&app, &run).await, u64::try_from(ended.pages).unwrap());
     assert_eq!((kept, ended.pages_settled), (told, ended.pages), "each page is kept and settled once");

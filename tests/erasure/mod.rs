@@ -4,9 +4,9 @@
 mod everywhere;
 mod late;
 mod lifecycle;
-mod logs;
 mod parts;
 mod pieces;
+mod program;
 mod scan;
 
 use crate::support::app::TestApp;

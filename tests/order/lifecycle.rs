@@ -53,6 +53,38 @@ both!(a_history_is_the_same_in_whichever_order_its_events_arrive, |database| {
     app.finish().await;
 });
 
+both!(closed_and_reopened_at_one_moment_ends_as_upstream_whichever_arrives_first, |database| {
+    let app = TestApp::imported(&database).await;
+    let parallel = app.simulator.parallel();
+    let people = open_people(&app);
+    for (person, is_reversed) in people.iter().zip([false, true, false, true]) {
+        let is_reopened_last = person == &people[0] || person == &people[1];
+        if !is_reopened_last {
+            parallel.close(person).unwrap();
+            app.settle().await;
+            app.simulator.advance(chrono::Duration::seconds(10));
+            parallel.reopen(person).unwrap();
+            parallel.close(person).unwrap();
+        } else {
+            parallel.close(person).unwrap();
+            parallel.reopen(person).unwrap();
+        }
+        let mut events = app.simulator.take_webhooks();
+        assert_eq!(events.len(), 2);
+        let at = |event: &SignedWebhook| serde_json::from_slice::<Value>(&event.body).unwrap()["createdAt"].clone();
+        assert_eq!(at(&events[0]), at(&events[1]));
+        if is_reversed {
+            events.reverse();
+        }
+        for event in events {
+            assert_eq!(app.post(&event).await, 200);
+            app.drain().await;
+        }
+        app.assert_rows_equal_world().await;
+    }
+    app.finish().await;
+});
+
 both!(an_event_that_comes_twice_is_one_step, |database| {
     let app = TestApp::imported(&database).await;
     let person = open_people(&app).remove(0);

@@ -2,8 +2,9 @@
 
 use crate::support::app::TestApp;
 use crate::support::both;
+use crate::upstream::until;
 use serde_json::json;
-use simulator::ProviderKind::{Copernica, Parallel};
+use simulator::ProviderKind::{Copernica, GetProfile, Parallel};
 
 fn a_person(app: &TestApp) -> String {
     app.simulator.copernica().profile_ids("People").remove(0)
@@ -30,14 +31,43 @@ both!(two_events_of_one_second_end_alike_in_both_orders, |database| {
     app.finish().await;
 });
 
+both!(a_removal_and_an_update_of_one_second_end_alike_in_both_orders, |database| {
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    for is_reversed in [false, true] {
+        app.simulator.advance(chrono::Duration::seconds(3));
+        let person = a_person(&app);
+        copernica.update_profile(&person, &[("lastname", "Going")]).unwrap();
+        copernica.delete_profile(&person).unwrap();
+        let passer_by = copernica.create_profile("People", &[("lastname", "Passer-by")]).unwrap();
+        copernica.delete_profile(&passer_by).unwrap();
+        let mut webhooks = app.simulator.take_webhooks();
+        assert!(webhooks.len() >= 4);
+        if is_reversed {
+            webhooks.reverse();
+        }
+        for webhook in webhooks {
+            assert_eq!(app.post(&webhook).await, 200);
+            app.drain().await;
+        }
+        app.assert_rows_equal_world().await;
+        let kinds = app.kinds(Copernica, &person).await;
+        let removals = kinds.iter().filter(|kind| *kind == "DELETED").count();
+        assert_eq!((kinds.last().map(String::as_str), removals), (Some("DELETED"), 1), "{kinds:?}");
+    }
+    app.finish().await;
+});
+
 both!(a_value_that_goes_back_and_forth_within_one_second_ends_as_it_is, |database| {
     let app = TestApp::imported(&database).await;
     let copernica = app.simulator.copernica();
     let person = a_person(&app);
     app.simulator.advance(chrono::Duration::seconds(3));
-    for name in ["There", "Back", "There"] {
+    let before = app.kinds(Copernica, &person).await.len();
+    for (number, name) in ["There", "Back", "There"].into_iter().enumerate() {
         copernica.update_profile(&person, &[("lastname", name)]).unwrap();
         app.settle().await;
+        assert_eq!(app.kinds(Copernica, &person).await.len(), before + number + 1, "each is told");
     }
     app.finish().await;
 });
@@ -110,11 +140,63 @@ both!(an_event_beats_a_page_that_was_made_before_it, |database| {
         app.simulator.advance(chrono::Duration::seconds(3));
         copernica.update_profile(&person, &[("lastname", "Newer")]).unwrap();
         app.send().await;
+        until("the event is applied", async || app.profile(Copernica, &person).await.to_string().contains("Newer"))
+            .await;
         page.release();
     };
     tokio::join!(import, event);
+    let kinds = app.kinds(Copernica, &person).await;
+    assert!(kinds[0] == "CREATED" && !kinds.contains(&"UPDATED".to_owned()), "the page takes nothing back: {kinds:?}");
     app.import("crm").await;
     app.import("people").await;
+    app.finish().await;
+});
+
+/// A full run of a source during which something happens, between the moment that its first such page was made and the
+/// moment that it is answered.
+async fn import_around(app: &TestApp, source: &str, page: &str, event: impl Future<Output = ()>) {
+    let page = app.simulator.pause_next(page);
+    let happen = async {
+        page.reached().await;
+        event.await;
+        page.release();
+    };
+    tokio::join!(app.import(source), happen);
+}
+
+both!(a_close_beats_a_list_of_open_ones_that_was_made_before_it, |database| {
+    let app = TestApp::imported(&database).await;
+    let parallel = app.simulator.parallel();
+    let person = parallel.create_random_profile("Individual").unwrap();
+    app.settle().await;
+    let kind = parallel.profile_types().into_iter().find(|(_, name)| name == "Individual").unwrap().0;
+    import_around(&app, "crm", &format!("profileTypeId={kind}"), async {
+        app.simulator.advance(chrono::Duration::seconds(3));
+        parallel.close(&person).unwrap();
+        app.send().await;
+        until("the close is applied", async || app.profile(Parallel, &person).await["status"] == "CLOSED").await;
+    })
+    .await;
+    assert_eq!(app.kinds(Parallel, &person).await, ["CREATED", "CLOSED"]);
+    app.finish().await;
+});
+
+both!(a_fetch_beats_a_page_that_was_made_before_it, |database| {
+    let app = TestApp::imported(&database).await;
+    let getprofile = app.simulator.getprofile();
+    let persona = getprofile.create_random();
+    getprofile.settle();
+    app.settle().await;
+    let before = app.kinds(GetProfile, &persona).await;
+    import_around(&app, "people", "/v1/search", async {
+        app.simulator.advance(chrono::Duration::seconds(3));
+        getprofile.update_randomly(&persona).unwrap();
+        getprofile.settle();
+        app.send().await;
+        until("the update is applied", async || app.kinds(GetProfile, &persona).await.len() > before.len()).await;
+    })
+    .await;
+    assert_eq!(app.kinds(GetProfile, &persona).await.len(), before.len() + 1, "it is not taken back and made again");
     app.finish().await;
 });
 

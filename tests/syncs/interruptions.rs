@@ -9,22 +9,32 @@ use simulator::{FailureKind, ProviderKind};
 use std::cell::Cell;
 use std::time::Duration;
 
-both!(a_run_resumed_at_page_two_deletes_nothing_of_page_one, |database| {
-    let mut app = TestApp::builder(&database).profiles(900).start().await;
+both!(a_run_resumed_at_page_two_misses_nothing_of_page_one, |database| {
+    let mut app = TestApp::builder(&database).profiles(300).start().await;
+    app.simulator.copernica().configure(|switches| switches.most_rows = 20);
+    app.simulator.parallel().configure(|switches| switches.most_rows = 20);
+    app.simulator.getprofile().configure(|switches| switches.most_rows = 20);
     app.import_all().await;
-    app.simulator.forget_requests();
-    // The second page of people: held until the service is gone.
-    let page = app.simulator.pause_next("offset=96");
-    let id = app.source_id("crm").await;
-    let run = request_run(app.database(), app.clock.now(), id, RunRequest::full("test")).await.unwrap();
-    page.reached().await;
-    app.restart().await;
-    page.release();
-    app.drain().await;
-    let ended = app.newest_run("crm").await;
-    assert_eq!((ended.id, ended.state, ended.deleted), (run.id, RunState::Done, 0), "{ended:?}");
-    let types = app.simulator.requests_to("/profile-types");
-    assert_eq!(types, 1, "it does not start over");
+    // A page that others came before: held until the service is gone. And what is asked for first.
+    let cuts = [
+        ("marketing", "id%3E", "/databases?"),
+        ("crm", "offset=32&", "/profile-types"),
+        ("people", "page=3&", "page=1&"),
+    ];
+    for (source, page, first) in cuts {
+        app.simulator.forget_requests();
+        let page = app.simulator.pause_next(page);
+        let id = app.source_id(source).await;
+        let run = request_run(app.database(), app.clock.now(), id, RunRequest::full("test")).await.unwrap();
+        page.reached().await;
+        app.restart().await;
+        page.release();
+        app.drain().await;
+        let ended = app.newest_run(source).await;
+        assert_eq!((ended.id, ended.state), (run.id, RunState::Done), "{source}: {ended:?}");
+        assert_eq!((ended.candidates, ended.deleted), (0, 0), "{source}: {ended:?}");
+        assert_eq!(app.simulator.requests_to(first), 1, "{source}: it does not start over");
+    }
     app.finish().await;
 });
 

@@ -13,6 +13,14 @@ fn everybody(app: &TestApp, provider: ProviderKind) -> Vec<String> {
     truth.profiles.into_iter().filter(|(_, profile)| !profile.status.is_gone()).map(|(id, _)| id).collect()
 }
 
+/// What the lists of profiles of a provider are found by.
+fn list_of(provider: ProviderKind) -> &'static str {
+    match provider {
+        ProviderKind::Copernica | ProviderKind::Parallel => "/profiles?",
+        ProviderKind::GetProfile => "/v1/search",
+    }
+}
+
 async fn deleted(app: &TestApp, source: &str) -> BTreeSet<String> {
     let picture = crate::support::rows::picture(app.database(), source).await;
     picture.profiles.into_iter().filter(|(_, shown)| shown.content.is_none()).map(|(id, _)| id).collect()
@@ -40,13 +48,19 @@ both!(a_list_that_leaves_some_out_deletes_nothing, |database| {
         let before = deleted(&app, source).await;
         let some: Vec<String> = everybody(&app, provider).into_iter().take(2).collect();
         app.simulator.faults(provider).unlist(some.clone());
+        app.simulator.forget_requests();
         let run = app.sync(source).await.unwrap();
         // Numbers of profiles and subprofiles overlap at Copernica.
         assert!(run.candidates >= 2, "{source}: {run:?}");
         assert_eq!((run.state, run.absent, run.deleted), (RunState::Done, 0, 0), "{source}");
         assert_eq!(deleted(&app, source).await, before, "{source}");
         for id in some {
-            assert!(app.simulator.requests_to(&id) > 0, "{source}: {id} was asked for by id");
+            let by_id = match provider {
+                ProviderKind::Copernica => format!("/profile/{id}?"),
+                ProviderKind::Parallel => format!("/profiles/{id}?"),
+                ProviderKind::GetProfile => format!("/v1/profile/{id}"),
+            };
+            assert!(app.simulator.requests_to(&by_id) > 0, "{source}: {id} was asked for by id");
         }
         app.simulator.faults(provider).clear();
     }
@@ -92,14 +106,13 @@ both!(a_list_under_a_lost_permission_deletes_nothing, |database| {
     app.finish().await;
 });
 
-both!(lists_that_are_refused_as_a_whole_delete_nothing_and_fail_the_run, |database| {
+both!(lists_that_are_refused_or_are_none_for_long_delete_nothing_and_fail_the_run, |database| {
     let app = TestApp::imported(&database).await;
-    let lists = [("/profiles?", "marketing"), ("/profiles?", "crm"), ("/v1/search", "people")];
-    for ((provider, source), (list, of)) in SOURCES.into_iter().zip(lists) {
-        assert_eq!(source, of);
+    for (provider, source) in SOURCES {
+        let list = list_of(provider);
         let before = deleted(&app, source).await;
         // Copernica answers a refused credential alike, whatever it is refused for: the source is paused for it.
-        let refused = if provider == ProviderKind::Copernica { FailureKind::Status500 } else { FailureKind::Forbidden };
+        let refused = if provider == ProviderKind::Copernica { FailureKind::Html200 } else { FailureKind::Forbidden };
         app.simulator.faults(provider).fail_next_at(list, 100, refused);
         let run = app.sync(source).await;
         assert!(run.is_err(), "{source}: {run:?}");
@@ -129,12 +142,28 @@ both!(answers_that_are_no_lists_delete_nothing, |database| {
     let app = TestApp::imported(&database).await;
     for (provider, source) in SOURCES {
         let before = deleted(&app, source).await;
-        for kind in [FailureKind::Html200, FailureKind::Empty200, FailureKind::CutJson, FailureKind::NotFound] {
-            app.simulator.faults(provider).fail_next(2, kind.clone());
+        let list = list_of(provider);
+        // Of what comes first, a token or the metadata, and of a list.
+        for (place, kind) in [
+            ("", FailureKind::Html200),
+            ("", FailureKind::NotFound),
+            (list, FailureKind::Html200),
+            (list, FailureKind::Empty200),
+            (list, FailureKind::CutJson),
+            (list, FailureKind::NotFound),
+        ] {
+            app.simulator.faults(provider).fail_next_at(place, 1, kind.clone());
             let run = app.sync(source).await;
-            assert!(run.as_ref().is_ok_and(|run| run.deleted == 0), "{source}: {kind:?}: {run:?}");
+            app.simulator.faults(provider).clear();
+            let ended = app.newest_run(source).await;
+            assert_eq!(ended.deleted, 0, "{source}: {place:?} {kind:?}: {ended:?}");
+            // A list that is not there is a place that is lost: a person decides, or the run is not complete.
+            let is_lost = kind == FailureKind::NotFound && place == list;
+            let is_done = run.is_ok_and(|run| run.state == RunState::Done);
+            assert!(is_lost || is_done, "{source}: {place:?} {kind:?}: {ended:?}");
         }
         assert_eq!(deleted(&app, source).await, before, "{source}");
+        app.import(source).await;
     }
     app.finish().await;
 });

@@ -5,8 +5,11 @@ import { APPROVE, CANCEL, DELETIONS, PAUSE, REJECT, RESUME, RESYNC } from './doc
 import { confirm, h } from './dom.js';
 import { figure, plural } from './words.js';
 
-/** Ids of requests for a sync that may not have arrived: the same one again does not begin a second run. */
+/** Requests for a sync that may not have arrived, by source: the same one again soon after does not begin a second run. */
 const requests = new Map();
+
+/** A request is another one after this long: the run of the first may be over. */
+const SAME_REQUEST_MS = 60_000;
 
 // Not `randomUUID`: browsers have it over TLS only.
 const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
@@ -34,8 +37,10 @@ async function act(app, name, query, variables, done) {
 }
 
 export async function syncNow(app, source) {
-  const request = requests.get(source) ?? newId();
-  requests.set(source, request);
+  const known = requests.get(source);
+  const isSame = known && performance.now() - known.at < SAME_REQUEST_MS;
+  const request = isSame ? known.id : newId();
+  requests.set(source, isSame ? known : { id: request, at: performance.now() });
   const done = ({ run }) => `Run ${run.number} of ${source} was asked for.`;
   const payload = await act(app, `sync ${source}`, RESYNC, { source, request }, done);
   if (payload) requests.delete(source);
@@ -58,7 +63,7 @@ export async function resume(app, source) {
 export async function cancel(app, run) {
   const agreed = await confirm({
     title: `Cancel run ${run.number} of ${run.source.name}?`,
-    body: [h('p', null, 'It ends within a page. What it has applied stays, and nothing is deleted.')],
+    body: [h('p', null, run.retryAt ? 'It is not tried again. ' : 'It ends within a page. ', 'What it has applied stays, and nothing is deleted.')],
     confirm: `Cancel run ${run.number}`,
   });
   if (agreed) await act(app, `decide ${run.id}`, CANCEL, { run: run.id }, () => `Run ${run.number} was cancelled.`);

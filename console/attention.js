@@ -8,6 +8,13 @@ import { plural } from './words.js';
 /** Fewer refusals may be anybody's. */
 const REFUSALS = 2;
 
+/** What the service says of a source that is not well, what that is in short, and the runbook's heading for it. */
+const TROUBLES = [
+  ['no complete sync', 'full syncs fail', 'When full syncs fail'],
+  ['heard nothing', 'hears nothing', 'When a source hears nothing'],
+  ['not applied', 'falls behind', 'When deliveries are not applied'],
+];
+
 /**
  * @typedef {object} Matter
  * @property {string} key tells it from others
@@ -76,13 +83,13 @@ function standstill({ name, state, pausedAt, pausedBy, pauseReason }) {
 function unwell({ name, state, reason, deletionsWaiting, freshness }) {
   const isToldElsewhere = freshness.refusals >= REFUSALS || deletionsWaiting > 0 || reason?.includes('waits for approval');
   if (state !== 'DEGRADED' || isToldElsewhere) return undefined;
-  const isSilent = reason?.includes('heard nothing');
+  const [, what, heading] = TROUBLES.find(([said]) => reason?.includes(said)) ?? ['', 'is not well'];
   return {
     key: `unwell ${name}`,
     tone: 'bad',
-    title: `${name}: ${isSilent ? 'hears nothing' : 'falls behind'}`,
+    title: `${name}: ${what}`,
     text: [reason],
-    heading: isSilent ? 'When a source hears nothing' : 'When the database does not answer',
+    heading,
   };
 }
 
@@ -106,6 +113,7 @@ function failed({ name, lastRun }) {
     text: [lastRun.error ?? '', lastRun.retryAt ? ' It is tried again ' : '', lastRun.retryAt ? when(lastRun.retryAt) : '', lastRun.retryAt ? '.' : ''],
     href: runHref(lastRun),
     go: 'Look at it',
+    heading: 'When full syncs fail',
   };
 }
 

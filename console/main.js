@@ -75,6 +75,7 @@ let live;
 let timer;
 let soon;
 let asking;
+let answered;
 
 function place() {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');
@@ -136,16 +137,22 @@ function take(run) {
 
 // ---- what is shown
 
-/** Asks soon: many rings are one question. */
+/** Asks soon: many rings are one question. One under way is let end first, however often it rings. */
 function refreshSoon() {
   if (state.phase !== 'open' || soon) return;
-  soon = setTimeout(() => {
+  soon = setTimeout(async () => {
+    await Promise.allSettled([answered]);
     soon = undefined;
     refresh();
   }, 250);
 }
 
-async function refresh() {
+function refresh() {
+  answered = read();
+  return answered;
+}
+
+async function read() {
   if (!state.key) return;
   clearTimeout(timer);
   asking?.abort();

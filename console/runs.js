@@ -4,7 +4,7 @@ import { approve, cancel, reject } from './actions.js';
 import { ONE_RUN, RUNS } from './documents.js';
 import { h } from './dom.js';
 import { button, counts, progress, runbook, runHref, runLink, runState, when } from './parts.js';
-import { about, figure, isUnderWay, lower, moment, plural, taken } from './words.js';
+import { about, figure, isCancellable, isUnderWay, lower, moment, plural, taken } from './words.js';
 
 const PAGE = 25;
 const SAMPLE = 10;
@@ -88,7 +88,7 @@ function row(app, run) {
     h('div', { class: 'why' }, cause(run), h('small', null, 'began ', when(run.startedAt), run.finishedAt ? `, took ${taken(run)}` : '')),
     h('div', { class: 'found' }, counts(run), run.error && h('small', { class: 'error' }, run.error)),
     h('div', { class: 'buttons' },
-      isUnderWay(run) && button(app, `decide ${run.id}`, 'Cancel', () => cancel(app, run)),
+      isCancellable(run) && button(app, `decide ${run.id}`, 'Cancel', () => cancel(app, run)),
       run.state === 'WAITING_FOR_APPROVAL' && h('a', { class: 'button primary', href: runHref(run) }, 'Decide')),
   );
 }
@@ -102,9 +102,10 @@ function one(app, { run: known }) {
     h('p', { class: 'back' }, h('a', { href: '#/runs' }, 'All runs')),
     h('header', { class: 'title' }, h('h2', null, `Run ${run.number} of ${run.source.name}`), runState(run)),
     run.state === 'WAITING_FOR_APPROVAL' && decision(app, run, known),
-    isUnderWay(run) && h('section', { class: 'panel' }, progress(run), h('div', { class: 'buttons' }, button(app, `decide ${run.id}`, 'Cancel this run', () => cancel(app, run)))),
     run.error && run.state !== 'WAITING_FOR_APPROVAL' && h('p', { class: `panel ${run.state === 'FAILED' ? 'bad' : ''}` }, run.error,
       run.retryAt && [' It is tried again ', when(run.retryAt), '.']),
+    isCancellable(run) && h('section', { class: 'panel' }, isUnderWay(run) && progress(run),
+      h('div', { class: 'buttons' }, button(app, `decide ${run.id}`, 'Cancel this run', () => cancel(app, run)))),
     h('dl', { class: 'figures wide' }, details(run)),
     run.plan && h('p', null, `As a plan it would change ${plural(run.plan.kinds.reduce((sum, { count }) => sum + count, 0), 'record')} `,
       `(${run.plan.kinds.map(({ kind, count }) => `${figure(count)} ${lower(kind)}`).join(', ') || 'none'}) `,

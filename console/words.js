@@ -76,5 +76,8 @@ export function about(run) {
 
 export const isUnderWay = ({ state }) => ['PLANNED', 'RUNNING', 'SWEEPING'].includes(state);
 
+/** Whether cancelling it ends anything: it goes on, or has failed and would be tried again. */
+export const isCancellable = (run) => isUnderWay(run) || Boolean(run.retryAt);
+
 /** The name of a status, a kind or a decision as people write it. */
 export const lower = (word) => word.toLowerCase().replaceAll('_', ' ');

@@ -98,6 +98,14 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+impl Model {
+    /// Whether lists are still to be begun: what upstream has told so far of how many rows there are is not all.
+    pub fn has_lists_to_begin(&self) -> bool {
+        let pages = self.checkpoint.get("pages").and_then(Json::as_array);
+        pages.into_iter().flatten().any(|page| page.get("number").and_then(Json::as_u64) == Some(0))
+    }
+}
+
 /// Runs of a source that go on, waiting for a person not counted: at most one.
 pub fn under_way(source_id: i32) -> Select<Entity> {
     // As it stands in the index, so that it serves.

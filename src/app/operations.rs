@@ -252,8 +252,13 @@ fn refused(error: PauseError) -> Refused {
     }
 }
 
+/// Two people at the same moment.
+const AT_ONCE: &str = "another run of this source has begun at the same moment: look at it first";
+
 fn refused_run(error: RunRequestError) -> Refused {
     match error {
+        // It has ended since it stood in the way.
+        RunRequestError::UnderWay { run_id: 0 } => Refused::RunState(AT_ONCE.to_owned()),
         RunRequestError::UnderWay { run_id } => Refused::RunInProgress { run_id },
         error @ RunRequestError::WrongState { .. } => Refused::RunState(error.to_string()),
         error @ RunRequestError::Unknown { .. } => Refused::BadInput { field: "run", message: error.to_string() },
@@ -265,7 +270,7 @@ fn refused_run(error: RunRequestError) -> Refused {
         }
         // Two people at the same moment: the database lets one of them through.
         RunRequestError::Database(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
-            Refused::RunState("another run of this source has begun at the same moment: look at it first".to_owned())
+            Refused::RunState(AT_ONCE.to_owned())
         }
         RunRequestError::Database(error) => Refused::Failed(error.into()),
     }

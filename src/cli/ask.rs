@@ -90,9 +90,21 @@ impl Client {
                     return Err(anyhow::Error::from(error)
                         .context(format!("ask {url}: is the service running there? --url names another place")));
                 }
-                Err(Failed::Refused(error)) => return Err(error),
+                Err(Failed::Later(error) | Failed::Refused(error)) => return Err(error),
                 Ok(data) => return Ok(data),
             }
+        }
+    }
+
+    /// The same, once, for who asks again anyway: none where no answer came, or one that says *later*.
+    ///
+    /// # Errors
+    /// A sentence with what to do, where it is refused.
+    pub async fn look(&self, document: &str, variables: Value) -> anyhow::Result<Option<Value>> {
+        match self.ask_once(document, &variables).await {
+            Ok(data) => Ok(Some(data)),
+            Err(Failed::NoAnswer(_) | Failed::Later(_)) => Ok(None),
+            Err(Failed::Refused(error)) => Err(error),
         }
     }
 
@@ -106,12 +118,15 @@ impl Client {
             return Err(anyhow!("{} refuses the access key: set {KEY} to one of the role operator", self.url).into());
         }
         let Ok(mut answer) = serde_json::from_str::<Value>(&body) else {
-            return Err(anyhow!("{} answered {status} and no GraphQL: is it a profile-mirror?", self.url).into());
+            let error = anyhow!("{} answered {status} and no GraphQL: is it a profile-mirror?", self.url);
+            // A proxy, while the service is started again.
+            return Err(if status.is_server_error() { Failed::Later(error) } else { error.into() });
         };
         let errors = answer.get("errors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         if !errors.is_empty() {
             let told: Vec<String> = errors.iter().map(tell_error).collect();
-            return Err(anyhow!(told.join("; ")).into());
+            let error = anyhow!(told.join("; "));
+            return Err(if errors.iter().all(says_later) { Failed::Later(error) } else { error.into() });
         }
         Ok(answer.get_mut("data").map(Value::take).unwrap_or_default())
     }
@@ -134,8 +149,13 @@ impl Client {
     }
 }
 
+/// Why a question has no answer.
 enum Failed {
+    /// None came.
     NoAnswer(reqwest::Error),
+    /// One came that says: not now.
+    Later(anyhow::Error),
+    /// Asked again it would be the same.
     Refused(anyhow::Error),
 }
 
@@ -145,9 +165,16 @@ impl From<anyhow::Error> for Failed {
     }
 }
 
+fn code(error: &Value) -> &str {
+    error.pointer("/extensions/code").and_then(Value::as_str).unwrap_or("error")
+}
+
+fn says_later(error: &Value) -> bool {
+    matches!(code(error), "UNAVAILABLE" | "RATE_LIMITED")
+}
+
 fn tell_error(error: &Value) -> String {
-    let code = error.pointer("/extensions/code").and_then(Value::as_str).unwrap_or("error");
-    format!("{code}: {}", text(error, "message"))
+    format!("{}: {}", code(error), text(error, "message"))
 }
 
 /// Where the configuration lets the service listen.

@@ -10,9 +10,9 @@ pub(super) const EXAMPLES: &str = "Examples:
   profile-mirror explain crm/prof1             by source and upstream id
   profile-mirror explain crm/prof1 --first 100";
 
-const DOCUMENT: &str = "query($by: ProfileRef!, $first: Int) {
+const DOCUMENT: &str = "query($by: ProfileRef!, $first: Int, $after: String) {
     profile(by: $by) { id externalId source { name } status upstreamStatus mirroredAt }
-    explainProfile(by: $by, first: $first) {
+    explainProfile(by: $by, first: $first, after: $after) {
         nodes {
             at decision rule recordKind recordId observedVersion storedVersion
             delivery { id kind event state receivedAt }
@@ -28,19 +28,23 @@ pub(super) struct ExplainArguments {
     /// So many verdicts, the newest first; at most 100.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i32).range(1..=100))]
     first: i32,
+    /// Only those that are older than the last one of an answer before, which printed this.
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<String>,
     #[command(flatten)]
     server: Server,
 }
 
 pub(super) async fn run(arguments: ExplainArguments) -> anyhow::Result<()> {
-    let variables = json!({ "by": ask::profile_ref(&arguments.profile), "first": arguments.first });
-    let data = Client::new(&arguments.server)?.ask(DOCUMENT, variables).await?;
+    let ExplainArguments { profile: given, first, after, server } = arguments;
+    let variables = json!({ "by": ask::profile_ref(&given), "first": first, "after": after });
+    let data = Client::new(&server)?.ask(DOCUMENT, variables).await?;
     let verdicts = list(&data, "/explainProfile/nodes");
     let profile = data.get("profile").filter(|profile| !profile.is_null());
-    if profile.is_none() && verdicts.is_empty() {
-        bail!("no delivery has ever named profile {}: check the source and the upstream id", arguments.profile);
+    if profile.is_none() && verdicts.is_empty() && after.is_none() {
+        bail!("no delivery has ever named profile {given}: check the source and the upstream id");
     }
-    if arguments.server.json {
+    if server.json {
         ask::print_json(&data);
         return Ok(());
     }
@@ -52,12 +56,13 @@ pub(super) async fn run(arguments: ExplainArguments) -> anyhow::Result<()> {
             text(profile, "status"),
             text(profile, "mirroredAt")
         ),
-        None => println!("{} is not in the mirror; this is what came about it\n", arguments.profile),
+        None => println!("{given} is not in the mirror; this is what came about it\n"),
     }
     let headings = ["RECEIVED", "CAME AS", "RECORD", "DECISION", "SAID", "STORED", "CHANGED", "RULE"];
     print!("{}", table::lay_out(&headings, &verdicts.iter().map(row).collect::<Vec<_>>()));
-    if data.pointer("/explainProfile/pageInfo/hasNextPage").and_then(Value::as_bool).unwrap_or_default() {
-        println!("... older ones are left out; --first shows up to 100");
+    let page = data.pointer("/explainProfile/pageInfo").cloned().unwrap_or_default();
+    if page.get("hasNextPage").and_then(Value::as_bool).unwrap_or_default() {
+        println!("... older ones: profile-mirror explain {given} --first {first} --after {}", text(&page, "endCursor"));
     }
     Ok(())
 }

@@ -2,11 +2,8 @@
 
 use super::ask::{Client, number, text};
 use super::runs;
-use indicatif::{
-    HumanCount, HumanFloatCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
-};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
-use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -15,9 +12,11 @@ const LOOKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(
 const FIRST: Duration = Duration::from_secs(5);
 /// Without a terminal a line is printed at least this often.
 const LINE: Duration = Duration::from_secs(5);
-/// With a total, and as long as none is known. Both fit into 80 columns; the bar takes what is left.
-const WITH_TOTAL: &str = "  {prefix:<10} {wide_bar} {percent:>3}% {rows:>13} {rate:>9} {left:>8}  {msg:<9}";
-const WITHOUT: &str = "  {prefix:<10} {spinner} {rows:>13} {rate:>9}  {msg:<9}";
+/// With a share, and as long as none is known. Both fit into 80 columns; the bar takes what is left.
+const WITH_SHARE: &str = "  {prefix:<10} {wide_bar} {percent:>3}% {msg}";
+const WITHOUT: &str = "  {prefix:<10} {spinner} {msg}";
+/// Steps of a bar.
+const STEPS: u64 = 1_000;
 
 /// Where progress is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,7 +53,8 @@ impl Board {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Shown { output: self.output, name: name.to_owned(), bar, last: None, begun: Instant::now() }
+        let begun = Instant::now();
+        Shown { output: self.output, name: name.to_owned(), bar, has_share: false, last: None, begun, first: None }
     }
 }
 
@@ -63,48 +63,89 @@ pub(crate) struct Shown {
     output: Output,
     name: String,
     bar: Option<ProgressBar>,
+    /// The bar is drawn with a share.
+    has_share: bool,
     last: Option<(String, Instant)>,
     begun: Instant,
+    /// Rows and share of the first look: a run may have begun long before.
+    first: Option<(u64, f64)>,
+}
+
+/// What a look at a run tells.
+struct Look {
+    word: String,
+    rows: u64,
+    /// Rows a second since the first look.
+    rate: f64,
+    /// Share done; none where it is not known, or all is read and something else goes on.
+    share: Option<f64>,
+    /// Seconds to the end, as fast as so far; none where nobody knows.
+    left: Option<f64>,
+}
+
+impl Look {
+    fn at(run: &Value, first: (u64, f64), seconds: f64) -> Self {
+        let (rows, share) = (count(run, "rowsSeen"), share(run));
+        let left = share.filter(|share| *share > first.1).map(|share| seconds * (1.0 - share) / (share - first.1));
+        Self { word: word(run), rows, rate: rate(rows.saturating_sub(first.0), seconds), share, left }
+    }
+
+    /// In columns, behind a bar.
+    fn columns(&self) -> String {
+        let left = self.left.map(|left| format!("{left:.0} s left")).unwrap_or_default();
+        in_columns(self.rows, self.rate, &left, &self.word)
+    }
 }
 
 impl Shown {
     fn show(&mut self, run: &Value) {
-        let word = word(run);
-        let (seen, expected) = (count(run, "rowsSeen"), run.get("rowsExpected").and_then(Value::as_u64));
+        let first = *self.first.get_or_insert_with(|| (count(run, "rowsSeen"), share(run).unwrap_or(0.0)));
+        let look = Look::at(run, first, self.begun.elapsed().as_secs_f64());
         if let Some(bar) = &self.bar {
-            if let Some(expected) = expected {
-                if bar.length().is_none() {
-                    bar.set_style(style(WITH_TOTAL));
-                }
-                bar.set_length(expected.max(seen));
+            if look.share.is_some() != self.has_share {
+                self.has_share = look.share.is_some();
+                bar.set_style(style(if self.has_share { WITH_SHARE } else { WITHOUT }));
+                bar.set_length(STEPS);
             }
-            bar.set_position(seen);
-            bar.set_message(word);
+            bar.set_position(steps(look.share.unwrap_or(0.0)));
+            bar.set_message(look.columns());
             return;
         }
+        let share = look.share.map(|share| format!(", {:.0} %", share * 100.0)).unwrap_or_default();
+        let left = look.left.map(|left| format!(", {left:.0} s left")).unwrap_or_default();
+        let text = format!("{}: {} rows{share}{left}, {:.0} rows/s", look.word, look.rows, look.rate);
+        self.say(look.word, &text);
+    }
+
+    /// Tells that nobody answers for now.
+    fn show_silence(&mut self) {
+        let word = "no answer, asking again".to_owned();
+        match &self.bar {
+            Some(bar) => bar.set_message(word),
+            None => self.say(word, "no answer, asking again"),
+        }
+    }
+
+    /// A line, where what it is at is new, or the last line is old.
+    fn say(&mut self, word: String, text: &str) {
         if self.last.as_ref().is_none_or(|(last, at)| *last != word || at.elapsed() >= LINE) {
-            let seconds = self.begun.elapsed().as_secs_f64();
-            let share = run.get("progress").and_then(Value::as_f64).filter(|share| *share > 0.0);
-            let share =
-                share.map(|share| format!(", {:.0} %, {:.0} s left", share * 100.0, seconds * (1.0 - share) / share));
-            self.line(&format!("{word}: {seen} rows{}, {}", share.unwrap_or_default(), rate(seen, seconds)));
+            self.line(text);
             self.last = Some((word, Instant::now()));
         }
     }
 
     /// Leaves the end of the run on the screen.
     pub fn finish(&self, run: &Value) {
-        let seen = count(run, "rowsSeen");
+        let (rows, seconds) = (count(run, "rowsSeen"), self.begun.elapsed().as_secs_f64());
+        let rate = rate(rows, seconds);
         match &self.bar {
             Some(bar) => {
-                bar.set_style(style(WITH_TOTAL));
-                bar.set_length(seen);
-                bar.finish_with_message(word(run));
+                bar.set_style(style(WITH_SHARE));
+                bar.set_length(STEPS);
+                bar.set_position(STEPS);
+                bar.finish_with_message(in_columns(rows, rate, &format!("in {seconds:.1} s"), &word(run)));
             }
-            None => {
-                let seconds = self.begun.elapsed().as_secs_f64();
-                self.line(&format!("{}: {seen} rows in {seconds:.1} s, {}", word(run), rate(seen, seconds)));
-            }
+            None => self.line(&format!("{}: {rows} rows in {seconds:.1} s, {rate:.0} rows/s", word(run))),
         }
     }
 
@@ -124,10 +165,11 @@ impl Shown {
     }
 }
 
-/// Looks at a run until it ends or waits for a person, or until the deadline.
+/// Looks at a run until it ends or waits for a person, or until the deadline. A service that is started again meanwhile is
+/// waited for: the run goes on there.
 ///
 /// # Errors
-/// A sentence, where the service does not answer.
+/// A sentence, where the service refuses to tell.
 pub(crate) async fn follow(
     client: &Client,
     asked: &Value,
@@ -135,12 +177,19 @@ pub(crate) async fn follow(
     shown: &mut Shown,
 ) -> anyhow::Result<Value> {
     let begun = Instant::now();
+    let mut known = asked.clone();
     loop {
-        let run = runs::find(client, text(asked, "id"), "").await?;
-        if has_ended(&run) || Instant::now() >= deadline {
-            return Ok(run);
+        match runs::look(client, text(asked, "id")).await? {
+            Some(run) if has_ended(&run) => return Ok(run),
+            Some(run) => {
+                shown.show(&run);
+                known = run;
+            }
+            None => shown.show_silence(),
         }
-        shown.show(&run);
+        if Instant::now() >= deadline {
+            return Ok(known);
+        }
         tokio::time::sleep(if begun.elapsed() < FIRST { LOOKS[0] } else { LOOKS[1] }).await;
     }
 }
@@ -162,28 +211,29 @@ fn count(run: &Value, name: &str) -> u64 {
     u64::try_from(number(run, name)).unwrap_or(0)
 }
 
+/// Share of a run that is done, where that is known and it is what goes on: a sweep is told by its stage.
+fn share(run: &Value) -> Option<f64> {
+    let is_reading = matches!(text(run, "state"), "PLANNED" | "RUNNING");
+    run.get("progress").and_then(Value::as_f64).filter(|_| is_reading)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share")]
+fn steps(share: f64) -> u64 {
+    (share.clamp(0.0, 1.0) * STEPS as f64) as u64
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a rate")]
-fn rate(rows: u64, seconds: f64) -> String {
-    format!("{:.0} rows/s", rows as f64 / seconds.max(0.001))
+fn rate(rows: u64, seconds: f64) -> f64 {
+    rows as f64 / seconds.max(0.001)
+}
+
+fn in_columns(rows: u64, rate: f64, left: &str, word: &str) -> String {
+    let (rows, rate) = (format!("{} rows", HumanCount(rows)), format!("{rate:.0}/s"));
+    format!("{rows:>13} {rate:>9} {left:>10}  {word:<9}")
 }
 
 fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    style
-        .progress_chars("━━ ")
-        .with_key("rows", |state: &ProgressState, to: &mut dyn Write| {
-            let of = state.len().map(|all| format!("/{}", HumanCount(all))).unwrap_or_default();
-            let _ = write!(to, "{}{of}", HumanCount(state.pos()));
-        })
-        .with_key("rate", |state: &ProgressState, to: &mut dyn Write| {
-            let _ = write!(to, "{}/s", HumanFloatCount(state.per_sec().round()));
-        })
-        .with_key("left", |state: &ProgressState, to: &mut dyn Write| {
-            let _ = match state.is_finished() {
-                true => write!(to, "in {:.1} s", state.elapsed().as_secs_f64()),
-                false => write!(to, "{} s left", state.eta().as_secs()),
-            };
-        })
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━ ")
 }
 
 #[cfg(test)]
@@ -199,11 +249,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_is_told_by_what_was_done_since_the_first_look_and_not_of_a_sweep() {
+        let run =
+            |state: &str, rows: u64, progress: Value| json!({ "state": state, "rowsSeen": rows, "progress": progress });
+        let look = Look::at(&run("RUNNING", 400, json!(0.4)), (0, 0.0), 10.0);
+        assert_eq!((look.share, look.rate, look.left), (Some(0.4), 40.0, Some(15.0)));
+        let joined = Look::at(&run("RUNNING", 600, json!(0.6)), (400, 0.4), 10.0);
+        assert_eq!((joined.rate, joined.left.map(f64::round)), (20.0, Some(20.0)));
+        let carried_out = Look::at(&run("RUNNING", 1_000, json!(0.5)), (1_000, 0.0), 10.0);
+        assert_eq!((carried_out.share, carried_out.rate, carried_out.left), (Some(0.5), 0.0, Some(10.0)));
+        for run in [run("RUNNING", 400, Value::Null), run("SWEEPING", 1_000, json!(1.0))] {
+            let look = Look::at(&run, (0, 0.0), 10.0);
+            assert_eq!((look.share, look.left), (None, None), "{run}");
+        }
+    }
+
+    #[test]
     fn a_bar_fits_into_80_columns() {
-        for template in [WITH_TOTAL, WITHOUT] {
+        let columns = in_columns(9_999_999, 99_999.0, "9999 s left", "waiting for approval");
+        for template in [WITH_SHARE, WITHOUT] {
             let widths =
                 template.split([':', '}']).filter_map(|part| part.trim_start_matches(['<', '>']).parse::<usize>().ok());
-            assert!(widths.sum::<usize>() < 70, "{template}");
+            assert!(widths.sum::<usize>() + columns.len() <= 80, "{template}{columns}");
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

@@ -94,8 +94,22 @@ async fn print_list(server: &Server, source: Option<String>, first: i32) -> anyh
 /// # Errors
 /// A sentence, where there is none of this id.
 pub(crate) async fn find(client: &Client, id: &str, extra: &str) -> anyhow::Result<Value> {
-    let document = format!("query($id: ID!) {{ node(id: $id) {{ ... on SyncRun {{ {FIELDS} {extra} }} }} }}");
-    let mut data = client.ask(&document, json!({ "id": id })).await?;
+    run_in(client.ask(&document_of(extra), json!({ "id": id })).await?)
+}
+
+/// The same, for who looks again anyway: none where the service does not answer for now.
+///
+/// # Errors
+/// A sentence, where there is none of this id, or the service refuses to tell.
+pub(crate) async fn look(client: &Client, id: &str) -> anyhow::Result<Option<Value>> {
+    client.look(&document_of(""), json!({ "id": id })).await?.map(run_in).transpose()
+}
+
+fn document_of(extra: &str) -> String {
+    format!("query($id: ID!) {{ node(id: $id) {{ ... on SyncRun {{ {FIELDS} {extra} }} }} }}")
+}
+
+fn run_in(mut data: Value) -> anyhow::Result<Value> {
     match data.get_mut("node").map(Value::take) {
         Some(run) if run.get("number").is_some() => Ok(run),
         _ => bail!("there is no such run; `profile-mirror runs list` shows them"),

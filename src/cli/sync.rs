@@ -3,7 +3,7 @@
 use super::ask::{self, Client, Server, text};
 use super::progress::{self, Board, Output};
 use super::runs;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -33,8 +33,8 @@ pub(super) struct SyncArguments {
     /// Only this profile, by its upstream id; may be given again.
     #[arg(long, value_name = "ID")]
     profile: Vec<String>,
-    /// Longest wait, seconds; the run itself goes on.
-    #[arg(long, default_value_t = 3_600, value_name = "SECONDS")]
+    /// Longest wait, seconds, at most a week; the run itself goes on.
+    #[arg(long, default_value_t = 3_600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     timeout: u64,
     #[command(flatten)]
     server: Server,
@@ -67,7 +67,9 @@ pub(super) async fn run(arguments: SyncArguments) -> anyhow::Result<ExitCode> {
     let board = Board::on(if arguments.server.json { Output::Nowhere } else { Output::Error });
     let mut shown = board.add(&arguments.source);
     let ended = tokio::select! {
-        ended = progress::follow(&client, &asked, deadline, &mut shown) => ended?,
+        ended = progress::follow(&client, &asked, deadline, &mut shown) => {
+            ended.with_context(|| format!("follow run {name}, which goes on"))?
+        }
         () = super::stop_signal()? => {
             bail!("stopped waiting; run {name} goes on. End it: profile-mirror runs cancel {name}");
         }

@@ -1,4 +1,5 @@
-//! Health, readiness and metrics. Open to anybody who reaches the port: no names but those of sources, no values.
+//! Health, readiness and metrics. Open to anybody who reaches the port: no names but those of sources, no values. Reasons,
+//! which people and providers may have worded, are for those with a key.
 
 use super::edge::Carrier;
 use super::estimate::Known;
@@ -10,8 +11,8 @@ use ::entity::{Moment, source_state, sync_run};
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -85,8 +86,14 @@ pub(super) struct ReadinessQuery {
 }
 
 /// Whether queries can be answered, and how each source stands.
-pub(super) async fn readyz(State(shared): State<Shared>, Query(query): Query<ReadinessQuery>) -> Response {
-    let sources = match read_sources(&shared).await {
+pub(super) async fn readyz(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    Query(query): Query<ReadinessQuery>,
+) -> Response {
+    let key = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let is_known = key.is_some_and(|key| shared.access.identify_header(key).is_some());
+    let sources = match read_sources(&shared, is_known).await {
         Ok(sources) => sources,
         Err(error) => {
             tracing::warn!(error = chain(&error), "not ready");
@@ -157,14 +164,15 @@ async fn read_rows(shared: &Shared) -> Result<Vec<SourceRow>, ReadError> {
     Ok(sources.all().iter().map(row).collect())
 }
 
-async fn read_sources(shared: &Shared) -> Result<BTreeMap<String, SourceReadiness>, ReadError> {
+/// How each source stands, and why only where reasons are wanted.
+async fn read_sources(shared: &Shared, with_reasons: bool) -> Result<BTreeMap<String, SourceReadiness>, ReadError> {
     let now = shared.clock.now();
     let readiness = |row: SourceRow| {
         let signs = row.signs(now);
         let (state, health) = (row.state.as_ref(), signs.judge());
         let source = SourceReadiness {
             state: health.state.as_str(),
-            reason: health.reason,
+            reason: health.reason.filter(|_| with_reasons),
             lag_seconds: seconds(signs.lag_ms()),
             silence_seconds: signs.silence_ms().map(seconds),
             oldest_pending_seconds: signs.oldest_pending_ms().map(seconds),
@@ -195,16 +203,14 @@ fn seconds(ms: i64) -> f64 {
 pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
     /// Services of one process share the recorder, as those of tests do: what one has set is told before another sets it.
     static TELLING: Mutex<()> = Mutex::new(());
-    let rows = match read_rows(&shared).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            tracing::warn!(error = chain(&error), "measure the sources");
-            Vec::new()
-        }
-    };
+    let rows = read_rows(&shared).await.map_err(|error| tracing::warn!(error = chain(&error), "measure the sources"));
+    let is_up = rows.is_ok();
+    let rows = rows.unwrap_or_default();
     let drift = read_drift(&shared, &rows).await;
     let text = {
         let _telling = TELLING.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where it is 0, what is told of sources is what was last known.
+        metrics::gauge!("profile_mirror_database_up").set(f64::from(u8::from(is_up)));
         metrics::gauge!("profile_mirror_websocket_connections").set(shared.slots.count(Carrier::Socket) as f64);
         metrics::gauge!("profile_mirror_event_streams").set(shared.slots.count(Carrier::Events) as f64);
         metrics::gauge!("profile_mirror_feeds").set(shared.publisher.subscribers() as f64);

@@ -6,6 +6,7 @@ use crate::support::webhook::{parallel_event, signed};
 use crate::upstream::{people, source, until};
 use entity::{Moment, source_state};
 use profile_mirror::clock::Clock;
+use profile_mirror::config::Secret;
 use sea_orm::ActiveValue::{Set, Unchanged};
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
@@ -16,6 +17,18 @@ const MINUTE: i64 = 60_000;
 async fn readiness(app: &TestApp, name: &str) -> Value {
     let (_, body) = app.client().get(&format!("/readyz?source={name}")).await;
     serde_json::from_str::<Value>(&body).unwrap()["sources"][name].take()
+}
+
+/// Whether a metric says that the source is not well.
+async fn is_counted_as_degraded(app: &TestApp, name: &str) -> bool {
+    let (_, metrics) = app.client().get("/metrics").await;
+    let of_it = format!("source=\"{name}\"");
+    let of_it = |line: &&str| line.starts_with("profile_mirror_source_degraded{") && line.contains(&of_it);
+    match metrics.lines().find(of_it).and_then(|line| line.rsplit(' ').next()) {
+        Some("1") => true,
+        Some("0") => false,
+        other => panic!("{other:?} in {metrics}"),
+    }
 }
 
 /// A webhook whose signature does not hold.
@@ -46,18 +59,23 @@ both!(a_source_that_refuses_everything_is_shown_within_a_quarter_of_an_hour_and_
     let shown = readiness(&app, "crm").await;
     let reason = shown["reason"].as_str().unwrap();
     assert!(reason.contains("crm") && reason.contains("secret or key"), "{reason}");
+    let (_, anonymous) = app.client().with_key(None).get("/readyz?source=crm").await;
+    let anonymous = serde_json::from_str::<Value>(&anonymous).unwrap()["sources"]["crm"].take();
+    assert_eq!((&anonymous["state"], &anonymous["reason"]), (&json!("degraded"), &json!(null)), "why is for keys");
     assert_eq!(app.client().get("/readyz").await.0, 200, "reads are served all the same");
     assert_eq!(app.client().get("/readyz?strict=1").await.0, 503);
     assert_eq!(readiness(&app, "people").await["state"], "running", "the others are well");
     let answered = source(&app, "crm").await;
     assert_eq!((&answered["state"], &answered["reason"]), (&json!("DEGRADED"), &json!(reason)));
     assert!(answered["freshness"]["lastRefusalAt"].is_string());
+    assert!(is_counted_as_degraded(&app, "crm").await);
     let (_, metrics) = app.client().get("/metrics").await;
     let counted = |line: &str| line.contains("source=\"crm\"") && line.contains("code=\"401\"");
     assert!(metrics.lines().any(|line| line.starts_with("profile_mirror_webhook_requests_total{") && counted(line)));
 
     accept(&app).await;
     assert_eq!(readiness(&app, "crm").await["state"], "running", "one that is kept ends it");
+    assert!(!is_counted_as_degraded(&app, "crm").await);
     refuse(&app).await;
     app.clock.advance_ms(20 * MINUTE);
     assert_eq!(readiness(&app, "crm").await["state"], "running", "a forged one now and then is nothing");
@@ -120,18 +138,48 @@ both!(a_source_that_hears_nothing_for_three_usual_gaps_is_shown, |database| {
     assert!(reason.contains("crm") && reason.contains("heard nothing") && reason.contains("Likely cause"), "{reason}");
     assert!(shown["silence_seconds"].as_f64().unwrap() > 90.0 * 60.0, "{shown}");
     assert_eq!(source(&app, "crm").await["state"], "DEGRADED");
+    assert!(is_counted_as_degraded(&app, "crm").await);
     let (_, metrics) = app.client().get("/metrics").await;
-    for name in [
-        "source_degraded",
-        "source_silence_seconds",
-        "source_freshness_seconds",
-        "source_last_complete_sync_timestamp_seconds",
-    ] {
+    for name in ["source_silence_seconds", "source_freshness_seconds", "source_last_complete_sync_timestamp_seconds"] {
         assert!(metrics.contains(&format!("profile_mirror_{name}{{source=\"crm\"")), "{name}: {metrics}");
     }
     accept(&app).await;
     assert_eq!(readiness(&app, "crm").await["state"], "running");
+    assert!(!is_counted_as_degraded(&app, "crm").await);
     app.finish().await;
+});
+
+both!(a_source_whose_secret_or_account_is_wrong_from_the_start_is_shown, |database| {
+    let app = TestApp::builder(&database)
+        .configure(|config| {
+            for source in &mut config.sources {
+                let other = "another-than-the-provider-has".to_owned();
+                match source.name.as_str() {
+                    "marketing" => source.webhook.account = Some(other),
+                    "people" => source.webhook.secrets = vec![Secret::Value(other)],
+                    _ => {}
+                }
+            }
+        })
+        .start()
+        .await;
+    app.import_all().await;
+    for _ in 0..12 {
+        app.simulator.copernica().create_profile("People", &[("lastname", "Unheard")]).unwrap();
+        app.simulator.getprofile().create_random();
+        app.simulator.getprofile().settle();
+        for webhook in app.simulator.take_webhooks() {
+            assert_eq!(app.post(&webhook).await, 401);
+        }
+        app.clock.advance_ms(MINUTE);
+    }
+    for name in ["marketing", "people"] {
+        until("it is shown", async || readiness(&app, name).await["state"] == "degraded").await;
+        let reason = readiness(&app, name).await["reason"].clone();
+        assert!(reason.as_str().unwrap().contains("refuses every webhook"), "{name}: {reason}");
+        assert!(is_counted_as_degraded(&app, name).await, "{name}");
+    }
+    app.finish_apart_from_world().await;
 });
 
 both!(a_source_that_never_heard_a_webhook_is_shown_once_a_full_sync_finds_what_it_missed, |database| {

@@ -64,6 +64,17 @@ both!(an_operator_syncs_plans_explains_and_replays_from_a_shell, |database| {
     let json: Value =
         serde_json::from_str(&shell.say(0, &["explain", &format!("crm/{}", ids[0]), "--json"]).await).unwrap();
     assert_eq!(json["profile"]["status"], "CLOSED");
+    // The same, a page at a time, as each page says.
+    let all = json["explainProfile"]["nodes"].as_array().unwrap().len();
+    let mut shown = 0;
+    let mut next = Some(vec!["explain".to_owned(), format!("crm/{}", ids[0]), "--first".to_owned(), "1".to_owned()]);
+    while let Some(command) = next {
+        let page = shell.say(0, &command.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        shown += 1;
+        let more = page.lines().find_map(|line| line.strip_prefix("... older ones: profile-mirror "));
+        next = more.map(|more| more.split(' ').map(str::to_owned).collect());
+    }
+    assert_eq!(shown, all, "{told}");
     let unknown = shell.say(1, &["explain", "crm/nobody"]).await;
     assert!(unknown.contains("crm/nobody"), "{unknown}");
 

@@ -30,6 +30,8 @@ both!(one_run_is_followed_to_its_end, |database| {
     let mut subscription = Subscription::open(app.address(), ADMIN, FOLLOW, json!({ "run": run["id"] })).await;
     let first = subscription.next().await["syncProgress"].take();
     assert_eq!((&first["id"], &first["state"]), (&run["id"], &json!("RUNNING")), "as it is now, at once");
+    let share = first["progress"].as_f64().expect("held against the run before");
+    assert!(share < 0.5, "no list is read yet: {first}");
     page.release();
     let told = told_until(&mut subscription, &run["id"], "DONE").await;
     assert!(told.iter().all(|event| event["id"] == run["id"]), "{told:#?}");

@@ -62,6 +62,12 @@ both!(what_cannot_be_synced_is_refused_with_the_argument, |database| {
         (json!({ "source": "crm", "profiles": [] }), "input.profiles"),
         (json!({ "source": "crm", "profiles": [person] }), "input.profiles"),
         (json!({ "source": "crm", "profiles": [{ "id": "nonsense" }] }), "input.profiles"),
+        (json!({ "source": "crm", "profiles": [{ "key": { "source": "crm", "externalId": "" } }] }), "input.profiles"),
+        (
+            json!({ "source": "crm", "profiles": [{ "key": { "source": "crm", "externalId": "a\0" } }] }),
+            "input.profiles",
+        ),
+        (json!({ "source": "crm", "profileType": "a\0" }), "input.profileType"),
         (json!({ "source": "crm", "profiles": many }), "input.profiles"),
         (json!({ "source": "crm", "clientMutationId": "x".repeat(201) }), "input.clientMutationId"),
     ] {
@@ -71,6 +77,11 @@ both!(what_cannot_be_synced_is_refused_with_the_argument, |database| {
             assert_eq!(refused["run"], Value::Null);
         }
     }
+    let nobody = json!({ "by": { "key": { "source": "crm", "externalId": "a\0" } } });
+    let asked =
+        "query ($by: ProfileRef!) { profile(by: $by) { id } explainProfile(by: $by, first: 1) { nodes { rule } } }";
+    let told = client.query(asked, nobody).await;
+    assert_eq!(told, json!({ "profile": null, "explainProfile": { "nodes": [] } }), "nobody has that id");
     app.finish().await;
 });
 

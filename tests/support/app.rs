@@ -272,7 +272,8 @@ impl TestApp {
     /// What `/readyz` tells of a source.
     pub async fn readiness(&self, source: &str) -> Value {
         let client = reqwest::Client::builder().tls_certs_only([]).build().expect("build a client");
-        let answer = client.get(format!("http://{}/readyz", self.address())).send().await.expect("an answer");
+        let request = client.get(format!("http://{}/readyz", self.address())).bearer_auth(ADMIN);
+        let answer = request.send().await.expect("an answer");
         let mut readiness: Value = answer.json().await.expect("its JSON");
         readiness["sources"][source].take()
     }

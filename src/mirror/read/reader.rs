@@ -82,6 +82,12 @@ impl Reader {
         self.db.reader()
     }
 
+    /// The same for what must be of the newest commit: never on a replica.
+    pub(super) fn primary(&self) -> &Readers {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.db.primary()
+    }
+
     pub(super) fn dialect(&self) -> Dialect {
         self.db.dialect()
     }

@@ -149,12 +149,34 @@ impl Reader {
         Ok(Slice::cut(rows, limit, after.is_some(), false))
     }
 
-    /// The run with this id.
+    /// The run with this id. Whoever has just asked for it finds it: no replica is read.
     ///
     /// # Errors
     /// [`ReadError`].
     pub async fn sync_run(&self, id: i64) -> Result<Option<sync_run::Model>, ReadError> {
-        sync_run::Entity::find_by_id(id).one(self.connection()).await.reading("a run by id")
+        sync_run::Entity::find_by_id(id).one(self.primary()).await.reading("a run by id")
+    }
+
+    /// How many rows the newest full run before this one had that saw the same lists to their end; none before the first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn rows_of_the_run_before(&self, run: &sync_run::Model) -> Result<Option<i64>, ReadError> {
+        use sync_run::Column;
+        let of_type = match &run.profile_type {
+            Some(id) => Column::ProfileType.eq(id),
+            None => Column::ProfileType.is_null(),
+        };
+        let before = sync_run::Entity::find()
+            .select_only()
+            .column(Column::RowsSeen)
+            .filter(Column::SourceId.eq(run.source_id))
+            .filter(Column::Id.lt(run.id))
+            .filter(Column::Kind.eq(RunKind::Full))
+            .filter(Column::State.is_in(SAW_ALL))
+            .filter(of_type)
+            .order_by_desc(Column::Id);
+        before.into_tuple().one(self.connection()).await.reading("the rows of the run before")
     }
 
     /// Every run that has not ended, those with these ids, and those newer than `newer_than`, oldest first.

@@ -1,10 +1,12 @@
 //! What clients are told when something goes wrong: a code, and a short text that holds nothing internal.
 
 use crate::causes::chain;
+use crate::db::dialect::is_of_the_database;
 use crate::mirror::read::{PastError, ReadError};
 use crate::publish::SubscribeError;
 use crate::serve::run_watch::WatchError;
 use async_graphql::{Error, ErrorExtensions};
+use sea_orm::DbErr;
 
 /// The codes that clients know by name; each is a heading of the runbook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +121,20 @@ impl Fault {
         Self::new(Code::BadUserInput, message)
     }
 
+    /// The database cannot be used for now.
+    fn away() -> Self {
+        Self::new(Code::Unavailable, "the database does not answer; try again in a moment")
+    }
+
+    /// What kept an operation from being carried out, by no fault of who asked: the database's, where it is away or busy,
+    /// or ours.
+    pub(super) fn of_operation(error: &(dyn std::error::Error + 'static)) -> Self {
+        let fault = Self::internal(error);
+        let mut causes = std::iter::successors(Some(error), |error| error.source());
+        let of_the_database = causes.find_map(|error| error.downcast_ref::<DbErr>()).is_some_and(is_of_the_database);
+        if of_the_database { Self::away() } else { fault }
+    }
+
     /// A fault of ours: the cause goes to the log under a number, the number to the client.
     pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         let id = format!("{:08x}", rand::random::<u32>());
@@ -130,10 +146,7 @@ impl Fault {
 impl From<ReadError> for Fault {
     fn from(error: ReadError) -> Self {
         let fault = Self::internal(&error);
-        if error.is_unreachable() {
-            return Self::new(Code::Unavailable, "the database does not answer; try again in a moment");
-        }
-        fault
+        if error.is_unreachable() { Self::away() } else { fault }
     }
 }
 

@@ -17,6 +17,9 @@ pub(super) enum Kind {
     Run,
 }
 
+/// Longest id of a record upstream, bytes: ten times what any provider has.
+const MAX_BYTES: usize = 512;
+
 const WORDS: [(Kind, &str); 8] = [
     (Kind::Profile, "profile"),
     (Kind::Subprofile, "subprofile"),
@@ -42,12 +45,21 @@ pub(super) fn encode(kind: Kind, source: &str, external_id: &str) -> ID {
     ID(URL_SAFE_NO_PAD.encode(format!("{word}:{source}:{external_id}")))
 }
 
+/// Whether a record can have this id upstream. What no database keeps and no URL names is no id.
+pub(super) fn is_external_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= MAX_BYTES && !id.contains('\0')
+}
+
 /// Takes an id apart; none where it is not one of ours.
 pub(super) fn decode(id: &str) -> Option<GlobalId> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(id).ok()?).ok()?;
     let mut parts = text.splitn(3, ':');
     let (word, source, external_id) = (parts.next()?, parts.next()?, parts.next()?);
     let (kind, _) = WORDS.iter().find(|(_, one)| *one == word)?;
+    // A source has none.
+    if !external_id.is_empty() && !is_external_id(external_id) {
+        return None;
+    }
     Some(GlobalId { kind: *kind, source: source.to_owned(), external_id: external_id.to_owned() })
 }
 
@@ -61,5 +73,8 @@ mod tests {
         let read = decode(&id).unwrap();
         assert_eq!((read.kind, read.source.as_str(), read.external_id.as_str()), (Kind::Profile, "crm", "a:b:c"));
         assert_eq!(decode("nonsense"), None);
+        for nobody in ["\0", "a\0b", &"x".repeat(MAX_BYTES + 1)] {
+            assert_eq!(decode(&encode(Kind::Profile, "crm", nobody)), None, "{nobody:?}");
+        }
     }
 }

@@ -51,12 +51,12 @@ pub struct ProfileKeyInput {
 }
 
 impl ProfileRef {
-    /// Name of the source and upstream id; none where the id is none of a profile.
+    /// Name of the source and upstream id; none where no profile can have that id.
     pub(super) fn names(self) -> Option<(String, String)> {
         match self {
-            Self::Key(key) => Some((key.source, key.external_id)),
+            Self::Key(key) => global_id::is_external_id(&key.external_id).then_some((key.source, key.external_id)),
             Self::Id(id) => {
-                let id = global_id::decode(&id).filter(|id| id.kind == Kind::Profile)?;
+                let id = global_id::decode(&id).filter(|id| id.kind == Kind::Profile && !id.external_id.is_empty())?;
                 Some((id.source, id.external_id))
             }
         }

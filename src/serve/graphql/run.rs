@@ -9,6 +9,7 @@ use super::plan::RunPlan;
 use super::scalar::DateTime;
 use super::source::Source;
 use super::word::{CandidateState, RunKind, RunState, SweepStage};
+use crate::mirror::read::Reader;
 use ::entity::{source, sync_run};
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use std::sync::Arc;
@@ -88,10 +89,18 @@ impl SyncRun {
         self.row.sweep_stage.map(Into::into)
     }
 
-    /// Share of its rows that are read, 0 to 1; null where upstream does not tell how many there are. It is 1 while the
-    /// run sweeps; `stage` goes on from there.
-    async fn progress(&self) -> Option<f64> {
-        progress(&self.row)
+    /// Share of its rows that are read and applied, 0 to 1. As long as upstream has not told of all lists how long they
+    /// are, it is held against the full run before; null where there was none. It is 1 while the run sweeps; `stage` goes
+    /// on from there.
+    async fn progress(&self, ctx: &Context<'_>) -> Answer<Option<f64>> {
+        let row = &self.row;
+        let is_guessed =
+            row.state == ::entity::RunState::Running && row.kind == ::entity::RunKind::Full && row.has_lists_to_begin();
+        let before = match is_guessed {
+            true => ctx.data_unchecked::<Reader>().rows_of_the_run_before(row).await?,
+            false => None,
+        };
+        Ok(progress(row, before))
     }
 
     /// Why it runs: schedule, operator, gap.
@@ -220,20 +229,26 @@ impl SyncRun {
     }
 }
 
-/// Share of a run's rows that are read; none where nobody knows how many there are.
-fn progress(run: &sync_run::Model) -> Option<f64> {
+/// Share of a run's rows that are read and applied, where the full run before had so many; none where nobody knows how
+/// many there are.
+fn progress(run: &sync_run::Model, before: Option<i64>) -> Option<f64> {
     use ::entity::RunState;
     if matches!(run.state, RunState::Done | RunState::Sweeping | RunState::WaitingForApproval) {
         return Some(1.0);
     }
     let named = run.named.as_ref().and_then(serde_json::Value::as_array).map(Vec::len);
-    let (seen, all) = match named {
-        Some(named) => (run.pages, i64::try_from(named).unwrap_or(i64::MAX)),
-        None => (run.rows_seen, run.rows_expected.filter(|expected| *expected > 0)?),
+    let read = match named {
+        Some(named) => share(run.pages, i64::try_from(named).unwrap_or(i64::MAX)),
+        // More than the run before had, and more to come: nearly all, until the last list is begun.
+        None if run.has_lists_to_begin() => share(run.rows_seen, before?.max(run.rows_seen + 1)),
+        None => share(run.rows_seen, run.rows_expected.filter(|expected| *expected > 0)?),
     };
-    #[expect(clippy::cast_precision_loss, reason = "a share")]
-    let share = seen as f64 / all.max(1) as f64;
-    Some(share.min(1.0))
+    Some(read * share(run.pages_settled, run.pages))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share")]
+fn share(part: i64, whole: i64) -> f64 {
+    (part as f64 / whole.max(1) as f64).clamp(0.0, 1.0)
 }
 
 connection!(

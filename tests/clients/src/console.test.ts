@@ -189,6 +189,25 @@ test("the first key press leads past the header, and all is reached by keyboard"
   assert.equal(await page.evaluate("document.activeElement.id"), "main");
 });
 
+test("a run that fails while upstream is away says when it is tried again, and is cancelled", async () => {
+  await upstream.stop();
+  await card("people").getByRole("button", { name: "Sync now" }).click();
+  const failed = matter(/^people: run \d+ failed$/);
+  // Seven calls, with growing pauses between them.
+  await failed.getByText("It is tried again").waitFor({ timeout: 90_000 });
+  await failed.getByRole("link", { name: "Look at it" }).click();
+
+  await button("Cancel this run").click();
+  const dialog = page.getByRole("dialog", { name: /^Cancel run \d+ of people\?$/ });
+  await dialog.getByText("It is not tried again.").waitFor();
+  await dialog.getByRole("button", { name: /^Cancel run \d+$/ }).click();
+  await page.locator("header.title").getByText("cancelled").waitFor();
+  assert.equal(await button("Cancel this run").count(), 0, "there is nothing left to cancel");
+  const { source } = await mirror.ask<{ source: object }>(`{ source(name: "people") { lastRun { state retryAt } } }`);
+  assert.deepEqual(source, { lastRun: { state: "CANCELLED", retryAt: null } });
+  await page.getByRole("link", { name: "Overview" }).click();
+});
+
 test("it says that the service is away, keeps what it showed, and comes back by itself", async () => {
   assert.deepEqual(watched.consoleErrors.filter((text) => !/status of 401/.test(text)), [], "nothing went wrong so far");
   await mirror.stop("SIGKILL");

@@ -81,7 +81,7 @@ impl Problem {
     /// The problem that an operation on `source` met.
     ///
     /// # Errors
-    /// [`Fault`] where the fault is ours.
+    /// [`Fault`] where the fault is ours, or the database is away.
     pub(super) fn of(refused: Refused, source: &str) -> Result<Self, Fault> {
         Ok(match refused {
             Refused::NoSuchSource => Self::bad_input("source", format!("no source {source:?} is configured")),
@@ -104,7 +104,7 @@ impl Problem {
                 Self::new(ProblemCode::DeletionsNeedApproval, message, None).about(source, run_id)
             }
             Refused::RunState(message) => Self::new(ProblemCode::RunStateConflict, message, Some("run")),
-            failed @ Refused::Failed(_) => return Err(Fault::internal(&failed)),
+            failed @ Refused::Failed(_) => return Err(Fault::of_operation(&failed)),
         })
     }
 
@@ -117,4 +117,23 @@ impl Problem {
 
 fn shown(at: Moment) -> String {
     at.to_datetime().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::graphql::Code;
+    use sea_orm::{ConnAcquireErr, DbErr};
+
+    /// As the stages wrap it.
+    #[derive(Debug, thiserror::Error)]
+    #[error("keep the request")]
+    struct Wrapped(#[source] DbErr);
+
+    #[test]
+    fn an_operation_that_the_database_kept_from_being_carried_out_may_be_tried_again() {
+        let code = |error: DbErr| Problem::of(Refused::Failed(Box::new(Wrapped(error))), "crm").unwrap_err().code;
+        assert_eq!(code(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)), Code::Unavailable);
+        assert_eq!(code(DbErr::Custom("a fault of ours".to_owned())), Code::Internal);
+    }
 }

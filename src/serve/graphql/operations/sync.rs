@@ -176,7 +176,10 @@ async fn request(ctx: &Context<'_>, input: ResyncInput, is_plan: bool) -> Answer
                 let message = format!("{external_id} is of source {of:?}: name profiles of {:?} only", source.name);
                 return Ok(Problem::bad_input("input.profiles", message).into());
             }
-            None => return Ok(Problem::bad_input("input.profiles", "one of the ids is no id of a profile").into()),
+            None => {
+                let message = "one of them has no id that a profile can have: is it empty, or no id of a profile?";
+                return Ok(Problem::bad_input("input.profiles", message).into());
+            }
         }
     }
     let wish = RunWish { profile_type: input.profile_type, profiles, is_plan };
@@ -202,7 +205,10 @@ async fn check(ctx: &Context<'_>, source: &source::Model, input: &ResyncInput) -
             Ok(Some(Problem::bad_input("input.profiles", "name 1 to 1,000 profiles, or leave it out")))
         }
         (Some(id), None) => {
-            let known = ctx.data_unchecked::<Reader>().profile_type_by_key(source.id, id).await?;
+            let known = match global_id::is_external_id(id) {
+                true => ctx.data_unchecked::<Reader>().profile_type_by_key(source.id, id).await?,
+                false => None,
+            };
             let unknown = || format!("source {} has no profile type {id:?}; profileTypes lists them", source.name);
             Ok(known.is_none().then(|| Problem::bad_input("input.profileType", unknown())))
         }

@@ -46,9 +46,10 @@ export function runbook(app, heading, key) {
 /** How far a run is. */
 export function progress(run) {
   const known = stage(run);
-  const rows = run.rowsExpected ? `${figure(run.rowsSeen)} of ${figure(run.rowsExpected)} rows` : `${figure(run.rowsSeen)} rows`;
-  const text = known ?? (run.state === 'PLANNED' ? 'waits for the holder of the source' : rows);
   const isOpen = run.progress === null || run.progress === undefined || run.state === 'PLANNED';
+  // As long as some lists are still to be begun, those that have told are not all.
+  const all = run.rowsExpected > run.rowsSeen ? ` of ${isOpen ? 'at least ' : ''}${figure(run.rowsExpected)}` : '';
+  const text = known ?? (run.state === 'PLANNED' ? 'waits for the holder of the source' : `${figure(run.rowsSeen)}${all} rows`);
   return h(
     'div',
     { class: 'progress' },

@@ -75,6 +75,8 @@ pub(crate) struct Shown {
 struct Look {
     word: String,
     rows: u64,
+    /// Rows that there are at least, where some lists have told and others are still to be begun.
+    at_least: Option<u64>,
     /// Rows a second since the first look.
     rate: f64,
     /// Share done; none where it is not known, or all is read and something else goes on.
@@ -87,13 +89,24 @@ impl Look {
     fn at(run: &Value, first: (u64, f64), seconds: f64) -> Self {
         let (rows, share) = (count(run, "rowsSeen"), share(run));
         let left = share.filter(|share| *share > first.1).map(|share| seconds * (1.0 - share) / (share - first.1));
-        Self { word: word(run), rows, rate: rate(rows.saturating_sub(first.0), seconds), share, left }
+        let expected = run.get("rowsExpected").and_then(Value::as_u64);
+        let at_least = expected.filter(|expected| share.is_none() && *expected > rows);
+        Self { word: word(run), rows, at_least, rate: rate(rows.saturating_sub(first.0), seconds), share, left }
     }
 
-    /// In columns, behind a bar.
+    /// The rows, and how many there are at least.
+    fn rows(&self) -> String {
+        let of = self.at_least.map(|least| format!(" of {}+", HumanCount(least))).unwrap_or_default();
+        format!("{}{of} rows", HumanCount(self.rows))
+    }
+
+    /// In columns, behind a bar, or a sign of life that leaves more room.
     fn columns(&self) -> String {
         let left = self.left.map(|left| format!("{left:.0} s left")).unwrap_or_default();
-        in_columns(self.rows, self.rate, &left, &self.word)
+        match self.share {
+            Some(_) => in_columns(&self.rows(), self.rate, &left, &self.word),
+            None => format!("{:>29} {:>9}  {}", self.rows(), tell_rate(self.rate), self.word),
+        }
     }
 }
 
@@ -113,7 +126,7 @@ impl Shown {
         }
         let share = look.share.map(|share| format!(", {:.0} %", share * 100.0)).unwrap_or_default();
         let left = look.left.map(|left| format!(", {left:.0} s left")).unwrap_or_default();
-        let text = format!("{}: {} rows{share}{left}, {:.0} rows/s", look.word, look.rows, look.rate);
+        let text = format!("{}: {}{share}{left}, {:.0} rows/s", look.word, look.rows(), look.rate);
         self.say(look.word, &text);
     }
 
@@ -143,9 +156,9 @@ impl Shown {
                 bar.set_style(style(WITH_SHARE));
                 bar.set_length(STEPS);
                 bar.set_position(STEPS);
-                bar.finish_with_message(in_columns(rows, rate, &format!("in {seconds:.1} s"), &word(run)));
+                bar.finish_with_message(in_columns(&tell_rows(rows), rate, &format!("in {seconds:.1} s"), &word(run)));
             }
-            None => self.line(&format!("{}: {rows} rows in {seconds:.1} s, {rate:.0} rows/s", word(run))),
+            None => self.line(&format!("{}: {} in {seconds:.1} s, {rate:.0} rows/s", word(run), tell_rows(rows))),
         }
     }
 
@@ -227,9 +240,16 @@ fn rate(rows: u64, seconds: f64) -> f64 {
     rows as f64 / seconds.max(0.001)
 }
 
-fn in_columns(rows: u64, rate: f64, left: &str, word: &str) -> String {
-    let (rows, rate) = (format!("{} rows", HumanCount(rows)), format!("{rate:.0}/s"));
-    format!("{rows:>13} {rate:>9} {left:>10}  {word:<9}")
+fn tell_rows(rows: u64) -> String {
+    format!("{} rows", HumanCount(rows))
+}
+
+fn tell_rate(rate: f64) -> String {
+    format!("{rate:.0}/s")
+}
+
+fn in_columns(rows: &str, rate: f64, left: &str, word: &str) -> String {
+    format!("{rows:>14} {:>9} {left:>10}  {word:<9}", tell_rate(rate))
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -262,12 +282,20 @@ mod tests {
             let look = Look::at(&run, (0, 0.0), 10.0);
             assert_eq!((look.share, look.left), (None, None), "{run}");
         }
+        let mut first = run("RUNNING", 412_000, Value::Null);
+        first["rowsExpected"] = json!(1_000_000);
+        assert_eq!(Look::at(&first, (0, 0.0), 10.0).rows(), "412,000 of 1,000,000+ rows");
+        first["progress"] = json!(0.412);
+        assert_eq!(Look::at(&first, (0, 0.0), 10.0).rows(), "412,000 rows");
     }
 
     #[test]
     fn a_bar_fits_into_80_columns() {
-        let columns = in_columns(9_999_999, 99_999.0, "9999 s left", "waiting for approval");
-        for template in [WITH_SHARE, WITHOUT] {
+        let word = "listing subprofiles".to_owned();
+        let of = |share, at_least| {
+            Look { word: word.clone(), rows: 9_999_999, at_least, rate: 99_999.0, share, left: share }.columns()
+        };
+        for (template, columns) in [(WITH_SHARE, of(Some(0.5), None)), (WITHOUT, of(None, Some(99_999_999)))] {
             let widths =
                 template.split([':', '}']).filter_map(|part| part.trim_start_matches(['<', '>']).parse::<usize>().ok());
             assert!(widths.sum::<usize>() + columns.len() <= 80, "{template}{columns}");

@@ -433,3 +433,23 @@ both!(a_source_shows_its_last_run_and_its_last_complete_sync, |database| {
     assert_eq!(plans["syncRuns"]["nodes"], json!([{ "id": planned["id"] }]));
     app.finish().await;
 });
+
+both!(subprofiles_alone_are_past_the_brake_and_wait_over_a_restart, |database| {
+    let mut app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    let (collection, _) = copernica.collections().into_iter().find(|(_, name)| name == "Orders").unwrap();
+    let orders: Vec<String> = copernica.subprofile_ids(&collection).into_iter().take(8).collect();
+    assert_eq!(orders.len(), 8);
+    for order in &orders {
+        copernica.silently().delete_subprofile(order).unwrap();
+    }
+    let run = resync(&app, json!({ "source": "marketing" })).await;
+    assert_eq!((&run["state"], &run["counts"]["deleted"]), (&json!("WAITING_FOR_APPROVAL"), &json!(0)), "{run:#}");
+    app.restart().await;
+    assert_eq!(app.readiness("marketing").await["deletions_waiting"], 8);
+    run_of(change(&app.client(), "approveDeletions", json!({ "run": run["id"] })).await);
+    app.drain().await;
+    let done = read_run(&app.client(), &run).await;
+    assert_eq!((&done["state"], &done["counts"]["deleted"]), (&json!("DONE"), &json!(8)), "{done:#}");
+    app.finish().await;
+});

@@ -1,8 +1,8 @@
 //! A run: a pass over a source's lists, or over some of its profiles, and the sweep after it.
 
 use crate::{Moment, RunKind, RunState, SweepStage};
-use sea_orm::Condition;
 use sea_orm::entity::prelude::*;
+use sea_orm::{Condition, QueryOrder};
 
 /// A run.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
@@ -71,6 +71,8 @@ pub struct Model {
     pub absent: i64,
     /// Candidates that are tombstones now.
     pub deleted: i64,
+    /// When it had read its lists to their end; none before that.
+    pub listed_at: Option<Moment>,
     /// How far its sweep is; none before it.
     pub sweep_stage: Option<SweepStage>,
     /// The row up to which the stage is done.
@@ -111,6 +113,13 @@ pub fn under_way(source_id: i32) -> Select<Entity> {
     // As it stands in the index, so that it serves.
     let is_under_way = Expr::cust("\"sync_run\".\"state\" IN ('planned', 'running', 'sweeping')");
     Entity::find().filter(Column::SourceId.eq(source_id)).filter(is_under_way)
+}
+
+/// Full runs of a source that are no plans, the newest first.
+pub fn listing(source_id: i32) -> Select<Entity> {
+    // As it stands in the index, so that it serves.
+    let is_listing = Expr::cust("\"sync_run\".\"kind\" = 'full' AND NOT \"sync_run\".\"is_plan\"");
+    Entity::find().filter(Column::SourceId.eq(source_id)).filter(is_listing).order_by_desc(Column::Id)
 }
 
 /// Failed runs that wait to be tried again although this newer one sees at least what they were to see.

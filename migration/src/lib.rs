@@ -27,6 +27,7 @@ mod m20261127_000019_metadata_parts;
 mod m20261127_000020_throttling;
 mod m20261127_000021_run_failures;
 mod m20261127_000022_derivations;
+mod m20261127_000023_listed_at;
 
 pub use sea_orm_migration::prelude::MigratorTrait;
 
@@ -58,6 +59,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000020_throttling::Migration),
             Box::new(m20261127_000021_run_failures::Migration),
             Box::new(m20261127_000022_derivations::Migration),
+            Box::new(m20261127_000023_listed_at::Migration),
         ]
     }
 }

@@ -10,8 +10,8 @@ use provider::{Freshness, Rung, Version};
 /// How far the clock of a provider may be from ours, milliseconds, where a moment of theirs is held against one of ours.
 const CLOCK_SKEW_MS: i64 = 5_000;
 
-/// The rule where news of an unknown record is older than the lists that were read last.
-pub const OVERTAKEN: &str = "not known, and older than the last full run: asked for by id";
+/// The rule where news of an unknown record may be older than the lists that were read last.
+pub const OVERTAKEN: &str = "not known, and not certainly newer than the last full run: asked for by id";
 
 /// Where an observation comes from, as far as order is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +69,10 @@ pub fn is_newer(observed: Version, stored: Version) -> bool {
     compare(observed, stored) == Freshness::Newer
 }
 
-/// Whether what a webhook tells of an unknown record may have been overtaken by its end: it is older than the lists that
-/// were read last. Both clocks are taken to be right to within 5 s.
-pub fn is_older_than_lists(observed: Version, listed_until: Moment) -> bool {
-    is_upstream_time(observed.rung) && observed.until.saturating_add(CLOCK_SKEW_MS) < listed_until.0
+/// Whether what a webhook tells of an unknown record may have been overtaken by its end: it is not certainly newer than the
+/// lists that were read last. Both clocks are taken to be right to within 5 s.
+pub fn may_be_older_than_lists(observed: Version, listed_until: Moment) -> bool {
+    is_upstream_time(observed.rung) && observed.from <= listed_until.0.saturating_add(CLOCK_SKEW_MS)
 }
 
 fn is_upstream_time(rung: Rung) -> bool {
@@ -139,10 +139,10 @@ mod tests {
     #[test]
     fn news_that_lists_have_overtaken_is_told_from_news_that_is_later_than_they_are() {
         let listed_until = Moment(20_000);
-        assert!(is_older_than_lists(second(10), listed_until));
-        assert!(!is_older_than_lists(second(16), listed_until), "within the skew of clocks");
-        assert!(!is_older_than_lists(second(30), listed_until));
-        assert!(!is_older_than_lists(request_version(1, 2), listed_until), "positions are no times");
+        assert!(may_be_older_than_lists(second(10), listed_until));
+        assert!(may_be_older_than_lists(second(25), listed_until), "within the skew of clocks");
+        assert!(!may_be_older_than_lists(second(26), listed_until));
+        assert!(!may_be_older_than_lists(request_version(1, 2), listed_until), "positions are no times");
     }
 
     #[test]

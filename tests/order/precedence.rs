@@ -90,10 +90,12 @@ both!(a_late_update_does_not_bring_a_deleted_profile_back, |database| {
     app.finish().await;
 });
 
-both!(news_of_who_came_and_went_before_a_sync_brings_nobody_back, |database| {
-    let app = TestApp::imported(&database).await;
+/// A sync after people came and went without a word of the end, and the late news of their coming. Upstream's clock is
+/// `ahead_ms` ahead of the service's.
+async fn come_and_go_before_a_sync(app: &TestApp, ahead_ms: i64) {
+    app.simulator.advance(chrono::Duration::milliseconds(ahead_ms));
     let copernica = app.simulator.copernica();
-    let person = a_person(&app);
+    let person = a_person(app);
     let visit = copernica.create_subprofile(&person, "Visits", &[("page", "/late")]).unwrap();
     let passer_by = copernica.create_profile("People", &[("lastname", "Passer-by")]).unwrap();
     copernica.set_interests(&passer_by, &["newsletter"]).unwrap();
@@ -101,7 +103,6 @@ both!(news_of_who_came_and_went_before_a_sync_brings_nobody_back, |database| {
     copernica.delete_subprofile(&visit).unwrap();
     copernica.delete_profile_completely(&passer_by).unwrap();
     assert_eq!(app.simulator.take_webhooks().len(), 2, "that they went is lost");
-    app.clock.advance_ms(10_000);
     app.sync("marketing").await.unwrap();
     let kinds = app.kinds(Copernica, &person).await;
     for webhook in late {
@@ -110,6 +111,23 @@ both!(news_of_who_came_and_went_before_a_sync_brings_nobody_back, |database| {
     app.drain().await;
     assert_eq!(app.profile(Copernica, &passer_by).await, json!(null), "not even for a moment");
     assert_eq!(app.kinds(Copernica, &person).await, kinds, "no subprofile came and went");
+}
+
+both!(news_of_who_came_and_went_before_a_sync_brings_nobody_back, |database| {
+    let app = TestApp::imported(&database).await;
+    come_and_go_before_a_sync(&app, -10_000).await;
+    app.finish().await;
+});
+
+both!(news_of_who_came_and_went_within_the_seconds_of_a_sync_brings_nobody_back, |database| {
+    let app = TestApp::imported(&database).await;
+    come_and_go_before_a_sync(&app, 0).await;
+    app.finish().await;
+});
+
+both!(news_of_who_came_and_went_before_a_sync_brings_nobody_back_though_upstream_has_a_fast_clock, |database| {
+    let app = TestApp::imported(&database).await;
+    come_and_go_before_a_sync(&app, 4_000).await;
     app.finish().await;
 });
 

@@ -82,9 +82,9 @@ impl Builder {
             change(&mut config);
         }
         let clock = MovableClock::new();
-        simulator.advance(chrono::Duration::milliseconds(clock.now().0 - simulator.now().timestamp_millis()));
         let running = run(&config, &clock, &simulator, "one").await;
         let app = TestApp { simulator, clock, config, running: Some(running), is_over: false };
+        app.let_pass(0);
         app.register_webhooks();
         app
     }
@@ -129,11 +129,19 @@ impl TestApp {
         Builder { database: database.clone(), profiles: 60, tolerance_seconds: Some(86_400), configure: Vec::new() }
     }
 
-    /// A service whose mirror holds the world already.
+    /// A service whose mirror holds the world already, for so long that what comes now was on none of the lists.
     pub async fn imported(database: &TestDatabase) -> Self {
         let app = Self::builder(database).start().await;
         app.import_all().await;
+        app.let_pass(6_000);
         app
+    }
+
+    /// Lets time pass for the service, and sets the world's clock by the service's.
+    pub fn let_pass(&self, ms: i64) {
+        self.clock.advance_ms(ms);
+        let behind = self.clock.now().0 - self.simulator.now().timestamp_millis();
+        self.simulator.advance(chrono::Duration::milliseconds(behind));
     }
 
     /// Another instance on the same database, with the sources registered under the URL of the first.

@@ -116,6 +116,24 @@ both!(a_run_that_waits_stands_in_nobodys_way_and_a_newer_one_takes_its_place, |d
     app.finish().await;
 });
 
+both!(who_comes_while_a_run_waits_for_a_person_is_taken_as_told, |database| {
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    let mut people = copernica.profile_ids("People");
+    let person = people.pop().unwrap();
+    for gone in people {
+        copernica.silently().delete_profile_completely(&gone).unwrap();
+    }
+    let run = app.sync("marketing").await.unwrap();
+    assert_eq!(run.state, RunState::WaitingForApproval, "{run:?}");
+    app.let_pass(6_000);
+    let visit = copernica.create_subprofile(&person, "Visits", &[("page", "/new")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.simulator.requests_to(&format!("/subprofile/{visit}")), 0, "no list was read since");
+    approve_deletions(app.database(), app.clock.now(), run.id, "ops").await.unwrap();
+    app.finish().await;
+});
+
 both!(what_comes_back_while_its_deletion_waits_is_not_deleted, |database| {
     let app = TestApp::imported(&database).await;
     let parallel = app.simulator.faults(ProviderKind::Parallel);

@@ -1,7 +1,6 @@
 //! What comes into a batch: the rows that its observations will touch.
 
 use super::{Batch, ProfileWork, RelationshipWork, SubprofileWork, Wanted, sorted};
-use crate::apply::freshness;
 use crate::apply::read::Read;
 use crate::mirror::write::{self, RelationshipsOf};
 use entity::{RecordKind, Status, profile};
@@ -76,23 +75,20 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Loads until when lists were read, where a webhook that has been on its way for a while tells of a record that
-    /// nobody knows.
+    /// Loads until when lists were read, where a webhook tells of a record that nobody knows.
     pub async fn load_lists(&mut self, transaction: &impl ConnectionTrait, deliveries: &[Read]) -> Result<(), DbErr> {
         let webhooks = deliveries.iter().filter(|delivery| delivery.origin.kind == DeliveryKind::Webhook);
         let observations = webhooks.flat_map(|delivery| &delivery.decoded).flat_map(|decoded| &decoded.observations);
-        let mut strangers = observations.filter_map(|observation| match observation {
+        let is_stranger = |observation: &Observation| match observation {
             Observation::Profile(seen) => {
                 let known = self.by_external_id.get(&seen.external_id);
-                known.is_none_or(|handle| !self.profiles[*handle].row.is_known).then_some(seen.version)
+                known.is_none_or(|handle| !self.profiles[*handle].row.is_known)
             }
-            Observation::Subprofile(seen) => {
-                (!self.subprofiles.contains_key(&seen.external_id)).then_some(seen.version)
-            }
-            _ => None,
-        });
-        if strangers.any(|version| freshness::is_older_than_lists(version, self.now)) {
-            self.listed_until = write::load_listed_until(transaction, self.source_id, self.now).await?;
+            Observation::Subprofile(seen) => !self.subprofiles.contains_key(&seen.external_id),
+            _ => false,
+        };
+        if observations.into_iter().any(is_stranger) {
+            self.listed_until = write::load_listed_until(transaction, self.source_id).await?;
         }
         Ok(())
     }

@@ -195,11 +195,11 @@ impl<'a> Batch<'a> {
         self.revision
     }
 
-    /// Whether an unknown record of which a webhook tells is missing in lists that were read since. It may have been
+    /// Whether lists may have been read since a webhook's news of an unknown record, and have missed it. It may have been
     /// removed without a word: only a fetch can tell.
     pub fn is_overtaken(&self, origin: &Origin, version: Version) -> bool {
-        let is_older = self.listed_until.is_some_and(|until| freshness::is_older_than_lists(version, until));
-        origin.kind == DeliveryKind::Webhook && is_older
+        let may_be_older = self.listed_until.is_some_and(|until| freshness::may_be_older_than_lists(version, until));
+        origin.kind == DeliveryKind::Webhook && may_be_older
     }
 
     /// Whether a profile is in quarantine because the lists of a run left it out: one answer that does not find it is

@@ -272,6 +272,7 @@ mod tests {
             candidates: 0,
             absent: 0,
             deleted: 0,
+            listed_at: None,
             sweep_stage: None,
             sweep_after: 0,
             decided_by: None,

@@ -38,6 +38,7 @@ impl Runner {
                 .col_expr(Column::FinishedAt, Expr::value(self.clock.now())),
             Some(stage) => update
                 .col_expr(Column::State, Expr::value(RunState::Sweeping.to_value()))
+                .col_expr(Column::ListedAt, Expr::value(self.clock.now()))
                 .col_expr(Column::SweepStage, Expr::value(stage.to_value()))
                 .col_expr(Column::SweepAfter, Expr::value(0_i64)),
         };

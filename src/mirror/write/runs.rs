@@ -3,9 +3,7 @@
 use super::listed::Missable;
 use entity::{Moment, RecordKind, RunKind, RunState, SweepStage, run_page, source_state, sync_run};
 use sea_orm::sea_query::{Expr, Query};
-use sea_orm::{
-    ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::{ActiveEnum, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QuerySelect};
 
 /// A run that is tried again may end after newer ones: so many are looked at.
 const RUNS_LOOKED_AT: u64 = 20;
@@ -20,30 +18,22 @@ pub(crate) async fn load_run_for_apply(
     sync_run::under_way(source_id).filter(Column::State.eq(RunState::Sweeping).or(compares)).one(connection).await
 }
 
-/// Until when full runs have read lists of a source: the end of each that is no plan, its start while its pages are read, and
-/// now after that. None before the first.
+/// Until when full runs that are no plans have read lists of a source; their start counts while they read. None before the
+/// first.
 pub(crate) async fn load_listed_until(
     connection: &impl ConnectionTrait,
     source_id: i32,
-    now: Moment,
 ) -> Result<Option<Moment>, DbErr> {
     use sync_run::Column;
-    let runs: Vec<(RunState, Moment, Option<Moment>)> = sync_run::Entity::find()
-        .filter(Column::SourceId.eq(source_id))
-        .filter(Column::Kind.eq(RunKind::Full))
-        .filter(Column::IsPlan.eq(false))
-        .order_by_desc(Column::Id)
+    let runs: Vec<(Moment, Option<Moment>, Option<Moment>)> = sync_run::listing(source_id)
         .limit(RUNS_LOOKED_AT)
         .select_only()
-        .columns([Column::State, Column::StartedAt, Column::FinishedAt])
+        .columns([Column::StartedAt, Column::ListedAt, Column::FinishedAt])
         .into_tuple()
         .all(connection)
         .await?;
-    let until = |(state, started_at, finished_at): (RunState, Moment, Option<Moment>)| match state {
-        RunState::Planned | RunState::Running => started_at,
-        _ => finished_at.unwrap_or(now),
-    };
-    Ok(runs.into_iter().map(until).max())
+    let until = runs.into_iter().map(|(started, listed, finished)| listed.or(finished).unwrap_or(started));
+    Ok(until.max())
 }
 
 /// Holds a run that sweeps as it was loaded until the end of the transaction; false where somebody ended it meanwhile.

@@ -235,14 +235,18 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Who was just created may not be visible by id yet: only who the mirror has never seen, since the event may be that of
-    /// a subprofile, or late, and whom lists leave out as well nothing tells from who is gone.
+    /// What was just created may not be visible by id yet: only what the mirror has never seen, since the event may be late,
+    /// and what lists leave out as well nothing tells from what is gone.
     async fn hide_created(&self, webhook: &SignedWebhook, rng: &mut ChaCha8Rng) {
         let is_creation = matches!(webhook.event.as_str(), "create" | "PROFILE_CREATED");
         if is_creation && rng.random_bool(self.history.temper.unseen) {
             let reads = rng.random_range(1..3);
             let faults = self.simulator.faults(self.history.kind);
-            if !faults.leave_out(&webhook.profile) && !self.stages.has_seen(&webhook.profile).await {
+            if let Some(subprofile) = webhook.subprofile() {
+                if !faults.leave_out(&subprofile) && !self.stages.has_seen_subprofile(&subprofile).await {
+                    faults.hide_subprofile(&subprofile, reads);
+                }
+            } else if !faults.leave_out(&webhook.profile) && !self.stages.has_seen(&webhook.profile).await {
                 faults.hide(&webhook.profile, reads);
             }
         }

@@ -115,11 +115,11 @@ pub fn under_way(source_id: i32) -> Select<Entity> {
     Entity::find().filter(Column::SourceId.eq(source_id)).filter(is_under_way)
 }
 
-/// Full runs of a source that are no plans, the newest first.
+/// Full runs of a source, plans among them, the newest first.
 pub fn listing(source_id: i32) -> Select<Entity> {
     // As it stands in the index, so that it serves.
-    let is_listing = Expr::cust("\"sync_run\".\"kind\" = 'full' AND NOT \"sync_run\".\"is_plan\"");
-    Entity::find().filter(Column::SourceId.eq(source_id)).filter(is_listing).order_by_desc(Column::Id)
+    let is_full = Expr::cust("\"sync_run\".\"kind\" = 'full'");
+    Entity::find().filter(Column::SourceId.eq(source_id)).filter(is_full).order_by_desc(Column::Id)
 }
 
 /// Failed runs that wait to be tried again although this newer one sees at least what they were to see.

@@ -8,7 +8,7 @@ pub struct Migration;
 
 const COLUMN: &str = "listed_at";
 /// Incremental runs may be many between two of these.
-const INDEX: &str = "CREATE INDEX sync_run_listing ON sync_run (source_id, id) WHERE kind = 'full' AND NOT is_plan";
+const INDEX: &str = "CREATE INDEX sync_run_listing ON sync_run (source_id, id) WHERE kind = 'full'";
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {

@@ -118,6 +118,7 @@ struct State {
     planned: VecDeque<(String, FailureKind)>,
     chances: Vec<(f64, FailureKind)>,
     hidden: HashMap<String, u32>,
+    hidden_subprofiles: HashMap<String, u32>,
     stale: HashMap<String, (u32, Value)>,
     unlisted: Arc<HashSet<String>>,
     overstated: usize,
@@ -137,6 +138,7 @@ impl Faults {
             planned: VecDeque::new(),
             chances: Vec::new(),
             hidden: HashMap::new(),
+            hidden_subprofiles: HashMap::new(),
             stale: HashMap::new(),
             unlisted: Arc::default(),
             overstated: 0,
@@ -173,6 +175,11 @@ impl Faults {
         self.0.lock().hidden.insert(profile.to_owned(), reads);
     }
 
+    /// The same of a subprofile, at Copernica.
+    pub fn hide_subprofile(&self, subprofile: &str, reads: u32) {
+        self.0.lock().hidden_subprofiles.insert(subprofile.to_owned(), reads);
+    }
+
     /// Whether lists leave out a profile or a subprofile.
     pub fn leave_out(&self, id: &str) -> bool {
         self.0.lock().unlisted.contains(id)
@@ -185,6 +192,7 @@ impl Faults {
         state.unlisted = Arc::new(ids.into_iter().collect());
         let unlisted = Arc::clone(&state.unlisted);
         state.hidden.retain(|id, _| !unlisted.contains(id));
+        state.hidden_subprofiles.retain(|id, _| !unlisted.contains(id));
     }
 
     /// Lists of profiles tell totals that are too high by this, as a list does that was cut.
@@ -248,6 +256,7 @@ impl Faults {
         state.planned.clear();
         state.chances.clear();
         state.hidden.clear();
+        state.hidden_subprofiles.clear();
         state.stale.clear();
         state.unlisted = Arc::default();
         state.overstated = 0;
@@ -276,14 +285,12 @@ impl Faults {
 
     /// Uses up one read of a hidden profile.
     pub(crate) fn is_hidden(&self, profile: &str) -> bool {
-        let mut state = self.0.lock();
-        match state.hidden.get_mut(profile) {
-            Some(left) if *left > 0 => {
-                *left -= 1;
-                true
-            }
-            _ => false,
-        }
+        use_up(&mut self.0.lock().hidden, profile)
+    }
+
+    /// Uses up one read of a hidden subprofile.
+    pub(crate) fn is_hidden_subprofile(&self, subprofile: &str) -> bool {
+        use_up(&mut self.0.lock().hidden_subprofiles, subprofile)
     }
 
     /// Uses up one read of a frozen profile.
@@ -308,4 +315,10 @@ impl Faults {
     pub(crate) fn draw_below(&self, bound: usize) -> usize {
         self.0.lock().rng.random_range(0..bound.max(1))
     }
+}
+
+fn use_up(hidden: &mut HashMap<String, u32>, id: &str) -> bool {
+    let Some(left @ 1..) = hidden.get_mut(id) else { return false };
+    *left -= 1;
+    true
 }

@@ -25,6 +25,15 @@ impl SignedWebhook {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// External id of the subprofile that it is about, where it is about one.
+    pub fn subprofile(&self) -> Option<String> {
+        let pairs: Vec<(String, String)> = match self.provider {
+            ProviderKind::Copernica => serde_urlencoded::from_bytes(&self.body).unwrap_or_default(),
+            ProviderKind::Parallel | ProviderKind::GetProfile => Vec::new(),
+        };
+        pairs.into_iter().find_map(|(key, value)| (key == "subprofile").then_some(value))
+    }
+
     /// Spoils everything that proves where it comes from.
     pub fn spoil(&mut self) {
         for (name, value) in &mut self.headers {

@@ -79,11 +79,17 @@ pub(super) fn observe_subprofile(
     request: Option<&fetch_request::Model>,
     is_unvouched: bool,
 ) {
+    let target = Target::Subprofile { id: id.to_owned() };
     let (row_id, is_gone) =
         batch.subprofiles.get(id).map_or((0, true), |work| (work.row.id, work.row.deleted_at.is_some()));
     let known = batch.subprofiles.get(id).filter(|_| !is_gone);
     let known = known.map(|work| (work.row.position, work.profile, work.row.id));
+    let is_new = !batch.subprofiles.contains_key(id);
     let (decision, rule) = match known {
+        // News told of it: it may not be visible yet.
+        None if is_new && request.is_some() && !is_believed(batch, origin, &target, request) => {
+            (Decision::Quarantined, "not found; asked again before that is believed")
+        }
         None => {
             batch.settle_candidate(RecordKind::Subprofile, row_id, CandidateState::Dismissed, origin);
             (Decision::Unchanged, "not known either")
@@ -96,7 +102,7 @@ pub(super) fn observe_subprofile(
         {
             (Decision::Quarantined, "no page of the run named it, and it was not found by id")
         }
-        Some(_) if !is_believed(batch, origin, &Target::Subprofile { id: id.to_owned() }, request) => {
+        Some(_) if !is_believed(batch, origin, &target, request) => {
             (Decision::Quarantined, "not found; asked again before that is believed")
         }
         Some(_) if is_unvouched => (Decision::Quarantined, UNVOUCHED),

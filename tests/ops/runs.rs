@@ -178,6 +178,24 @@ both!(a_plan_changes_nothing_and_is_then_carried_out_exactly, |database| {
     app.finish().await;
 });
 
+both!(late_news_of_who_came_and_went_before_a_plan_brings_nobody_back_when_it_is_carried_out, |database| {
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    let passer_by = copernica.create_profile("People", &[("lastname", "Passer-by")]).unwrap();
+    let late = app.simulator.take_webhooks();
+    copernica.silently().delete_profile_completely(&passer_by).unwrap();
+    let planned = plan(&app, json!({ "source": "marketing" })).await;
+    for webhook in late {
+        assert_eq!(app.post(&webhook).await, 200);
+    }
+    app.drain().await;
+    assert_eq!(app.profile(ProviderKind::Copernica, &passer_by).await, Value::Null);
+    let run = run_of(change(&app.client(), "applyResync", json!({ "plan": planned["id"] })).await);
+    app.drain().await;
+    assert_eq!(read_run(&app.client(), &run).await["state"], "DONE");
+    app.finish().await;
+});
+
 /// How many changes of each kind the log of a source holds after a revision.
 async fn kinds_since(app: &TestApp, source: &str, revision: i64) -> BTreeMap<String, i64> {
     let rows = change_row::Entity::find()

@@ -115,6 +115,7 @@ async fn come_and_go_before_a_sync(app: &TestApp, ahead_ms: i64) {
 
 both!(news_of_who_came_and_went_before_a_sync_brings_nobody_back, |database| {
     let app = TestApp::imported(&database).await;
+    app.let_pass(30_000);
     come_and_go_before_a_sync(&app, -10_000).await;
     app.finish().await;
 });
@@ -131,7 +132,7 @@ both!(news_of_who_came_and_went_before_a_sync_brings_nobody_back_though_upstream
     app.finish().await;
 });
 
-both!(news_of_who_came_after_a_sync_is_taken_though_upstream_has_a_slow_clock, |database| {
+both!(who_comes_after_a_sync_is_asked_for_and_shown_though_upstream_has_a_slow_clock, |database| {
     let app = TestApp::imported(&database).await;
     app.clock.advance_ms(20_000);
     app.sync("marketing").await.unwrap();
@@ -224,6 +225,19 @@ both!(not_found_right_after_created_is_tried_again, |database| {
     app.simulator.faults(Parallel).hide(&created, 2);
     app.settle().await;
     assert_eq!(app.kinds(Parallel, &created).await, ["CREATED"]);
+    app.finish().await;
+});
+
+both!(a_new_subprofile_that_cannot_be_seen_yet_is_asked_for_again, |database| {
+    let app = TestApp::imported(&database).await;
+    app.sync("marketing").await.unwrap();
+    let person = a_person(&app);
+    let visit = app.simulator.copernica().create_subprofile(&person, "Visits", &[("page", "/new")]).unwrap();
+    app.simulator.faults(Copernica).hide_subprofile(&visit, 2);
+    app.simulator.forget_requests();
+    app.settle().await;
+    assert_eq!(app.simulator.requests_to(&format!("/subprofile/{visit}")), 3);
+    assert!(app.kinds(Copernica, &person).await.contains(&"SUBPROFILE_CREATED".to_owned()));
     app.finish().await;
 });
 

@@ -128,7 +128,12 @@ both!(who_comes_while_a_run_waits_for_a_person_is_taken_as_told, |database| {
     assert_eq!(run.state, RunState::WaitingForApproval, "{run:?}");
     app.let_pass(6_000);
     let visit = copernica.create_subprofile(&person, "Visits", &[("page", "/new")]).unwrap();
-    app.settle().await;
+    let late = app.simulator.take_webhooks();
+    app.let_pass(20_000);
+    for webhook in late {
+        assert_eq!(app.post(&webhook).await, 200);
+    }
+    app.drain().await;
     assert_eq!(app.simulator.requests_to(&format!("/subprofile/{visit}")), 0, "no list was read since");
     approve_deletions(app.database(), app.clock.now(), run.id, "ops").await.unwrap();
     app.finish().await;

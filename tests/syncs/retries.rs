@@ -57,6 +57,38 @@ both!(a_run_that_failed_in_its_sweep_is_tried_again_and_succeeds, |database| {
     app.finish().await;
 });
 
+both!(who_came_and_went_between_two_tries_of_a_run_is_not_brought_back_by_late_news, |database| {
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    app.simulator.faults(ProviderKind::Copernica).unlist(copernica.profile_ids("People"));
+    assert!(app.sync("marketing").await.is_err(), "the lists lie");
+    let failed = app.newest_run("marketing").await;
+    app.simulator.faults(ProviderKind::Copernica).clear();
+
+    app.let_pass(20_000);
+    let passer_by = copernica.create_profile("People", &[("lastname", "Passer-by")]).unwrap();
+    let late = app.simulator.take_webhooks();
+    copernica.silently().delete_profile_completely(&passer_by).unwrap();
+    let people = copernica.databases().into_iter().find(|(_, name)| name == "People").unwrap().0;
+    let page = app.simulator.pause_next(&format!("/database/{people}/profiles"));
+    let late_news = async {
+        page.reached().await;
+        for webhook in late {
+            assert_eq!(app.post(&webhook).await, 200);
+        }
+        let started = Instant::now();
+        while app.unsettled_in_all().await > 0 {
+            assert!(started.elapsed() < Duration::from_secs(30), "it is not applied");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        page.release();
+    };
+    let (run, ()) = tokio::join!(tried_again(&app, &failed), late_news);
+    assert_eq!((run.state, run.attempt), (RunState::Done, 2), "{run:?}");
+    assert_eq!(app.profile(ProviderKind::Copernica, &passer_by).await, serde_json::Value::Null);
+    app.finish().await;
+});
+
 both!(a_failed_full_run_is_tried_again_though_others_came_between, |database| {
     let app = TestApp::imported(&database).await;
     app.simulator.faults(ProviderKind::Parallel).fail_next_at("/profile-types", 7, FailureKind::Status500);

@@ -2,7 +2,7 @@
 
 use super::flight::Waits;
 use super::{CONCURRENCY, Leg, Stages};
-use entity::{DeliveryState, FetchState, Moment, RunState, delivery, fetch_request, profile, source_state};
+use entity::{DeliveryState, FetchState, Moment, RunState, delivery, fetch_request, profile, source_state, subprofile};
 use profile_mirror::clock::Clock;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
@@ -148,5 +148,11 @@ impl Stages {
     pub async fn has_seen(&self, external_id: &str) -> bool {
         let named = profile::by_external_ids(self.source_id, &[external_id.to_owned()]);
         named.filter(profile::Column::IsKnown.eq(true)).one(self.db.primary()).await.unwrap().is_some()
+    }
+
+    /// Whether the mirror has, or once had, a subprofile.
+    pub async fn has_seen_subprofile(&self, external_id: &str) -> bool {
+        let named = subprofile::by_external_ids(self.source_id, &[external_id.to_owned()]);
+        named.one(self.db.primary()).await.unwrap().is_some()
     }
 }

@@ -66,9 +66,13 @@ impl CopernicaSim {
             ["collection", id, rest @ ..] => read_collection(call, &state, &lies, id, rest),
             ["profile", id, rest @ ..] => self.read_profile(call, &state, id, rest),
             ["subprofile", id, rest @ ..] => {
+                let missing = "No subprofile with supplied ID";
+                if self.context.faults(ProviderKind::Copernica).is_hidden_subprofile(id) {
+                    return Err(Refusal::because(missing));
+                }
                 let (id, found) = world.subprofile(id)?;
                 let owner = world.collection(None, &found.collection.to_string())?.database;
-                may_read(&state, owner, "No subprofile with supplied ID")?;
+                may_read(&state, owner, missing)?;
                 Ok(match rest {
                     ["fields", ..] => Answer::ok(&view::subprofile_fields(world, found)),
                     _ => Answer::ok(&view::subprofile(world, id, found, false)),

@@ -88,7 +88,7 @@ impl Batch<'_> {
             _ => false,
         };
         if observations.into_iter().any(is_stranger) {
-            self.listed_until = write::load_listed_until(transaction, self.source_id).await?;
+            self.listed_until = write::load_listed_until(transaction, self.source_id, self.now).await?;
         }
         Ok(())
     }

@@ -175,6 +175,7 @@ impl Runner {
             .col_expr(Column::LastProfileId, Expr::value(last_profile.flatten().unwrap_or(0)))
             .col_expr(Column::LastSubprofileId, Expr::value(last_subprofile.flatten().unwrap_or(0)))
             .col_expr(Column::StartedAt, Expr::value(now))
+            .col_expr(Column::ListedAt, Expr::value(Option::<Moment>::None))
             .col_expr(Column::Error, Expr::value(Option::<String>::None));
         for column in [
             Column::Pages,

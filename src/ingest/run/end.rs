@@ -22,7 +22,10 @@ impl Runner {
             .filter(Column::Holder.eq(self.instance.clone()));
         let transaction = self.db.begin().await?;
         let stage = match run.kind {
-            RunKind::Full => Some(SweepStage::ListingProfiles),
+            RunKind::Full => {
+                update = update.col_expr(Column::ListedAt, Expr::value(self.clock.now()));
+                Some(SweepStage::ListingProfiles)
+            }
             RunKind::Named if !run.is_plan => {
                 let of_run = deletion_candidate::Entity::find().filter(deletion_candidate::Column::RunId.eq(run.id));
                 let missed = i64::try_from(of_run.count(&transaction).await?).unwrap_or(i64::MAX);
@@ -38,7 +41,6 @@ impl Runner {
                 .col_expr(Column::FinishedAt, Expr::value(self.clock.now())),
             Some(stage) => update
                 .col_expr(Column::State, Expr::value(RunState::Sweeping.to_value()))
-                .col_expr(Column::ListedAt, Expr::value(self.clock.now()))
                 .col_expr(Column::SweepStage, Expr::value(stage.to_value()))
                 .col_expr(Column::SweepAfter, Expr::value(0_i64)),
         };

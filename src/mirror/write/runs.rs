@@ -18,21 +18,26 @@ pub(crate) async fn load_run_for_apply(
     sync_run::under_way(source_id).filter(Column::State.eq(RunState::Sweeping).or(compares)).one(connection).await
 }
 
-/// Until when full runs that are no plans have read lists of a source; their start counts while they read. None before the
-/// first.
+/// Until when full runs have read lists of a source; their start counts while they read. None before the first. Plans count:
+/// their pages may be carried out later.
 pub(crate) async fn load_listed_until(
     connection: &impl ConnectionTrait,
     source_id: i32,
+    now: Moment,
 ) -> Result<Option<Moment>, DbErr> {
     use sync_run::Column;
-    let runs: Vec<(Moment, Option<Moment>, Option<Moment>)> = sync_run::listing(source_id)
+    let runs: Vec<(RunState, Moment, Option<Moment>, Option<Moment>)> = sync_run::listing(source_id)
         .limit(RUNS_LOOKED_AT)
         .select_only()
-        .columns([Column::StartedAt, Column::ListedAt, Column::FinishedAt])
+        .columns([Column::State, Column::StartedAt, Column::ListedAt, Column::FinishedAt])
         .into_tuple()
         .all(connection)
         .await?;
-    let until = runs.into_iter().map(|(started, listed, finished)| listed.or(finished).unwrap_or(started));
+    let until = runs.into_iter().map(|(state, started, listed, finished)| match state {
+        RunState::Planned | RunState::Running => listed.unwrap_or(started),
+        // One that an older version handed over has not noted when.
+        _ => listed.or(finished).unwrap_or(now),
+    });
     Ok(until.max())
 }
 

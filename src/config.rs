@@ -56,13 +56,13 @@ pub struct Source {
     pub provider: String,
     /// REST base URL.
     pub base_url: String,
-    /// Copernica: where tokens are exchanged.
+    /// Copernica: where tokens are exchanged; its own address where absent.
     pub auth_url: Option<String>,
     /// REST token.
     pub token: Option<Secret>,
-    /// IANA zone of local times, for providers that send them.
+    /// IANA zone of local times, for providers that send them; Copernica's is `Europe/Amsterdam` where absent.
     pub time_zone: Option<String>,
-    /// GetProfile: the tenant.
+    /// GetProfile: the tenant; needed there.
     pub tenant: Option<String>,
     /// Fields that clients filter by: each gets an index.
     #[serde(default)]
@@ -82,19 +82,20 @@ pub struct Source {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Webhook {
-    /// Parallel: a list of Ed25519 public keys. Copernica: a table of fixed keys by name.
+    /// Parallel: a list of Ed25519 public keys; without one every webhook is refused. Copernica: a table of fixed keys by
+    /// name, in place of those that its domain publishes.
     pub keys: Keys,
     /// Parallel: accept the older signatures too.
     pub allow_v1: bool,
-    /// Age window, seconds.
+    /// Age window, seconds; absent, 60 for Copernica and 300 for Parallel. GetProfile has none.
     pub tolerance_seconds: Option<u32>,
-    /// Copernica: the account that signs.
+    /// Copernica: the account that signs; without it every webhook is refused.
     pub account: Option<String>,
-    /// Copernica: domain of the signing keys.
+    /// Copernica: domain of the signing keys; `copernica.com` where absent.
     pub key_domain: Option<String>,
-    /// GetProfile: bearer secrets.
+    /// GetProfile: bearer secrets; without one every webhook is refused.
     pub secrets: Vec<Secret>,
-    /// Largest body, bytes; the provider's own default where absent.
+    /// Largest body, bytes; absent, 20 MiB for Copernica and 256 KiB for the others.
     pub body_limit: Option<usize>,
 }
 
@@ -120,7 +121,7 @@ impl Default for Keys {
 pub struct Sync {
     /// Cron expression, seconds first, UTC; none runs no scheduled sync.
     pub schedule: Option<String>,
-    /// The same for runs over what has changed, where the provider can tell; none runs only full ones.
+    /// The same for runs over what has changed, where the provider can tell; none runs only full ones. Needs `schedule`.
     pub incremental: Option<String>,
     /// A run begins up to so many seconds after its time, so that sources do not all call at once.
     pub jitter_seconds: u32,
@@ -382,6 +383,10 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         if !(0.0..=1.0).contains(&source.sync.brake.share) {
             return Err(wrong("sync.brake.share", "expected a share from 0 to 1".to_owned()));
         }
+        if source.sync.incremental.is_some() && source.sync.schedule.is_none() {
+            let problem = "needs sync.schedule too: what incremental runs may miss only full ones repair";
+            return Err(wrong("sync.incremental", problem.to_owned()));
+        }
     }
     Ok(())
 }
@@ -418,6 +423,15 @@ mod tests {
         let config = parse("[database]\nurl = \"sqlite://a.db\"\n", "test.toml", environment.into_iter()).unwrap();
         assert_eq!(config.database.url, "postgres://localhost/x");
         assert!(!config.server.has_graphiql());
+    }
+
+    #[test]
+    fn incremental_syncs_without_full_ones_are_refused() {
+        let source = "[[source]]\nname = \"a\"\nprovider = \"copernica\"\nbase_url = \"https://api.example.com\"\n";
+        let incremental = "[source.sync]\nincremental = \"0 0 * * * *\"\n";
+        let error = read(&format!("{source}{incremental}")).unwrap_err().to_string();
+        assert!(error.contains("sync.incremental") && error.contains("sync.schedule"), "{error}");
+        assert!(read(&format!("{source}{incremental}schedule = \"0 0 3 * * *\"\n")).is_ok());
     }
 
     #[test]

@@ -107,6 +107,12 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// The page to ask for in place of this one where a while has passed since the one before it: rows that went meanwhile
+    /// may have pulled others back, out of its reach. None where pages tell that by themselves.
+    fn rejoin(&self, _page: &Page) -> Option<Page> {
+        None
+    }
+
     /// Sorts the answer to a call: usable, absent, refused, busy or broken.
     fn classify(&self, call: &Call, status: u16, headers: &HeaderMap, body: &[u8]) -> Answer;
 
@@ -364,7 +370,8 @@ pub struct Page {
     pub stream: String,
     /// Place within the stream, from 0.
     pub number: u32,
-    /// The last key seen so far, for checking that keys increase; empty at the start.
+    /// What the page is held against: the last key seen so far, where keys increase, or the end of the page before it;
+    /// empty at the start.
     pub after: String,
     /// The call that gets it.
     pub call: Call,

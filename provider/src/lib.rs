@@ -17,6 +17,7 @@ pub mod parallel;
 mod answer;
 mod contract;
 mod digest;
+mod joint;
 mod json;
 mod limits;
 mod moment;

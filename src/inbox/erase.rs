@@ -161,7 +161,7 @@ pub async fn empty(transaction: &impl ConnectionTrait, now: Moment, positions: &
     Ok(())
 }
 
-/// Replaces the body of a delivery by one that tells less.
+/// Replaces the body of a delivery by one that tells less; nothing where it has been emptied since it was read.
 ///
 /// # Errors
 /// The database's own error.
@@ -171,6 +171,8 @@ pub async fn rewrite(transaction: &impl ConnectionTrait, position: i64, body: Ve
         .col_expr(Column::BodyBytes, Expr::value(i32::try_from(body.len()).unwrap_or(i32::MAX)))
         .col_expr(Column::Body, Expr::value(body))
         .filter(Column::Id.eq(position))
+        .filter(Column::ErasedAt.is_null())
+        .filter(Column::State.ne(DeliveryState::Discarded))
         .exec(transaction)
         .await
         .map(drop)

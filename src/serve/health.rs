@@ -219,7 +219,9 @@ impl Signs<'_> {
 }
 
 fn likely_cause(said: &str) -> &'static str {
-    if said.starts_with("missing") {
+    if said.starts_with("no ") && said.contains("is configured") {
+        "the configuration of this source lacks what it checks webhooks with"
+    } else if said.starts_with("missing") {
         "the endpoint is registered without a key, or a proxy takes the header away"
     } else if said.contains("clock") {
         "one of the two clocks is wrong"

@@ -77,7 +77,9 @@ both!(killed_several_pages_into_a_run_it_goes_on_with_the_page_that_was_under_wa
         request(&db, source).await;
         drain(&db).await;
         let least = pages_asked(&simulator, provider);
-        assert_eq!(asked, least + 1, "{source}: the page that was under way is asked for twice, and no other");
+        // GetProfile's pages do not overlap: the one before tells whether rows have moved.
+        let again = if provider == ProviderKind::GetProfile { 2 } else { 1 };
+        assert_eq!(asked, least + again, "{source}: the page that was under way is asked for twice, and no other");
     }
     for (_, source) in SOURCES {
         if CUT.iter().all(|(_, cut, _)| *cut != source) {

@@ -228,6 +228,21 @@ both!(not_found_right_after_created_is_tried_again, |database| {
     app.finish().await;
 });
 
+both!(an_answer_that_was_on_its_way_for_longer_than_a_sync_brings_nobody_back, |database| {
+    let app = TestApp::imported(&database).await;
+    let parallel = app.simulator.parallel();
+    let passer_by = parallel.create_random_profile("Individual").unwrap();
+    let answer = app.simulator.pause_next(&format!("/profiles/{passer_by}"));
+    app.send().await;
+    answer.reached().await;
+    parallel.silently().vanish(&passer_by).unwrap();
+    app.sync("crm").await.unwrap();
+    answer.release();
+    app.drain().await;
+    assert_eq!(app.profile(Parallel, &passer_by).await, json!(null), "not even for a moment");
+    app.finish().await;
+});
+
 both!(a_new_subprofile_that_cannot_be_seen_yet_is_asked_for_again, |database| {
     let app = TestApp::imported(&database).await;
     app.sync("marketing").await.unwrap();

@@ -1,9 +1,10 @@
 //! Runs that are cut: by a restart, by a failure, by a person, by news.
 
 use crate::support::app::TestApp;
-use crate::support::both;
+use crate::support::{both, rows};
 use entity::RunState;
 use profile_mirror::clock::Clock;
+use profile_mirror::config::{Brake, Config};
 use profile_mirror::ingest::run::{RunRequest, RunRequestError, cancel_run, request_run};
 use simulator::{FailureKind, ProviderKind};
 use std::cell::Cell;
@@ -35,6 +36,34 @@ both!(a_run_resumed_at_page_two_misses_nothing_of_page_one, |database| {
         assert_eq!((ended.candidates, ended.deleted), (0, 0), "{source}: {ended:?}");
         assert_eq!(app.simulator.requests_to(first), 1, "{source}: it does not start over");
     }
+    app.finish().await;
+});
+
+both!(rows_that_moved_while_a_first_run_stood_still_are_read_all_the_same, |database| {
+    let no_brake = |config: &mut Config| {
+        for source in &mut config.sources {
+            source.sync.brake = Brake { share: 1.0, count: 1_000 };
+        }
+    };
+    let mut app = TestApp::builder(&database).profiles(300).configure(no_brake).start().await;
+    app.simulator.getprofile().configure(|switches| switches.most_rows = 20);
+    let page = app.simulator.pause_next("page=3&");
+    app.begin_sync("people").await;
+    page.reached().await;
+    let getprofile = app.simulator.getprofile().silently();
+    for gone in getprofile.profile_ids().into_iter().take(30) {
+        getprofile.delete(&gone).unwrap();
+        getprofile.create_random();
+    }
+    getprofile.settle();
+    app.restart().await;
+    page.release();
+    app.import("people").await;
+    let shown = rows::picture(app.database(), "people").await;
+    let is_missing = |id: &&String| !shown.profiles.contains_key(*id);
+    assert_eq!(getprofile.profile_ids().iter().find(is_missing), None);
+    // Whoever went after their page was read is left to the next run.
+    app.import_all().await;
     app.finish().await;
 });
 

@@ -114,6 +114,10 @@ impl Provider for GetProfile {
         pull::next_pages(page, body)
     }
 
+    fn rejoin(&self, page: &Page) -> Option<Page> {
+        pull::rejoin(page)
+    }
+
     fn smaller(&self, page: &Page) -> Option<Page> {
         pull::smaller(page)
     }

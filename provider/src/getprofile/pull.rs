@@ -1,10 +1,12 @@
 //! Calls to GetProfile's REST API (`/v1`), the order of a sync, and what answers mean.
 //!
 //! `/v1/search` is the only listing. Its default order is *last updated first*, which moves rows
-//! while they are paged, so the sync sorts by creation. Pages are numbered and cannot overlap: when
-//! the total shrinks between two pages, rows moved to pages before, which are asked for again.
+//! while they are paged, so the sync sorts by creation. Pages are numbered and do not overlap: when
+//! the total shrinks between two pages, or they are far apart in time, rows may have moved to pages
+//! before. Those are asked for again, page by page, until one joins what was read.
 
 use super::wire;
+use crate::joint::Joint;
 use crate::{Answer, Call, DecodeError, Method, Page, PageRead, Target, answer, json, moment, percent};
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
@@ -15,6 +17,8 @@ const STREAM: &str = "search";
 const SEARCH: &str = "/v1/search";
 /// Rows a page to start with; the most that upstream gives is not documented, its echo counts.
 const PAGE_SIZE: u64 = 50;
+/// Behind the place at which what was read so far ends, in [`Page::after`].
+const END: char = ':';
 /// Rows asked for when an absence is confirmed: the filter matches parts of ids.
 const CONFIRM_SIZE: u64 = 100;
 
@@ -120,21 +124,50 @@ pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<PageRead, DecodeErr
     if count < due {
         return Err(wrong(&format!("{count} rows where {due} are due")));
     }
-    let after = rows.iter().rev().find_map(wire::profile_id).unwrap_or_default();
+    let gone = page.expected.filter(|_| asked > 1).map_or(0, |expected| expected.saturating_sub(total));
+    let back = asked.saturating_sub(gone.div_ceil(size)).max(1);
     if let Some(since) = page.since {
-        // Rows that change meanwhile move to the front, and push others onto the next page: none is skipped.
+        // Rows that come or change meanwhile move to the front, and push others onto the next page. Only rows that go pull
+        // others back, and then the total shrinks by as many at least.
         let is_over = is_last || rows.last().is_some_and(|row| is_older(row, since));
-        let next = (!is_over).then(|| page.next(after, newest(asked + 1, size), None));
+        let number = if gone > 0 { Some(back) } else { (!is_over).then_some(asked + 1) };
+        let next = number.map(|number| page.next(String::new(), newest(number, size), Some(total)));
         return Ok(PageRead { next: next.into_iter().collect(), rows: count, total: None });
     }
-    let gone = page.expected.map_or(0, |expected| expected.saturating_sub(total));
-    let next = match (gone > 0 && asked > 1, is_last) {
-        (true, _) => Some(asked.saturating_sub(gone.div_ceil(size)).max(1)),
-        (false, true) => None,
-        (false, false) => Some(asked + 1),
+    let next = if gone > 0 {
+        Some((page.after.clone(), back))
+    } else if !is_joined(page, rows, (asked - 1).saturating_mul(size)) {
+        Some((page.after.clone(), asked - 1))
+    } else {
+        (!is_last).then(|| (end_of(rows, asked.saturating_mul(size)), asked + 1))
     };
-    let next = next.map(|number| page.next(after, search(number, size), Some(total)));
+    let next = next.map(|(after, number)| page.next(after, search(number, size), Some(total)));
     Ok(PageRead { next: next.into_iter().collect(), rows: count, total: Some(total) })
+}
+
+/// What the next page is held against: the place behind these rows, and the last of them.
+fn end_of(rows: &[Value], end: u64) -> String {
+    let Some(last) = rows.last() else { return String::new() };
+    let created = created_at(last).and_then(Value::as_str).unwrap_or_default().to_owned();
+    format!("{end}{END}{}", Joint { created, ids: wire::profile_id(last).into_iter().collect() }.to_text())
+}
+
+/// Whether a page that begins at this place joins what was read before it. Nothing tells where it has nothing in common
+/// with that by its place, or rows do not say when they were created.
+fn is_joined(page: &Page, rows: &[Value], start: u64) -> bool {
+    let Some((end, joint)) = page.after.split_once(END) else { return true };
+    let overlaps = end.parse().is_ok_and(|end: u64| start < end);
+    let joint = Joint::read(joint);
+    let first_created = rows.first().and_then(|row| moment::iso_value(created_at(row)));
+    let is_told = start > 0 && overlaps && joint.created().is_some();
+    !is_told || joint.holds(rows.iter().filter_map(wire::profile_id), first_created)
+}
+
+/// The page before: rows that went meanwhile may have pulled others onto it.
+pub(super) fn rejoin(page: &Page) -> Option<Page> {
+    let before = page.call.number("page")?.checked_sub(1).filter(|before| *before > 0)?;
+    let is_full = page.since.is_none() && page.after.contains(END);
+    is_full.then(|| Page { call: page.call.clone().with_instead("page", before), ..page.clone() })
 }
 
 /// Pages are counted by their own size: the smaller one begins where `page` does, or somewhat before it. Rows that come
@@ -144,6 +177,10 @@ pub(super) fn smaller(page: &Page) -> Option<Page> {
     let half = page.halved("pageSize")?;
     let number = before / half.call.number("pageSize")? + 1;
     Some(Page { call: half.call.with_instead("page", number), ..page.clone() })
+}
+
+fn created_at(row: &Value) -> Option<&Value> {
+    row.get("profile").unwrap_or(row).get("created_at")
 }
 
 fn is_older(row: &Value, since: DateTime<Utc>) -> bool {

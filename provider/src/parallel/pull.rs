@@ -1,11 +1,12 @@
 //! Calls to Parallel's REST API (`/api/v1`), the order of a sync, and what answers mean.
 //!
 //! Lists page by offset and shift under the reader when a row before the page goes away. So each
-//! page overlaps the one before it by some rows, and finding none of them means that more rows went
-//! away than the overlap covers: the stream then steps back a page.
+//! page overlaps the one before it by some rows, and where it does not join that one more rows went
+//! away than the overlap covers: the stream then steps back, page by page, until one joins.
 
 use super::wire::{self, LISTED_STATUSES};
-use crate::{Answer, Call, DecodeError, Method, Page, PageRead, Target, answer, json, percent};
+use crate::joint::Joint;
+use crate::{Answer, Call, DecodeError, Method, Page, PageRead, Target, answer, json, moment, percent};
 use http::HeaderMap;
 use serde_json::Value;
 
@@ -15,8 +16,8 @@ pub(super) const TYPES: &str = "profile-types";
 const LIMIT: u64 = 100;
 /// Rows that a page has in common with the one before it.
 const OVERLAP: usize = 4;
-/// Between the ids in [`Page::after`].
-const SEPARATOR: char = '\n';
+/// Pages of a stream for each that it takes where nothing moves: more tell of a list in no order.
+const TOO_MANY: u64 = 20;
 
 pub(super) fn fetch(target: &Target) -> Call {
     match target {
@@ -64,11 +65,18 @@ pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<PageRead, DecodeErr
 fn following(page: &Page, rows: &[Value], total: u64) -> Result<Option<Page>, DecodeError> {
     let offset = page.call.number("offset").unwrap_or(0);
     let ids: Vec<String> = rows.iter().filter_map(|row| json::id(row.get("id"))).collect();
-    let missed = !page.after.is_empty() && !page.after.split(SEPARATOR).any(|id| ids.iter().any(|seen| seen == id));
-    if missed {
+    let joint = Joint::read(&page.after);
+    let first_created = rows.first().and_then(|row| moment::iso_value(row.get("createdAt")));
+    if offset > 0 && !page.after.is_empty() && !joint.holds(ids.iter(), first_created) {
+        let limit = page.call.number("limit").unwrap_or(LIMIT).max(1);
+        if u64::from(page.number) > TOO_MANY * (2 + total / limit) {
+            return Err(wrong(page, "its pages do not join: the list is in no lasting order"));
+        }
         // As far however small its pages are: nothing tells how many rows went away.
-        let back = offset.saturating_sub(LIMIT - OVERLAP as u64);
-        return Ok(Some(at(page, back, String::new(), total)));
+        let back = offset.min(total).saturating_sub(LIMIT - OVERLAP as u64);
+        // Without times nothing tells a page that is too far back from one that is not far enough.
+        let after = joint.created().map_or_else(String::new, |_| page.after.clone());
+        return Ok(Some(at(page, back, after, total)));
     }
     let end = offset + rows.len() as u64;
     if end >= total {
@@ -79,8 +87,11 @@ fn following(page: &Page, rows: &[Value], total: u64) -> Result<Option<Page>, De
     }
     // A smaller page than asked for (a lower cap) must still move on.
     let overlap = OVERLAP.min(rows.len() / 2);
-    let after = ids.iter().skip(ids.len().saturating_sub(overlap)).cloned().collect::<Vec<_>>();
-    Ok(Some(at(page, end - overlap as u64, after.join(&SEPARATOR.to_string()), total)))
+    let last: Vec<String> = ids.iter().skip(ids.len().saturating_sub(overlap)).cloned().collect();
+    let created = rows.last().and_then(|row| row.get("createdAt")).and_then(Value::as_str).unwrap_or_default();
+    let after =
+        if last.is_empty() { String::new() } else { Joint { created: created.to_owned(), ids: last }.to_text() };
+    Ok(Some(at(page, end - overlap as u64, after, total)))
 }
 
 /// The page of the same stream at `offset`.

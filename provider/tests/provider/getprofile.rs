@@ -249,6 +249,65 @@ fn a_total_that_shrinks_by_more_than_a_page_goes_back_as_far() {
     }
 }
 
+/// Rows in the order of a search, each with the second of its creation or last change, as the page of them.
+fn search(page: &Page, rows: &[(u64, i64)]) -> Vec<Page> {
+    let number = |name: &str| query(&page.call, name).unwrap().parse::<usize>().unwrap();
+    let (asked, size) = (number("page"), number("pageSize"));
+    let at = |second: i64| utc("2026-01-01T00:00:00Z") + chrono::Duration::seconds(second);
+    let row = |(id, second): &(u64, i64)| json!({"profile_id": format!("p{id}"), "created_at": at(*second), "last_updated": at(*second)});
+    let profiles: Vec<_> = rows.iter().skip((asked - 1) * size).take(size).map(row).collect();
+    let body = json!({"profiles": profiles, "total": rows.len(), "page": asked, "pageSize": size});
+    getprofile().next_pages(page, &serde_json::to_vec(&body).unwrap()).unwrap().next
+}
+
+fn rows_of(page: &Page, rows: &[(u64, i64)]) -> Vec<u64> {
+    let number = |name: &str| query(&page.call, name).unwrap().parse::<usize>().unwrap();
+    let (asked, size) = (number("page"), number("pageSize"));
+    rows.iter().skip((asked - 1) * size).take(size).map(|(id, _)| *id).collect()
+}
+
+#[test]
+fn rows_that_go_while_nobody_asks_are_missed_by_no_page_though_as_many_came() {
+    for (gone, to) in [(0, 1), (0, 70), (40, 190), (0, 199), (120, 200)] {
+        let mut rows: Vec<(u64, i64)> = (0..300).map(|id| (id, i64::try_from(id).unwrap())).collect();
+        let (mut page, mut seen, mut pages) = (getprofile().first_pages().pop(), std::collections::BTreeSet::new(), 0);
+        while let Some(mut asked) = page {
+            pages += 1;
+            if pages == 5 {
+                rows.retain(|(id, _)| !(gone..to).contains(id));
+                rows.extend((300..300 + to - gone).map(|id| (id, i64::try_from(id).unwrap())));
+                asked = getprofile().rejoin(&asked).unwrap();
+            }
+            seen.extend(rows_of(&asked, &rows));
+            page = search(&asked, &rows).pop();
+        }
+        assert!(rows.iter().all(|(id, _)| seen.contains(id)), "{gone} to {to}");
+    }
+    assert_eq!(getprofile().rejoin(&getprofile().first_pages()[0]), None);
+}
+
+#[test]
+fn rows_that_go_pull_no_changed_one_out_of_reach() {
+    let newest_first = |rows: &mut Vec<(u64, i64)>| rows.sort_by_key(|(_, second)| std::cmp::Reverse(*second));
+    for gone in [1, 3, 50, 70] {
+        let mut rows: Vec<(u64, i64)> = (0..300).map(|id| (id, i64::try_from(id).unwrap())).collect();
+        newest_first(&mut rows);
+        let mut page = getprofile().changed_pages(utc("2026-01-01T00:01:00Z")).pop();
+        let (mut seen, mut pages) = (std::collections::BTreeSet::new(), 0);
+        while let Some(asked) = page {
+            pages += 1;
+            if pages == 3 {
+                rows.drain(..gone);
+            }
+            seen.extend(rows_of(&asked, &rows));
+            page = search(&asked, &rows).pop();
+        }
+        let is_missed = |(id, second): &&(u64, i64)| *second >= 60 && !seen.contains(id);
+        assert_eq!(rows.iter().find(is_missed), None, "{gone} gone");
+        assert!(seen.len() < 300, "it ends where what is older comes");
+    }
+}
+
 #[test]
 fn smaller_pages_begin_no_later_and_go_on_as_small() {
     let first = getprofile().first_pages().remove(0);

@@ -69,6 +69,53 @@ fn a_few_rows_that_vanish_are_covered_and_many_make_it_step_back() {
     assert_eq!((offset(&many), many.after.as_str(), many.number), ("0", "", 2));
 }
 
+/// Rows in the order of creation, two of each second, as a list gives them from `offset` on.
+fn list(page: &Page, rows: &[u64]) -> Result<Vec<Page>, DecodeError> {
+    let from: usize = offset(page).parse().unwrap();
+    let limit: usize = query(&page.call, "limit").unwrap().parse().unwrap();
+    let created = |id: u64| utc("2026-01-01T00:00:00Z") + chrono::Duration::seconds(i64::try_from(id / 2).unwrap());
+    let item = |id: &u64| json!({"id": format!("p{id}"), "createdAt": created(*id)});
+    let items: Vec<_> = rows.iter().skip(from).take(limit).map(item).collect();
+    let body = serde_json::to_vec(&json!({"items": items, "totalCount": rows.len()})).unwrap();
+    build("parallel", settings()).next_pages(page, &body).map(|read| read.next)
+}
+
+#[test]
+fn however_many_rows_go_between_two_pages_no_other_is_left_out() {
+    for (gone, to) in [(0, 3), (0, 40), (0, 150), (100, 350), (290, 480), (0, 480), (470, 560)] {
+        let mut rows: Vec<u64> = (0..700).collect();
+        let (mut page, mut seen, mut requests) = (Some(first("OPEN")), std::collections::BTreeSet::new(), 0);
+        while let Some(asked) = page {
+            let from: usize = offset(&asked).parse().unwrap();
+            seen.extend(rows.iter().skip(from).take(100).copied());
+            page = list(&asked, &rows).unwrap().pop();
+            requests += 1;
+            if requests == 5 {
+                rows.retain(|id| !(gone..to).contains(id));
+            }
+        }
+        assert!(rows.iter().all(|id| seen.contains(id)), "{gone} to {to}");
+        assert!(requests <= 8 + 2 * (to - gone).div_ceil(96), "{gone} to {to}: {requests} requests");
+    }
+}
+
+#[test]
+fn a_list_in_no_lasting_order_is_an_error_in_the_end() {
+    let mut page = first("OPEN");
+    let mut rows: Vec<u64> = (0..700).collect();
+    let error = (0..10_000).find_map(|_| {
+        rows.rotate_left(201);
+        match list(&page, &rows) {
+            Ok(mut next) => {
+                page = next.pop().unwrap_or_else(|| first("OPEN"));
+                None
+            }
+            Err(error) => Some(error),
+        }
+    });
+    assert!(error.is_some_and(|error| error.0.contains("in no lasting order")));
+}
+
 #[test]
 fn a_lower_cap_still_moves_on() {
     let second = next(&first("OPEN"), 0, 10, 12).unwrap().remove(0);

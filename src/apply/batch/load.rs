@@ -4,7 +4,7 @@ use super::{Batch, ProfileWork, RelationshipWork, SubprofileWork, Wanted, sorted
 use crate::apply::read::Read;
 use crate::mirror::write::{self, RelationshipsOf};
 use entity::{RecordKind, Status, profile};
-use provider::{DeliveryKind, Observation};
+use provider::Observation;
 use sea_orm::{ConnectionTrait, DbErr};
 use std::collections::HashSet;
 
@@ -75,10 +75,10 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Loads until when lists were read, where a webhook tells of a record that nobody knows.
+    /// Loads what lists were read, where a delivery tells of a record that nobody knows.
     pub async fn load_lists(&mut self, transaction: &impl ConnectionTrait, deliveries: &[Read]) -> Result<(), DbErr> {
-        let webhooks = deliveries.iter().filter(|delivery| delivery.origin.kind == DeliveryKind::Webhook);
-        let observations = webhooks.flat_map(|delivery| &delivery.decoded).flat_map(|decoded| &decoded.observations);
+        let decoded = deliveries.iter().flat_map(|delivery| &delivery.decoded);
+        let mut observations = decoded.flat_map(|decoded| &decoded.observations);
         let is_stranger = |observation: &Observation| match observation {
             Observation::Profile(seen) => {
                 let known = self.by_external_id.get(&seen.external_id);
@@ -87,8 +87,8 @@ impl Batch<'_> {
             Observation::Subprofile(seen) => !self.subprofiles.contains_key(&seen.external_id),
             _ => false,
         };
-        if observations.into_iter().any(is_stranger) {
-            self.listed_until = write::load_listed_until(transaction, self.source_id, self.now).await?;
+        if observations.any(is_stranger) {
+            self.lists_read = write::load_lists_read(transaction, self.source_id, self.now).await?;
         }
         Ok(())
     }

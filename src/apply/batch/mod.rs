@@ -14,7 +14,7 @@ use super::drift::Watch;
 use super::erase::Erasing;
 use super::freshness;
 use super::told::Told;
-use crate::mirror::write::{self, Again, Asked, GivenUp, Wish};
+use crate::mirror::write::{self, Again, Asked, GivenUp, ListsRead, Wish};
 use entity::{
     CandidateState, ChangeKind, Decision, Moment, ProfileKind, Purpose, RecordKind, Status, VersionRung, change,
     deletion_candidate, lifecycle_transition, profile, relationship, subprofile, verdict,
@@ -151,9 +151,8 @@ pub(super) struct Batch<'a> {
     pub erasing: Vec<Erasing>,
     /// What is looked at for drift.
     pub watch: Watch,
-    /// Until when full runs have read lists of the source; none before the first, or where nothing in the batch depends on
-    /// it.
-    listed_until: Option<Moment>,
+    /// What full runs have read of the source's lists; none before the first, or where nothing in the batch depends on it.
+    lists_read: Option<ListsRead>,
     revision: i64,
 }
 
@@ -185,7 +184,7 @@ impl<'a> Batch<'a> {
             settled_candidates: Vec::new(),
             erasing: Vec::new(),
             watch: Watch::default(),
-            listed_until: None,
+            lists_read: None,
             revision,
         }
     }
@@ -195,11 +194,18 @@ impl<'a> Batch<'a> {
         self.revision
     }
 
-    /// Whether lists may have been read since a webhook's news of an unknown record, and have missed it. It may have been
-    /// removed without a word: only a fetch can tell.
+    /// Whether lists may have been read since the news of an unknown record, and have missed it. It may have been removed
+    /// without a word: only a fetch can tell. An answer that waited, parked or with an instance that stood still, was asked
+    /// for before them.
     pub fn is_overtaken(&self, origin: &Origin, version: Version) -> bool {
-        let may_be_older = self.listed_until.is_some_and(|until| freshness::may_be_older_than_lists(version, until));
-        origin.kind == DeliveryKind::Webhook && may_be_older
+        let Some(lists) = self.lists_read else { return false };
+        match (origin.started_at, lists.low_position) {
+            (None, _) => freshness::may_be_older_than_lists(version, lists.until),
+            (Some(_), None) => false,
+            // A page that was asked for at the begin of that run is its own.
+            (Some(started_at), Some(low)) if origin.kind == DeliveryKind::Page => started_at < low,
+            (Some(started_at), Some(low)) => started_at <= low,
+        }
     }
 
     /// Whether a profile is in quarantine because the lists of a run left it out: one answer that does not find it is

@@ -1,7 +1,7 @@
 //! How far a run is: the pages still to get, and what it knows of each stream. Kept with each page, in its
 //! transaction.
 
-use entity::sync_run;
+use entity::{Moment, sync_run};
 use provider::{Page, PageRead};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +15,9 @@ pub(super) struct Checkpoint {
     /// The streams of records so far, by name.
     #[serde(default)]
     pub streams: BTreeMap<String, Stream>,
+    /// When the newest page came; none before the first of this process.
+    #[serde(skip)]
+    pub answered_at: Option<Moment>,
 }
 
 /// A stream of records.
@@ -32,7 +35,7 @@ pub(super) struct Stream {
 impl Checkpoint {
     /// Starts from these pages.
     pub fn new(pages: Vec<Page>) -> Self {
-        Self { pages, streams: BTreeMap::new() }
+        Self { pages, ..Self::default() }
     }
 
     /// As stored with a run; `None` where the run must start over.

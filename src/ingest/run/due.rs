@@ -11,9 +11,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A run that begins so much later than its time was missed, milliseconds.
 const MISSED_MS: i64 = 120_000;
-/// An incremental run reaches back behind the begin of the last one, milliseconds.
-const OVERLAP_MS: i64 = 300_000;
-
 /// A full run that failed so often in a row keeps no incremental one waiting any more: what webhooks miss meanwhile would
 /// come with neither.
 pub(super) const HOLDS_UP_NO_MORE: i32 = 6;
@@ -21,6 +18,10 @@ pub(super) const HOLDS_UP_NO_MORE: i32 = 6;
 const MAX_RETRY_MS: i64 = 1_800_000;
 /// Clocks of instances differ by no more, milliseconds: a run that began further ahead began by a clock that was wrong.
 const CLOCKS_MS: i64 = 900_000;
+/// An incremental run reaches back behind the begin of the last one, milliseconds: further than that may be ahead.
+const OVERLAP_MS: i64 = CLOCKS_MS + 300_000;
+/// Times that are looked at for the last that has come, jitter included.
+const TIMES_LOOKED_AT: u32 = 1_000;
 
 /// When a source is synced by itself.
 #[derive(Clone, Debug)]
@@ -112,8 +113,8 @@ impl Timetable {
     fn last_time(&self, cron: &Cron, now: Moment) -> Option<Moment> {
         // Cron knows whole seconds.
         let mut before = Moment(now.0 - now.0.rem_euclid(1_000)).to_datetime();
-        // With its jitter a time may lie ahead still: the one before it has come.
-        for _ in 0..2 {
+        // With its jitter a time may lie ahead still: one before it has come.
+        for _ in 0..TIMES_LOOKED_AT {
             let time = cron.find_previous_occurrence(&before, true).ok()?;
             let begins = self.with_jitter(Moment::from(time));
             if begins <= now {
@@ -195,7 +196,7 @@ mod tests {
         let table = timetable(0);
         let before = past("2026-03-02 02:30:01", "2026-03-02 02:30:01");
         let Some(Due::Start(request)) = table.due(&before, at("2026-03-02 02:40:00")) else { panic!() };
-        assert_eq!((request.kind, request.since), (RunKind::Incremental, Some(at("2026-03-02 02:25:01"))));
+        assert_eq!((request.kind, request.since), (RunKind::Incremental, Some(at("2026-03-02 02:10:01"))));
     }
 
     #[test]
@@ -217,6 +218,22 @@ mod tests {
         let is_full = |now| cause(table.due(&before, now)).is_some_and(|(kind, _)| kind == RunKind::Full);
         assert!(!is_full(begins.plus_ms(-1)));
         assert!(is_full(begins));
+    }
+
+    #[test]
+    fn times_closer_than_their_jitter_are_kept_all_the_same() {
+        let mut table = timetable(600);
+        table.incremental = Some(parse_cron("0 * * * * *").unwrap());
+        let mut before = past("2026-03-02 02:45:00", "2026-03-02 02:45:00");
+        let mut began = 0;
+        for second in 0..3_600 {
+            let now = at("2026-03-02 04:00:00").plus_ms(second * 1_000);
+            if table.due(&before, now).is_some() {
+                before.done_began = Some(now);
+                began += 1;
+            }
+        }
+        assert!(began >= 20, "{began} runs in an hour");
     }
 
     #[test]

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 const MAX_CALLS: i32 = 7;
 /// Deliveries of the source that may wait for apply before the next page is asked for.
 const MAX_PENDING: u64 = 8;
+/// Pages that come so far apart may not join, where they do not overlap, milliseconds.
+const APART_MS: i64 = 30_000;
 /// While apply is waited for, the run itself is looked at each so manieth time.
 const LOOKS_AT_RUN: u64 = 20;
 
@@ -70,7 +72,7 @@ impl Runner {
     ) -> Result<(), Halt> {
         self.wait_for_room(run.id, stop).await?;
         let started_at = inbox::head(self.db.primary(), self.source_id).await?;
-        let (page, answered) = self.get(run.id, page, stop).await?;
+        let (page, answered) = self.get_joining(run.id, page, checkpoint, stop).await?;
         let is_named = run.kind == RunKind::Named;
         let read = if is_named {
             PageRead { next: Vec::new(), rows: 1, total: None }
@@ -197,6 +199,34 @@ impl Runner {
             self.apply_wake.notify_one();
             self.pause(stop, 5).await?;
         }
+    }
+
+    /// Gets a page, or, where a while has passed since the one before it, one that joins that.
+    async fn get_joining(
+        &self,
+        run_id: i64,
+        page: Page,
+        checkpoint: &mut Checkpoint,
+        stop: &CancellationToken,
+    ) -> Result<(Page, Answered), Halt> {
+        let last = checkpoint.answered_at;
+        let rejoin = |page: &Page| {
+            let is_apart = last.is_none_or(|at| self.clock.now().0 - at.0 > APART_MS);
+            self.provider.rejoin(page).filter(|_| is_apart)
+        };
+        let got = match rejoin(&page) {
+            Some(before) => self.get(run_id, before, stop).await?,
+            None => {
+                let (page, answered) = self.get(run_id, page, stop).await?;
+                // It may have waited for its turn, or for upstream.
+                match rejoin(&page) {
+                    Some(before) => self.get(run_id, before, stop).await?,
+                    None => (page, answered),
+                }
+            }
+        };
+        checkpoint.answered_at = Some(self.clock.now());
+        Ok(got)
     }
 
     /// Gets a page, or a smaller one where its answer is too large: the page that came, and what came.

@@ -59,7 +59,8 @@ pub(crate) use requests::{
 pub(crate) use rows::Writes;
 pub(crate) use run_pages::{NamedRows, PageTally, load_named, load_told, write_tallies};
 pub(crate) use runs::{
-    advance_sweep, end_sweep, hold_sweep, load_listed_until, load_run_for_apply, note_candidates, set_run_count,
+    ListsRead, advance_sweep, end_sweep, hold_sweep, load_lists_read, load_run_for_apply, note_candidates,
+    set_run_count,
 };
 pub(crate) use search::fill_search;
 pub(crate) use subprofiles::{load_buried_subprofiles, load_subprofiles, new_subprofile_ids, write_subprofiles};

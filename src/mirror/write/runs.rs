@@ -18,27 +18,51 @@ pub(crate) async fn load_run_for_apply(
     sync_run::under_way(source_id).filter(Column::State.eq(RunState::Sweeping).or(compares)).one(connection).await
 }
 
-/// Until when full runs have read lists of a source; their start counts while they read. None before the first. Plans count:
-/// their pages may be carried out later.
-pub(crate) async fn load_listed_until(
+/// What full runs have read of the lists of a source. Plans count: their pages may be carried out later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListsRead {
+    /// Until when they have read; their start counts while they read.
+    pub until: Moment,
+    /// Inbox position at which the newest began that has read its lists to their end.
+    pub low_position: Option<i64>,
+}
+
+#[derive(sea_orm::FromQueryResult)]
+struct Reading {
+    state: RunState,
+    started_at: Moment,
+    listed_at: Option<Moment>,
+    finished_at: Option<Moment>,
+    low_position: i64,
+}
+
+impl Reading {
+    fn until(&self, now: Moment) -> Moment {
+        match self.state {
+            RunState::Planned | RunState::Running => self.listed_at.unwrap_or(self.started_at),
+            // One that an older version handed over has not noted when.
+            _ => self.listed_at.or(self.finished_at).unwrap_or(now),
+        }
+    }
+}
+
+/// What full runs have read of the lists of a source; none before the first.
+pub(crate) async fn load_lists_read(
     connection: &impl ConnectionTrait,
     source_id: i32,
     now: Moment,
-) -> Result<Option<Moment>, DbErr> {
+) -> Result<Option<ListsRead>, DbErr> {
     use sync_run::Column;
-    let runs: Vec<(RunState, Moment, Option<Moment>, Option<Moment>)> = sync_run::listing(source_id)
+    let runs: Vec<Reading> = sync_run::listing(source_id)
         .limit(RUNS_LOOKED_AT)
         .select_only()
-        .columns([Column::State, Column::StartedAt, Column::ListedAt, Column::FinishedAt])
-        .into_tuple()
+        .columns([Column::State, Column::StartedAt, Column::ListedAt, Column::FinishedAt, Column::LowPosition])
+        .into_model()
         .all(connection)
         .await?;
-    let until = runs.into_iter().map(|(state, started, listed, finished)| match state {
-        RunState::Planned | RunState::Running => listed.unwrap_or(started),
-        // One that an older version handed over has not noted when.
-        _ => listed.or(finished).unwrap_or(now),
-    });
-    Ok(until.max())
+    let low_position = runs.iter().filter(|run| run.listed_at.is_some()).map(|run| run.low_position).max();
+    let until = runs.iter().map(|run| run.until(now)).max();
+    Ok(until.map(|until| ListsRead { until, low_position }))
 }
 
 /// Holds a run that sweeps as it was loaded until the end of the transaction; false where somebody ended it meanwhile.

@@ -6,7 +6,7 @@
 //! before. Those are asked for again, page by page, until one joins what was read.
 
 use super::wire;
-use crate::joint::Joint;
+use crate::joint::{self, Joint, Row};
 use crate::{Answer, Call, DecodeError, Method, Page, PageRead, Target, answer, json, moment, percent};
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
@@ -124,7 +124,8 @@ pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<PageRead, DecodeErr
     if count < due {
         return Err(wrong(&format!("{count} rows where {due} are due")));
     }
-    let gone = page.expected.filter(|_| asked > 1).map_or(0, |expected| expected.saturating_sub(total));
+    let may_go_back = asked > 1 && joint::may_go_back(page, total, size);
+    let gone = page.expected.filter(|_| may_go_back).map_or(0, |expected| expected.saturating_sub(total));
     let back = asked.saturating_sub(gone.div_ceil(size)).max(1);
     if let Some(since) = page.since {
         // Rows that come or change meanwhile move to the front, and push others onto the next page. Only rows that go pull
@@ -136,7 +137,7 @@ pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<PageRead, DecodeErr
     }
     let next = if gone > 0 {
         Some((page.after.clone(), back))
-    } else if !is_joined(page, rows, (asked - 1).saturating_mul(size)) {
+    } else if may_go_back && !is_joined(page, rows, (asked - 1).saturating_mul(size)) {
         Some((page.after.clone(), asked - 1))
     } else {
         (!is_last).then(|| (end_of(rows, asked.saturating_mul(size)), asked + 1))
@@ -145,11 +146,14 @@ pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<PageRead, DecodeErr
     Ok(PageRead { next: next.into_iter().collect(), rows: count, total: Some(total) })
 }
 
+fn places(rows: &[Value]) -> Vec<Row> {
+    let created = |row: &Value| moment::iso_value(row.get("profile").unwrap_or(row).get("created_at"));
+    rows.iter().map(|row| Row { id: wire::profile_id(row), created: created(row) }).collect()
+}
+
 /// What the next page is held against: the place behind these rows, and the last of them.
 fn end_of(rows: &[Value], end: u64) -> String {
-    let Some(last) = rows.last() else { return String::new() };
-    let created = created_at(last).and_then(Value::as_str).unwrap_or_default().to_owned();
-    format!("{end}{END}{}", Joint { created, ids: wire::profile_id(last).into_iter().collect() }.to_text())
+    format!("{end}{END}{}", Joint::of(&places(rows), joint::KEPT).to_text())
 }
 
 /// Whether a page that begins at this place joins what was read before it. Nothing tells where it has nothing in common
@@ -158,9 +162,8 @@ fn is_joined(page: &Page, rows: &[Value], start: u64) -> bool {
     let Some((end, joint)) = page.after.split_once(END) else { return true };
     let overlaps = end.parse().is_ok_and(|end: u64| start < end);
     let joint = Joint::read(joint);
-    let first_created = rows.first().and_then(|row| moment::iso_value(created_at(row)));
     let is_told = start > 0 && overlaps && joint.created().is_some();
-    !is_told || joint.holds(rows.iter().filter_map(wire::profile_id), first_created)
+    !is_told || joint.holds(&places(rows))
 }
 
 /// The page before: rows that went meanwhile may have pulled others onto it.
@@ -177,10 +180,6 @@ pub(super) fn smaller(page: &Page) -> Option<Page> {
     let half = page.halved("pageSize")?;
     let number = before / half.call.number("pageSize")? + 1;
     Some(Page { call: half.call.with_instead("page", number), ..page.clone() })
-}
-
-fn created_at(row: &Value) -> Option<&Value> {
-    row.get("profile").unwrap_or(row).get("created_at")
 }
 
 fn is_older(row: &Value, since: DateTime<Utc>) -> bool {

@@ -5,7 +5,7 @@
 //! away than the overlap covers: the stream then steps back, page by page, until one joins.
 
 use super::wire::{self, LISTED_STATUSES};
-use crate::joint::Joint;
+use crate::joint::{self, Joint, Row};
 use crate::{Answer, Call, DecodeError, Method, Page, PageRead, Target, answer, json, moment, percent};
 use http::HeaderMap;
 use serde_json::Value;
@@ -15,9 +15,7 @@ pub(super) const TYPES: &str = "profile-types";
 /// Rows a page, the most that the API gives.
 const LIMIT: u64 = 100;
 /// Rows that a page has in common with the one before it.
-const OVERLAP: usize = 4;
-/// Pages of a stream for each that it takes where nothing moves: more tell of a list in no order.
-const TOO_MANY: u64 = 20;
+const OVERLAP: usize = joint::KEPT;
 
 pub(super) fn fetch(target: &Target) -> Call {
     match target {
@@ -64,14 +62,11 @@ pub(super) fn next_pages(page: &Page, body: &[u8]) -> Result<PageRead, DecodeErr
 /// The next page of the same stream, where there is one.
 fn following(page: &Page, rows: &[Value], total: u64) -> Result<Option<Page>, DecodeError> {
     let offset = page.call.number("offset").unwrap_or(0);
-    let ids: Vec<String> = rows.iter().filter_map(|row| json::id(row.get("id"))).collect();
+    let place = |row: &Value| Row { id: json::id(row.get("id")), created: moment::iso_value(row.get("createdAt")) };
+    let places: Vec<Row> = rows.iter().map(place).collect();
     let joint = Joint::read(&page.after);
-    let first_created = rows.first().and_then(|row| moment::iso_value(row.get("createdAt")));
-    if offset > 0 && !page.after.is_empty() && !joint.holds(ids.iter(), first_created) {
-        let limit = page.call.number("limit").unwrap_or(LIMIT).max(1);
-        if u64::from(page.number) > TOO_MANY * (2 + total / limit) {
-            return Err(wrong(page, "its pages do not join: the list is in no lasting order"));
-        }
+    let is_joined = offset == 0 || page.after.is_empty() || joint.holds(&places);
+    if !is_joined && joint::may_go_back(page, total, page.call.number("limit").unwrap_or(LIMIT)) {
         // As far however small its pages are: nothing tells how many rows went away.
         let back = offset.min(total).saturating_sub(LIMIT - OVERLAP as u64);
         // Without times nothing tells a page that is too far back from one that is not far enough.
@@ -87,10 +82,7 @@ fn following(page: &Page, rows: &[Value], total: u64) -> Result<Option<Page>, De
     }
     // A smaller page than asked for (a lower cap) must still move on.
     let overlap = OVERLAP.min(rows.len() / 2);
-    let last: Vec<String> = ids.iter().skip(ids.len().saturating_sub(overlap)).cloned().collect();
-    let created = rows.last().and_then(|row| row.get("createdAt")).and_then(Value::as_str).unwrap_or_default();
-    let after =
-        if last.is_empty() { String::new() } else { Joint { created: created.to_owned(), ids: last }.to_text() };
+    let after = if overlap == 0 { String::new() } else { Joint::of(&places, overlap).to_text() };
     Ok(Some(at(page, end - overlap as u64, after, total)))
 }
 

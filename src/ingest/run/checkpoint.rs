@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// Pages that come so far apart may not join, where they do not overlap, milliseconds.
+const APART_MS: i64 = 120_000;
+
 /// How far a run is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Checkpoint {
@@ -17,7 +20,10 @@ pub(super) struct Checkpoint {
     pub streams: BTreeMap<String, Stream>,
     /// When the newest page came; none before the first of this process.
     #[serde(skip)]
-    pub answered_at: Option<Moment>,
+    answered_at: Option<Moment>,
+    /// The newest page came in place of another.
+    #[serde(skip)]
+    has_rejoined: bool,
 }
 
 /// A stream of records.
@@ -56,6 +62,17 @@ impl Checkpoint {
         let shortest = equals.min_by_key(|(_, page)| page.expected.filter(|_| page.number > 0));
         let at = shortest.map_or(0, |(at, _)| at);
         Some(self.pages.remove(at))
+    }
+
+    /// Whether rows may have moved since the newest page came. Whatever it came in place of is to come now however long that
+    /// takes, or a run whose pages are slow would not come further.
+    pub fn is_apart(&self, now: Moment) -> bool {
+        !self.has_rejoined && self.answered_at.is_none_or(|at| now.0 - at.0 > APART_MS)
+    }
+
+    /// Notes that a page came, in its turn or in place of another.
+    pub fn came(&mut self, now: Moment, has_rejoined: bool) {
+        (self.answered_at, self.has_rejoined) = (Some(now), has_rejoined);
     }
 
     /// Notes what a page led to. Streams of other profile types than `only` are left out.
@@ -117,6 +134,26 @@ mod tests {
         }
         let short = ["metadata 0", "long 0", "short 0", "short 1", "short 2"];
         assert_eq!(order, [&short[..], &["long 1", "long 2", "long 3", "subprofiles 0"][..]].concat());
+    }
+
+    #[test]
+    fn pages_that_are_far_apart_are_rejoined_and_come_further_all_the_same() {
+        let (mut checkpoint, mut page, mut asked) = (Checkpoint::default(), 1, Vec::new());
+        let mut now = Moment(0);
+        while page <= 4 {
+            let has_rejoined = checkpoint.is_apart(now) && page > 1;
+            page -= i32::from(has_rejoined);
+            asked.push(page);
+            now = now.plus_ms(APART_MS + 1);
+            checkpoint.came(now, has_rejoined);
+            now = now.plus_ms(APART_MS + 1);
+            page += 1;
+        }
+        assert_eq!(asked, [1, 1, 2, 2, 3, 3, 4]);
+        checkpoint.came(now, false);
+        assert!(!checkpoint.is_apart(now.plus_ms(APART_MS)) && checkpoint.is_apart(now.plus_ms(APART_MS + 1)));
+        let resumed = Checkpoint::deserialize(&checkpoint.to_json()).unwrap();
+        assert!(resumed.is_apart(now), "whoever goes on does not know how long it was");
     }
 
     #[test]

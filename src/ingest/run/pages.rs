@@ -15,8 +15,6 @@ use tokio_util::sync::CancellationToken;
 const MAX_CALLS: i32 = 7;
 /// Deliveries of the source that may wait for apply before the next page is asked for.
 const MAX_PENDING: u64 = 8;
-/// Pages that come so far apart may not join, where they do not overlap, milliseconds.
-const APART_MS: i64 = 30_000;
 /// While apply is waited for, the run itself is looked at each so manieth time.
 const LOOKS_AT_RUN: u64 = 20;
 
@@ -209,23 +207,17 @@ impl Runner {
         checkpoint: &mut Checkpoint,
         stop: &CancellationToken,
     ) -> Result<(Page, Answered), Halt> {
-        let last = checkpoint.answered_at;
-        let rejoin = |page: &Page| {
-            let is_apart = last.is_none_or(|at| self.clock.now().0 - at.0 > APART_MS);
-            self.provider.rejoin(page).filter(|_| is_apart)
-        };
-        let got = match rejoin(&page) {
-            Some(before) => self.get(run_id, before, stop).await?,
-            None => {
-                let (page, answered) = self.get(run_id, page, stop).await?;
-                // It may have waited for its turn, or for upstream.
-                match rejoin(&page) {
-                    Some(before) => self.get(run_id, before, stop).await?,
-                    None => (page, answered),
-                }
+        let rejoin = |page: &Page| self.provider.rejoin(page).filter(|_| checkpoint.is_apart(self.clock.now()));
+        let mut before = rejoin(&page);
+        let mut got = self.get(run_id, before.clone().unwrap_or(page), stop).await?;
+        if before.is_none() {
+            // It may have waited for its turn, or for upstream.
+            before = rejoin(&got.0);
+            if let Some(before) = &before {
+                got = self.get(run_id, before.clone(), stop).await?;
             }
-        };
-        checkpoint.answered_at = Some(self.clock.now());
+        }
+        checkpoint.came(self.clock.now(), before.is_some());
         Ok(got)
     }
 

@@ -294,6 +294,8 @@ pub struct LifecycleSeen {
     pub scheduled_for: Option<DateTime<Utc>>,
     /// The provider's own word for the event.
     pub cause: String,
+    /// The provider's own word for the status after it, where it has one.
+    pub upstream_status: Option<String>,
     /// The profile's values should be fetched as well.
     pub fetch: bool,
 }

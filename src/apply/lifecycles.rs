@@ -86,6 +86,12 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, seen: LifecycleSee
         }
         Transition::Late => {
             journal(batch, origin, profile, &seen, false);
+            let row = &batch.get(profile).row;
+            if row.status == to && row.scheduled_for.is_none() {
+                // An answer may have shown the status first, and not the date.
+                note_date(batch, profile, &seen);
+                batch.tell_rest(profile, origin);
+            }
             batch.wish_profile(&seen.profile, origin, "a lifecycle event came late");
             let rule = if is_behind {
                 "arrived before the status that is stored was told or read"
@@ -137,8 +143,7 @@ fn take_effect(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: &L
     row.status_since = Some(Moment::from(seen.at));
     row.status_position = origin.position;
     row.scheduled_for = None;
-    // The provider's own word for it comes with the fetch.
-    row.upstream_status = None;
+    row.upstream_status.clone_from(&seen.upstream_status);
     note_date(batch, profile, seen);
     match to {
         Status::Deleted => {
@@ -184,6 +189,7 @@ pub(super) fn mark_gone(batch: &mut Batch<'_>, origin: &Origin, profile: Handle,
     let now = batch.now;
     let row = &mut batch.get_mut(profile).row;
     row.status_since = Some(now);
+    row.scheduled_for = None;
     let transition = lifecycle_transition::Model {
         id: 0,
         source_id: row.source_id,
@@ -282,5 +288,6 @@ fn wipe(batch: &mut Batch<'_>, profile: Handle) {
     work.row.upstream_name = None;
     work.row.email = None;
     work.row.upstream_status = None;
+    work.row.scheduled_for = None;
     work.row.row_hash = content_hash(&Value::Null);
 }

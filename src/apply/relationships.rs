@@ -3,7 +3,7 @@
 use super::batch::{Batch, Handle, Judged, Origin, RelationshipWork};
 use super::content::attribute;
 use super::told::{Values, named_row};
-use entity::{ChangeKind, Decision, Moment, RecordKind, relationship};
+use entity::{ChangeKind, Decision, Moment, RecordKind, Status, relationship};
 use provider::{DeliveryKind, Reference, RelationshipSeen, Scope};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -63,6 +63,10 @@ fn observe_one(batch: &mut Batch<'_>, origin: &Origin, seen: RelationshipSeen) -
         return true;
     };
     let (from, to) = (batch.profile(&seen.from), batch.profile(&seen.to));
+    // What upstream may still tell about who is erased is nobody's to see.
+    if [from, to].into_iter().any(|end| batch.get(end).row.status == Status::Anonymized) {
+        return true;
+    }
     if let Some(work) = batch.relationships.get_mut(&seen.external_id) {
         let is_same = work.from == from && work.to == to && work.row.relationship_type_id == relationship_type_id;
         if work.row.removed_at.is_none() && is_same {

@@ -80,6 +80,8 @@ pub struct Feed {
     snapshot_at: Option<i64>,
     opened_at: Moment,
     waiting: VecDeque<Arc<Event>>,
+    /// How often the hub had wiped when those that wait were taken.
+    wipes: usize,
     has_told_caught_up: bool,
     is_over: bool,
 }
@@ -140,6 +142,7 @@ pub(super) async fn open(
         snapshot_at,
         opened_at: now,
         waiting: VecDeque::new(),
+        wipes: 0,
         has_told_caught_up: false,
         is_over: false,
     })
@@ -204,6 +207,11 @@ impl Feed {
     }
 
     async fn step(&mut self) -> Result<Option<FeedItem>, ReadError> {
+        let wipes = self.hub.wipes();
+        if self.wipes != wipes {
+            self.wipes = wipes;
+            self.forget_waiting();
+        }
         if let Some(event) = self.waiting.pop_front() {
             return self.bring(event).await;
         }
@@ -228,14 +236,25 @@ impl Feed {
                 self.next = next;
                 self.waiting.extend(events);
             }
-            Taken::Behind => {
-                if let Some(joined) = self.hub.join() {
-                    self.next = joined.next;
-                    self.goal = joined.revisions;
-                }
-            }
+            Taken::Behind => self.rejoin(),
         }
         Ok(None)
+    }
+
+    /// What waits may hold what was wiped since it was taken: the log has it without.
+    fn forget_waiting(&mut self) {
+        if !self.waiting.is_empty() {
+            self.waiting.clear();
+            self.rejoin();
+        }
+    }
+
+    /// Goes on with the log up to where the process stands, and with the ring from there.
+    fn rejoin(&mut self) {
+        if let Some(joined) = self.hub.join() {
+            self.next = joined.next;
+            self.goal = joined.revisions;
+        }
     }
 
     /// Hands an event on where it is the next of its source, skips one that was brought already, and has the log

@@ -19,6 +19,8 @@ pub(super) struct Hub {
     /// Sequence number of the next event; moves when there is something to take.
     next: watch::Sender<u64>,
     subscribers: AtomicUsize,
+    /// How often events wiped what earlier ones told.
+    wipes: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -48,7 +50,12 @@ pub(super) struct Joined {
 
 impl Hub {
     pub fn new() -> Self {
-        Self { state: Mutex::default(), next: watch::Sender::new(0), subscribers: AtomicUsize::new(0) }
+        Self {
+            state: Mutex::default(),
+            next: watch::Sender::new(0),
+            subscribers: AtomicUsize::new(0),
+            wipes: AtomicUsize::new(0),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -66,6 +73,11 @@ impl Hub {
 
     pub fn subscribers(&self) -> usize {
         self.subscribers.load(Ordering::SeqCst)
+    }
+
+    /// Moves when events that were taken before may tell what has been wiped since.
+    pub fn wipes(&self) -> usize {
+        self.wipes.load(Ordering::SeqCst)
     }
 
     /// Tells when something may be there to take.
@@ -127,6 +139,7 @@ impl Hub {
             // Older events may hold what was just wiped; slow feeds read the log instead, where it is gone.
             state.first += state.ring.len() as u64;
             state.ring.clear();
+            self.wipes.fetch_add(1, Ordering::SeqCst);
         }
         state.ring.extend(events);
         while state.ring.len() > CAPACITY {

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::mirror::read::fixture::Fixture;
-use ::entity::ChangeKind;
+use ::entity::{ChangeKind, change};
+use sea_orm::EntityTrait;
+use sea_orm::sea_query::Expr;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -146,6 +149,32 @@ async fn a_feed_that_falls_behind_the_ring_reads_on_from_the_log() {
     expect_changes(&mut slow, 1..=6000).await;
     running.commit(1).await;
     expect_changes(&mut slow, 6001..=6001).await;
+}
+
+#[tokio::test]
+async fn a_feed_reads_again_what_it_had_not_handed_on_when_something_was_wiped() {
+    let running = Running::start().await;
+    let mut feed = running.publisher.subscribe(None).await.unwrap();
+    let mut other = running.publisher.subscribe(None).await.unwrap();
+    expect_caught_up(&mut feed).await;
+    expect_caught_up(&mut other).await;
+    running.commit(50).await;
+    expect_changes(&mut feed, 1..=1).await;
+    expect_changes(&mut other, 1..=50).await;
+    // As an erasure does: what earlier changes told is emptied, and a change tells of it.
+    change::Entity::update_many()
+        .col_expr(change::Column::Fields, Expr::value(json!([])))
+        .exec(running.fixture.db.writer())
+        .await
+        .unwrap();
+    running.fixture.changes(running.crm, running.profile, ChangeKind::Anonymized, 1).await;
+    running.publisher.ring();
+    expect_changes(&mut other, 51..=51).await;
+    for revision in 2..=51 {
+        let FeedItem::Change { event, .. } = next(&mut feed).await else { panic!("each change once") };
+        assert_eq!(event.change.revision, revision);
+        assert_eq!(event.change.fields == json!([]), revision < 51, "{revision}");
+    }
 }
 
 #[tokio::test]

@@ -53,6 +53,47 @@ both!(a_history_is_the_same_in_whichever_order_its_events_arrive, |database| {
     app.finish().await;
 });
 
+both!(a_change_of_status_tells_the_providers_own_word_for_it, |database| {
+    let app = TestApp::imported(&database).await;
+    let person = open_people(&app).remove(0);
+    let before = app.kinds(Parallel, &person).await.len();
+    app.simulator.parallel().close(&person).unwrap();
+    app.settle().await;
+    let shown = app.profile(Parallel, &person).await;
+    let changes = &shown["history"]["nodes"].as_array().unwrap()[before..];
+    let [closed] = changes else { panic!("one change: {changes:?}") };
+    let word = closed["fields"].as_array().unwrap().iter().find(|field| field["name"] == "upstreamStatus");
+    let word = word.map(|field| (&field["before"], &field["after"]));
+    assert_eq!(word, Some((&json!("OPEN"), &json!("CLOSED"))), "{closed}");
+    assert_eq!(shown["upstreamStatus"], "CLOSED");
+    app.finish().await;
+});
+
+both!(the_date_of_a_scheduled_deletion_is_kept_where_an_answer_without_it_came_first, |database| {
+    let app = TestApp::imported(&database).await;
+    let parallel = app.simulator.parallel();
+    parallel.configure(|switches| switches.deletion_date_key = None);
+    let person = open_people(&app).remove(0);
+    parallel.close(&person).unwrap();
+    app.settle().await;
+    let due = app.simulator.now() + chrono::Duration::days(30);
+    parallel.schedule_for_deletion(&person, due).unwrap();
+    let mut late: Value = serde_json::from_slice(&app.simulator.take_webhooks().remove(0).body).unwrap();
+    late["data"]["deletionDate"] = json!(due.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+    app.let_pass(2_000);
+    parallel.emit_unknown_event(&person, "PROFILE_UPDATED").unwrap();
+    app.settle().await;
+    let shown = app.profile(Parallel, &person).await;
+    assert_eq!(
+        (&shown["status"], &shown["lifecycle"]["scheduledFor"]),
+        (&json!("SCHEDULED_FOR_DELETION"), &Value::Null)
+    );
+    app.deliver(Parallel, late.to_string()).await;
+    let shown = app.profile(Parallel, &person).await;
+    assert_eq!(shown["lifecycle"]["scheduledFor"], due.to_rfc3339_opts(chrono::SecondsFormat::Millis, true), "{shown}");
+    app.finish().await;
+});
+
 both!(closed_and_reopened_at_one_moment_ends_as_upstream_whichever_arrives_first, |database| {
     let app = TestApp::imported(&database).await;
     let parallel = app.simulator.parallel();

@@ -10,10 +10,13 @@ use super::{brackets, interests, rest, wire};
 use crate::text::shorten;
 use crate::{
     DecodeError, Decoded, Delivery, DeliveryKind, InterestSeen, LifecycleSeen, Observation, ProfileSeen, Rung, Status,
-    SubprofileSeen, json, moment,
+    SubprofileSeen, Version, json, moment,
 };
 use chrono_tz::Tz;
 use serde_json::{Map, Value};
+
+/// How long an event may be sent after the change that it tells of, milliseconds.
+const MAX_DELAY_MS: i64 = 60_000;
 
 pub(super) fn decode(zone: Tz, delivery: &Delivery<'_>) -> Result<Decoded, DecodeError> {
     let result = match delivery.kind {
@@ -109,11 +112,18 @@ fn decode_event(zone: Tz, body: &Map<String, Value>) -> Result<Decoded, String> 
     Ok(Decoded { observations: vec![observation], ignored: None, event: name, unknown, is_partial: false })
 }
 
+/// The version of a change that says when it was told of, and not when it was made: at some moment in the minute before. What
+/// REST shows as modified within it is settled by a fetch.
+fn version_of_event(time: EventTime) -> Version {
+    let told = time.version(Rung::EventTime);
+    Version { from: told.from.saturating_sub(MAX_DELAY_MS), ..told }
+}
+
 fn read_profile(event: &Event<'_>, profile: String) -> Result<Observation, String> {
     let modified = event.modified();
     let version = match (modified, event.time) {
         (Some(modified), _) => modified.version(Rung::UpstreamModified),
-        (None, Some(time)) => time.version(Rung::EventTime),
+        (None, Some(time)) => version_of_event(time),
         (None, None) => return Ok(event.touched(profile, format!("{} without any time", event.name))),
     };
     let mut unsure: Vec<&str> = Vec::new();
@@ -165,6 +175,7 @@ fn read_removal(event: &Event<'_>, profile: String) -> Observation {
             at: time.at(),
             scheduled_for: None,
             cause: event.name.clone(),
+            upstream_status: None,
             fetch: false,
         }),
         // A fetch tells removed records with the time of their removal.
@@ -176,7 +187,7 @@ fn read_subprofile(event: &Event<'_>, subprofile: String) -> Result<Observation,
     let modified = event.modified();
     let version = match (modified, event.time) {
         (Some(modified), _) => Some(modified.version(Rung::UpstreamModified)),
-        (None, Some(time)) => Some(time.version(Rung::EventTime)),
+        (None, Some(time)) => Some(version_of_event(time)),
         (None, None) => None,
     };
     let fields = event.body.get("fields").map(|fields| wire::map(fields).ok_or("fields is no map"));

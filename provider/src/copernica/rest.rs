@@ -177,6 +177,7 @@ fn read_profile(zone: Tz, object: &mut Map<String, Value>, database: Option<&str
             at: removed.until,
             scheduled_for: None,
             cause: "removed".to_owned(),
+            upstream_status: None,
             fetch: false,
         }));
     }

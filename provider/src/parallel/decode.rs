@@ -47,23 +47,24 @@ fn decode_event(body: &[u8]) -> Result<Decoded, String> {
     let unknown = wire::VOCABULARY.of_event(&event, &name, &[&profile]);
     let at = iso_value(event.get("createdAt"));
     let to = match name.as_str() {
-        "PROFILE_CLOSED" => Some(Status::Closed),
-        "PROFILE_REOPENED" => Some(Status::Open),
-        "PROFILE_SCHEDULED_FOR_DELETION" => Some(Status::ScheduledForDeletion),
-        "PROFILE_ANONYMIZED" => Some(Status::Anonymized),
+        "PROFILE_CLOSED" => Some((Status::Closed, Some("CLOSED"))),
+        "PROFILE_REOPENED" => Some((Status::Open, Some("OPEN"))),
+        "PROFILE_SCHEDULED_FOR_DELETION" => Some((Status::ScheduledForDeletion, Some("DELETION_SCHEDULED"))),
+        "PROFILE_ANONYMIZED" => Some((Status::Anonymized, None)),
         _ => None,
     };
     let observation = match (to, at) {
-        (Some(to), Some(at)) => Observation::Lifecycle(LifecycleSeen {
+        (Some((to, word)), Some(at)) => Observation::Lifecycle(LifecycleSeen {
             profile,
             to,
             at,
             scheduled_for: event.get("data").and_then(Value::as_object).and_then(deletion_date),
             cause: name,
+            upstream_status: word.map(str::to_owned),
             fetch: to != Status::Anonymized,
         }),
         // Erasure must not hang on a fetch that may be refused: a person has to see this one.
-        (Some(Status::Anonymized), None) => return Err(format!("{name} without a readable createdAt")),
+        (Some((Status::Anonymized, _)), None) => return Err(format!("{name} without a readable createdAt")),
         _ => Observation::Touched {
             profile,
             at,

@@ -99,6 +99,7 @@ fn wrong(page: &Page, problem: &str) -> DecodeError {
 /// id or parameter (which says nothing about the record), 429 over the limit.
 pub(super) fn classify(call: &Call, status: u16, headers: &HeaderMap, body: &[u8]) -> Answer {
     let is_by_id = call.path.starts_with("/profiles/");
+    let is_of_type = call.query.iter().any(|(name, _)| name == "profileTypeId");
     match status {
         200 if json::is_document(body) => Answer::Usable,
         201 | 204 if call.method == Method::Post => Answer::Usable,
@@ -107,7 +108,9 @@ pub(super) fn classify(call: &Call, status: u16, headers: &HeaderMap, body: &[u8
         403 if is_by_id && json::is_document(body) => Answer::MaybeMissing(answer::said_or_status(status, body)),
         403 => Answer::Forbidden(answer::said_or_status(status, body)),
         // A 404 page of a proxy says nothing about a profile; the API answers in JSON.
-        404 if is_by_id && json::is_document(body) => Answer::Missing(answer::said_or_status(status, body)),
+        404 if (is_by_id || is_of_type) && json::is_document(body) => {
+            Answer::Missing(answer::said_or_status(status, body))
+        }
         _ if answer::is_transient(status) => answer::busy(status, headers, body),
         _ => answer::broken(status, body),
     }

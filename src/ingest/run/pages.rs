@@ -72,6 +72,11 @@ impl Runner {
         let started_at = inbox::head(self.db.primary(), self.source_id).await?;
         let (page, answered) = self.get_joining(run.id, page, checkpoint, stop).await?;
         let is_named = run.kind == RunKind::Named;
+        let is_named_by_another = || self.provider.first_pages().iter().all(|first| first.stream != page.stream);
+        if answered.is_missing && !is_named && is_named_by_another() {
+            // It was there when that list was read. Another try begins with what is there now.
+            return Err(Halt::Incomplete(format!("the list {} is not there any more", page.stream)));
+        }
         let read = if is_named {
             PageRead { next: Vec::new(), rows: 1, total: None }
         } else {

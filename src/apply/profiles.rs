@@ -391,6 +391,10 @@ fn show_upstream_status(batch: &mut Batch<'_>, origin: &Origin, profile: Handle,
     if seen.upstream_status.is_none() || seen.upstream_status == row.upstream_status {
         return;
     }
+    // An event told of another status since: the word for this one is over.
+    if seen.status.is_some_and(|status| Status::from(status) != row.status) {
+        return;
+    }
     let (is_first, id) = (row.upstream_status.is_none(), row.external_id.clone());
     match newer {
         Judgement::Observed(_) => {}

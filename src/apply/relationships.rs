@@ -65,6 +65,10 @@ fn observe_one(batch: &mut Batch<'_>, origin: &Origin, seen: RelationshipSeen) -
     let (from, to) = (batch.profile(&seen.from), batch.profile(&seen.to));
     // What upstream may still tell about who is erased is nobody's to see.
     if [from, to].into_iter().any(|end| batch.get(end).row.status == Status::Anonymized) {
+        let stood = batch.relationships.get(&seen.external_id);
+        if stood.is_some_and(|work| (work.from, work.to) != (from, to) && is_later(origin, &work.row)) {
+            remove(batch, origin, &seen.external_id, Values::Untold);
+        }
         return true;
     }
     if let Some(work) = batch.relationships.get_mut(&seen.external_id) {

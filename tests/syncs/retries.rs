@@ -180,6 +180,25 @@ both!(an_import_that_comes_further_with_each_try_is_carried_to_its_end_however_o
     app.finish().await;
 });
 
+both!(a_run_that_is_stuck_at_a_page_is_tried_again_later_each_time, |database| {
+    let app = TestApp::builder(&database).profiles(600).start().await;
+    app.simulator.getprofile().configure(|switches| switches.most_rows = 5);
+    app.simulator.faults(ProviderKind::GetProfile).fail_next_at("page=2&", 3, FailureKind::Forbidden);
+    assert!(app.sync("people").await.is_err());
+    let mut run = app.newest_run("people").await;
+    for failures in 1..=3 {
+        assert_eq!(
+            (run.state, run.failures),
+            (RunState::Failed, failures),
+            "a page that is read again is no way further"
+        );
+        run = tried_again(&app, &run).await;
+    }
+    assert_eq!((run.state, run.attempt), (RunState::Done, 4), "{run:?}");
+    app.import_all().await;
+    app.finish().await;
+});
+
 both!(an_outage_that_outlasts_many_tries_ends_with_the_run_done_once_upstream_is_back, |database| {
     let app = TestApp::imported(&database).await;
     app.simulator.faults(ProviderKind::Parallel).fail_next_at("/profile-types", 1_000, FailureKind::Forbidden);

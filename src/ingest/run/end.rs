@@ -1,5 +1,6 @@
 //! How runs end: handed over to apply for their sweep, done, or failed until they are tried again.
 
+use super::checkpoint::Checkpoint;
 use super::{Halt, Runner, request};
 use crate::backoff;
 use entity::{Moment, RunKind, RunState, SweepStage, deletion_candidate, run_page, sync_run};
@@ -78,10 +79,13 @@ impl Runner {
         let Some(sync_run::Model { pages, .. }) = sync_run::Entity::find_by_id(run.id).one(&transaction).await? else {
             return Ok(());
         };
+        // The first page of a try may have been one that was read before.
+        let next = Checkpoint::of(run).and_then(|mut checkpoint| checkpoint.next());
+        let is_read_again = next.is_some_and(|page| self.provider.rejoin(&page).is_some());
         let restarts = run.restarts + i32::from(starts_over);
         let failures = match starts_over {
             true => restarts,
-            false if pages > run.pages => 1,
+            false if pages > run.pages + i64::from(is_read_again) => 1,
             false => run.failures + 1,
         };
         let is_tried_again = !run.is_plan && (!starts_over || restarts < MAX_RESTARTS);

@@ -80,21 +80,27 @@ fn list(page: &Page, rows: &[u64]) -> Result<Vec<Page>, DecodeError> {
     build("parallel", settings()).next_pages(page, &body).map(|read| read.next)
 }
 
+/// Reads a list to its end, keeping only some rows once so many pages are read: how many pages it takes. Whoever stays is read.
+fn read_while_rows_go(count: u64, after_pages: u64, stays: impl Fn(u64) -> bool) -> u64 {
+    let mut rows: Vec<u64> = (0..count).collect();
+    let (mut page, mut seen, mut requests) = (Some(first("OPEN")), std::collections::BTreeSet::new(), 0);
+    while let Some(asked) = page {
+        let from: usize = offset(&asked).parse().unwrap();
+        seen.extend(rows.iter().skip(from).take(100).copied());
+        page = list(&asked, &rows).unwrap().pop();
+        requests += 1;
+        if requests == after_pages {
+            rows.retain(|id| stays(*id));
+        }
+    }
+    assert_eq!(rows.iter().find(|id| !seen.contains(id)), None, "it is left out");
+    requests
+}
+
 #[test]
 fn however_many_rows_go_between_two_pages_no_other_is_left_out() {
     for (gone, to) in [(0, 3), (0, 40), (0, 150), (100, 350), (290, 480), (0, 480), (470, 560)] {
-        let mut rows: Vec<u64> = (0..700).collect();
-        let (mut page, mut seen, mut requests) = (Some(first("OPEN")), std::collections::BTreeSet::new(), 0);
-        while let Some(asked) = page {
-            let from: usize = offset(&asked).parse().unwrap();
-            seen.extend(rows.iter().skip(from).take(100).copied());
-            page = list(&asked, &rows).unwrap().pop();
-            requests += 1;
-            if requests == 5 {
-                rows.retain(|id| !(gone..to).contains(id));
-            }
-        }
-        assert!(rows.iter().all(|id| seen.contains(id)), "{gone} to {to}");
+        let requests = read_while_rows_go(700, 5, |id| !(gone..to).contains(&id));
         assert!(requests <= 8 + 2 * (to - gone).div_ceil(96), "{gone} to {to}: {requests} requests");
     }
 }
@@ -113,18 +119,7 @@ fn a_list_in_no_lasting_order_is_read_to_an_end_all_the_same() {
 
 #[test]
 fn a_long_list_that_shrinks_to_a_short_one_is_read_on() {
-    let mut rows: Vec<u64> = (0..30_000).collect();
-    let (mut page, mut seen, mut requests) = (Some(first("OPEN")), std::collections::BTreeSet::new(), 0);
-    while let Some(asked) = page {
-        let from: usize = offset(&asked).parse().unwrap();
-        seen.extend(rows.iter().skip(from).take(100).copied());
-        page = list(&asked, &rows).unwrap().pop();
-        requests += 1;
-        if requests == 290 {
-            rows.retain(|id| id % 100 == 7);
-        }
-    }
-    assert!(rows.iter().all(|id| seen.contains(id)));
+    read_while_rows_go(30_000, 290, |id| id % 100 == 7);
 }
 
 #[test]

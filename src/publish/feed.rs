@@ -105,22 +105,24 @@ pub(super) async fn open(
             _ = watch.changed() => {}
         }
     };
-    let mut goal = joined.revisions.clone();
+    // The process may be a moment behind the log: only the log itself can tell what is there before now, and what is
+    // ahead of it.
+    let goal: HashMap<_, _> = reader.revisions().await.map_err(SubscribeError::Unreadable)?.into_iter().collect();
     let mut seen = joined.revisions;
     let snapshot_at = after.as_ref().and_then(Cursor::snapshot_at);
-    if let Some(after) = after {
-        // The process may be a moment behind the log: only the log itself can tell what is ahead of it, and what
-        // there is to catch up.
-        goal = reader.revisions().await.map_err(SubscribeError::Unreadable)?.into_iter().collect();
-        let sources = reader.sources_with(goal.keys().copied()).await.map_err(SubscribeError::Unreadable)?;
-        for (source_id, newest) in &goal {
-            let Some(source) = sources.by_id(*source_id) else { continue };
-            let wanted = after.revision(&source.name);
-            if wanted > *newest {
-                return Err(SubscribeError::CursorAhead { source_name: source.name.clone() });
-            }
-            seen.insert(*source_id, wanted);
+    let sources = reader.sources_with(goal.keys().copied()).await.map_err(SubscribeError::Unreadable)?;
+    for (source_id, newest) in &goal {
+        let Some(after) = &after else {
+            let seen = seen.entry(*source_id).or_default();
+            *seen = (*seen).max(*newest);
+            continue;
+        };
+        let Some(source) = sources.by_id(*source_id) else { continue };
+        let wanted = after.revision(&source.name);
+        if wanted > *newest {
+            return Err(SubscribeError::CursorAhead { source_name: source.name.clone() });
         }
+        seen.insert(*source_id, wanted);
     }
     let mut cursor = Cursor::default();
     let sources = reader.sources_with(seen.keys().copied()).await.map_err(SubscribeError::Unreadable)?;

@@ -87,8 +87,10 @@ pub(super) fn observe(batch: &mut Batch<'_>, origin: &Origin, seen: LifecycleSee
         Transition::Late => {
             journal(batch, origin, profile, &seen, false);
             let row = &batch.get(profile).row;
-            if row.status == to && row.scheduled_for.is_none() {
-                // An answer may have shown the status first, and not the date.
+            let is_dated = to == Status::ScheduledForDeletion && seen.scheduled_for.is_some();
+            if row.status == to && row.scheduled_for.is_none() && is_dated {
+                // An answer may have shown the status first, and not the date. A later event may bring a later date.
+                batch.get_mut(profile).row.status_since = Some(at);
                 note_date(batch, profile, &seen);
                 batch.tell_rest(profile, origin);
             }

@@ -183,7 +183,11 @@ fn write_content(batch: &mut Batch<'_>, origin: &Origin, profile: Handle, seen: 
         work.row.kind = kind;
     }
     work.row.upstream_name = name_after(seen, &work.row).cloned();
-    if !was_known && seen.upstream_status.is_some() {
+    // An event told of another status before the profile itself came: the word for this one is over.
+    let is_over = !was_deleted
+        && work.row.status_position > 0
+        && seen.status.is_some_and(|status| Status::from(status) != work.row.status);
+    if !was_known && !is_over && seen.upstream_status.is_some() {
         work.row.upstream_status.clone_from(&seen.upstream_status);
     }
     let has_fields = seen.fields.is_some();

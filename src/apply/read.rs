@@ -233,11 +233,11 @@ impl Stride {
     const MOST: usize = 512;
 
     /// Before anything is known. On PostgreSQL nobody waits for apply, and a transaction takes its time on the way there and
-    /// back, which does not grow with it.
+    /// back, which does not grow with it: in an hour in which everything takes long, too, it has many.
     pub fn on(dialect: Dialect) -> Self {
         let least = match dialect {
             Dialect::Sqlite => 64,
-            Dialect::Postgres => 128,
+            Dialect::Postgres => 256,
         };
         Self { length: 128, least }
     }

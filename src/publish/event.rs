@@ -2,9 +2,9 @@
 
 use super::before::{Before, befores};
 use crate::mirror::read::{ReadError, Reader};
-use ::entity::{ChangeKind, change, profile, profile_type};
+use ::entity::{ChangeKind, RecordKind, change, profile, profile_type};
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// A change and the profile as it was when the change was read.
@@ -24,6 +24,18 @@ impl Event {
     /// Whether readers must not see it, because its profile is only a placeholder.
     pub fn is_hidden(&self) -> bool {
         self.profile.as_ref().is_some_and(|profile| !profile.is_known)
+    }
+
+    /// Source and profile that it is about.
+    pub(super) fn profile_key(&self) -> (i32, i64) {
+        (self.change.source_id, self.change.profile_id)
+    }
+
+    /// Whether it may tell what these profiles were: it is about one of them, or about a relationship, whose other end may be.
+    pub(super) fn may_tell_of(&self, wiped: &HashSet<(i32, i64)>) -> bool {
+        let is_of = |(source_id, _): &(i32, i64)| *source_id == self.change.source_id;
+        let names_another = self.change.record_kind == RecordKind::Relationship;
+        wiped.contains(&self.profile_key()) || (names_another && wiped.iter().any(is_of))
     }
 
     /// Whether it took personal data away, so that older events of the process must not be shown any more.

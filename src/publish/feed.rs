@@ -211,8 +211,8 @@ impl Feed {
     async fn step(&mut self) -> Result<Option<FeedItem>, ReadError> {
         let wipes = self.hub.wipes();
         if self.wipes != wipes {
+            self.forget_wiped();
             self.wipes = wipes;
-            self.forget_waiting();
         }
         if let Some(event) = self.waiting.pop_front() {
             return self.bring(event).await;
@@ -243,10 +243,13 @@ impl Feed {
         Ok(None)
     }
 
-    /// What waits may hold what was wiped since it was taken: the log has it without.
-    fn forget_waiting(&mut self) {
-        if !self.waiting.is_empty() {
-            self.waiting.clear();
+    /// What waits may hold what was wiped since it was taken: the log has it without, from the first such event on. What is
+    /// before it goes on, so that a feed comes further while erasures follow each other.
+    fn forget_wiped(&mut self) {
+        let wiped = self.hub.wiped_since(self.wipes);
+        let may_tell = |event: &Arc<Event>| wiped.as_ref().is_none_or(|wiped| event.may_tell_of(wiped));
+        if let Some(first) = self.waiting.iter().position(may_tell) {
+            self.waiting.truncate(first);
             self.rejoin();
         }
     }
@@ -268,7 +271,8 @@ impl Feed {
             return Ok(None);
         }
         if revision > seen + 1 {
-            self.goal.insert(source_id, revision - 1);
+            let goal = self.goal.entry(source_id).or_default();
+            *goal = (*goal).max(revision - 1);
             self.waiting.push_front(event);
             return self.catch_up(source_id, revision - 1).await;
         }

@@ -4,7 +4,7 @@
 //! never neither. While nobody subscribes the revisions move on alone and the ring stays empty.
 
 use super::Event;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -13,13 +13,15 @@ use tokio::sync::watch;
 const CAPACITY: usize = 4096;
 /// Events that a feed takes out at once.
 const TAKE: usize = 256;
+/// Wiped profiles that are remembered for feeds that are behind.
+const WIPED: usize = 1024;
 
 pub(super) struct Hub {
     state: Mutex<State>,
     /// Sequence number of the next event; moves when there is something to take.
     next: watch::Sender<u64>,
     subscribers: AtomicUsize,
-    /// How often events wiped what earlier ones told.
+    /// How many events wiped what earlier ones of their profile told.
     wipes: AtomicUsize,
 }
 
@@ -28,6 +30,8 @@ struct State {
     ring: VecDeque<Arc<Event>>,
     /// Sequence number of the first event in the ring.
     first: u64,
+    /// Source and profile of the newest wipes.
+    wiped: VecDeque<(i32, i64)>,
     /// How far each source has been read; none before the first reading.
     revisions: Option<HashMap<i32, i64>>,
 }
@@ -78,6 +82,14 @@ impl Hub {
     /// Moves when events that were taken before may tell what has been wiped since.
     pub fn wipes(&self) -> usize {
         self.wipes.load(Ordering::SeqCst)
+    }
+
+    /// The profiles, with their sources, that were wiped after so many wipes; none where those were too many to remember.
+    pub fn wiped_since(&self, wipes: usize) -> Option<HashSet<(i32, i64)>> {
+        let state = self.lock();
+        let newer = self.wipes().checked_sub(wipes)?;
+        let skip = state.wiped.len().checked_sub(newer)?;
+        Some(state.wiped.iter().skip(skip).copied().collect())
     }
 
     /// Tells when something may be there to take.
@@ -135,11 +147,15 @@ impl Hub {
         let Some(last) = events.last() else { return };
         let revision = last.change.revision;
         let mut state = self.lock();
-        if events.iter().any(|event| event.wipes()) {
+        let wiping: Vec<_> = events.iter().filter(|event| event.wipes()).map(|event| event.profile_key()).collect();
+        if !wiping.is_empty() {
             // Older events may hold what was just wiped; slow feeds read the log instead, where it is gone.
             state.first += state.ring.len() as u64;
             state.ring.clear();
-            self.wipes.fetch_add(1, Ordering::SeqCst);
+            self.wipes.fetch_add(wiping.len(), Ordering::SeqCst);
+            state.wiped.extend(wiping);
+            let surplus = state.wiped.len().saturating_sub(WIPED);
+            state.wiped.drain(..surplus);
         }
         state.ring.extend(events);
         while state.ring.len() > CAPACITY {

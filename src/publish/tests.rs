@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::mirror::read::fixture::Fixture;
-use ::entity::{ChangeKind, change};
-use sea_orm::EntityTrait;
+use ::entity::{ChangeKind, RecordKind, change};
 use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +40,12 @@ impl Running {
     async fn commit(&self, count: i64) {
         self.fixture.changes(self.crm, self.profile, ChangeKind::Updated, count).await;
         self.publisher.ring();
+    }
+
+    /// Takes what the changes so far have told out of the log.
+    async fn empty_log(&self) {
+        let emptied = change::Entity::update_many().col_expr(change::Column::Fields, Expr::value(json!([])));
+        emptied.exec(self.fixture.db.writer()).await.unwrap();
     }
 
     /// As a restart of the service.
@@ -160,11 +166,7 @@ async fn a_feed_reads_again_what_it_had_not_handed_on_when_something_was_wiped()
     expect_changes(&mut feed, 1..=1).await;
     expect_changes(&mut other, 1..=50).await;
     // As an erasure does: what earlier changes told is emptied, and a change tells of it.
-    change::Entity::update_many()
-        .col_expr(change::Column::Fields, Expr::value(json!([])))
-        .exec(running.fixture.db.writer())
-        .await
-        .unwrap();
+    running.empty_log().await;
     running.fixture.changes(running.crm, running.profile, ChangeKind::Anonymized, 1).await;
     running.publisher.ring();
     expect_changes(&mut other, 51..=51).await;
@@ -172,6 +174,61 @@ async fn a_feed_reads_again_what_it_had_not_handed_on_when_something_was_wiped()
         let FeedItem::Change { event, .. } = next(&mut feed).await else { panic!("each change once") };
         assert_eq!(event.change.revision, revision);
         assert_eq!(event.change.fields == json!([]), revision < 51, "{revision}");
+    }
+}
+
+#[tokio::test]
+async fn a_feed_hands_on_what_it_has_while_others_are_wiped() {
+    let running = Running::start().await;
+    let fixture = &running.fixture;
+    let [other, later] =
+        [fixture.profile(running.crm, "q", |_| {}).await, fixture.profile(running.crm, "r", |_| {}).await];
+    let mut feed = running.publisher.subscribe(None).await.unwrap();
+    let mut quick = running.publisher.subscribe(None).await.unwrap();
+    expect_caught_up(&mut feed).await;
+    expect_caught_up(&mut quick).await;
+    fixture.changes(running.crm, running.profile, ChangeKind::Updated, 20).await;
+    fixture.changes(running.crm, later, ChangeKind::Updated, 1).await;
+    running.commit(20).await;
+    expect_changes(&mut feed, 1..=1).await;
+    expect_changes(&mut quick, 1..=41).await;
+    // Who reads the log again finds nothing in it.
+    running.empty_log().await;
+    for (wiped, revision) in [(other, 42), (later, 43)] {
+        fixture.changes(running.crm, wiped, ChangeKind::Anonymized, 1).await;
+        running.publisher.ring();
+        expect_changes(&mut quick, revision..=revision).await;
+    }
+    for revision in 2..=43 {
+        let FeedItem::Change { event, .. } = next(&mut feed).await else { panic!("each change once") };
+        assert_eq!(event.change.revision, revision);
+        assert_eq!(event.change.fields == json!([]), (21..=41).contains(&revision), "{revision}");
+    }
+}
+
+#[tokio::test]
+async fn a_feed_reads_again_what_relationships_told_when_the_other_end_was_wiped() {
+    let running = Running::start().await;
+    let fixture = &running.fixture;
+    let other_end = fixture.profile(running.crm, "q", |_| {}).await;
+    let mut feed = running.publisher.subscribe(None).await.unwrap();
+    let mut quick = running.publisher.subscribe(None).await.unwrap();
+    expect_caught_up(&mut feed).await;
+    expect_caught_up(&mut quick).await;
+    fixture.changes(running.crm, running.profile, ChangeKind::Updated, 5).await;
+    let third = change::Entity::update_many().filter(change::Column::Revision.eq(3));
+    let third = third.col_expr(change::Column::RecordKind, Expr::value(RecordKind::Relationship));
+    third.exec(fixture.db.writer()).await.unwrap();
+    running.publisher.ring();
+    expect_changes(&mut feed, 1..=1).await;
+    expect_changes(&mut quick, 1..=5).await;
+    running.empty_log().await;
+    fixture.changes(running.crm, other_end, ChangeKind::Anonymized, 1).await;
+    running.publisher.ring();
+    expect_changes(&mut quick, 6..=6).await;
+    for revision in 2..=6 {
+        let FeedItem::Change { event, .. } = next(&mut feed).await else { panic!("each change once") };
+        assert_eq!(event.change.fields == json!([]), (3..=5).contains(&revision), "{revision}");
     }
 }
 

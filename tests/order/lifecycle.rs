@@ -73,24 +73,39 @@ both!(the_date_of_a_scheduled_deletion_is_kept_where_an_answer_without_it_came_f
     let app = TestApp::imported(&database).await;
     let parallel = app.simulator.parallel();
     parallel.configure(|switches| switches.deletion_date_key = None);
-    let person = open_people(&app).remove(0);
-    parallel.close(&person).unwrap();
-    app.settle().await;
-    let due = app.simulator.now() + chrono::Duration::days(30);
-    parallel.schedule_for_deletion(&person, due).unwrap();
-    let mut late: Value = serde_json::from_slice(&app.simulator.take_webhooks().remove(0).body).unwrap();
-    late["data"]["deletionDate"] = json!(due.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
-    app.let_pass(2_000);
-    parallel.emit_unknown_event(&person, "PROFILE_UPDATED").unwrap();
-    app.settle().await;
-    let shown = app.profile(Parallel, &person).await;
-    assert_eq!(
-        (&shown["status"], &shown["lifecycle"]["scheduledFor"]),
-        (&json!("SCHEDULED_FOR_DELETION"), &Value::Null)
-    );
-    app.deliver(Parallel, late.to_string()).await;
-    let shown = app.profile(Parallel, &person).await;
-    assert_eq!(shown["lifecycle"]["scheduledFor"], due.to_rfc3339_opts(chrono::SecondsFormat::Millis, true), "{shown}");
+    for (person, is_reversed) in open_people(&app).iter().zip([false, true]) {
+        parallel.close(person).unwrap();
+        app.settle().await;
+        let date_in = |days| app.simulator.now() + chrono::Duration::days(days);
+        let dates = [date_in(30), date_in(60)];
+        let mut late = Vec::new();
+        for date in dates {
+            app.let_pass(2_000);
+            parallel.schedule_for_deletion(person, date).unwrap();
+            let mut event: Value = serde_json::from_slice(&app.simulator.take_webhooks().remove(0).body).unwrap();
+            event["data"]["deletionDate"] = json!(date.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+            late.push(event.to_string());
+            parallel.reopen(person).unwrap();
+            app.simulator.take_webhooks();
+        }
+        parallel.silently().schedule_for_deletion(person, dates[1]).unwrap();
+        app.let_pass(2_000);
+        parallel.emit_unknown_event(person, "PROFILE_UPDATED").unwrap();
+        app.settle().await;
+        let shown = app.profile(Parallel, person).await;
+        let (status, date) = (&shown["status"], &shown["lifecycle"]["scheduledFor"]);
+        assert_eq!((status, date), (&json!("SCHEDULED_FOR_DELETION"), &Value::Null));
+
+        if is_reversed {
+            late.reverse();
+        }
+        for event in late {
+            app.deliver(Parallel, event).await;
+        }
+        let shown = app.profile(Parallel, person).await;
+        let last = dates[1].to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        assert_eq!(shown["lifecycle"]["scheduledFor"], last, "{is_reversed}: {shown}");
+    }
     app.finish().await;
 });
 

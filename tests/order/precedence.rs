@@ -294,3 +294,33 @@ both!(upstream_faults_delay_and_lose_nothing, |database| {
     }
     app.finish().await;
 });
+
+/// The body of an event without the time at which its change was made.
+fn undated(body: &[u8]) -> String {
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(body).unwrap();
+    let (dated, rest): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| name == "modified");
+    assert_eq!(dated.len(), 1, "the time of the change");
+    serde_urlencoded::to_string(rest).unwrap()
+}
+
+both!(an_event_that_does_not_say_when_its_change_was_made_is_corrected_by_answers, |database| {
+    let app = TestApp::imported(&database).await;
+    let copernica = app.simulator.copernica();
+    let person = a_person(&app);
+    copernica.set_interests(&person, &["soccer", "jazz"]).unwrap();
+    app.settle().await;
+    let app_shows = async || app.profile(Copernica, &person).await["interests"].as_array().unwrap().len();
+    assert_eq!(app_shows().await, 2);
+
+    // A change of interests does not move the time of modification, so that REST shows a time of long ago.
+    app.simulator.advance(chrono::Duration::minutes(10));
+    copernica.set_interests(&person, &["soccer"]).unwrap();
+    let event = app.simulator.take_webhooks().remove(0);
+    app.deliver(Copernica, undated(&event.body)).await;
+    assert_eq!(app_shows().await, 1);
+    app.simulator.advance(chrono::Duration::minutes(10));
+    copernica.silently().set_interests(&person, &["soccer", "jazz", "opera"]).unwrap();
+    app.import("marketing").await;
+    assert_eq!(app_shows().await, 3, "a full sync corrects it");
+    app.finish().await;
+});

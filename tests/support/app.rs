@@ -256,6 +256,24 @@ impl TestApp {
         self.runs(source).await.into_iter().next().expect("a run")
     }
 
+    /// A run by its id.
+    pub async fn run_of(&self, id: i64) -> sync_run::Model {
+        sync_run::Entity::find_by_id(id).one(self.database().primary()).await.unwrap().expect("the run")
+    }
+
+    /// Moves the clock to the moment at which a failed run is tried again, and waits for its end.
+    pub async fn tried_again(&self, failed: &sync_run::Model) -> sync_run::Model {
+        let retry_at = failed.retry_at.expect("it is tried again");
+        self.clock.advance_ms((retry_at.0 - self.clock.now().0).max(0));
+        let started = Instant::now();
+        while self.run_of(failed.id).await.attempt == failed.attempt {
+            assert!(started.elapsed() < DRAIN, "it is not tried again");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.drain().await;
+        self.run_of(failed.id).await
+    }
+
     /// Row id of a source.
     pub async fn source_id(&self, source: &str) -> i32 {
         profile_mirror::ingest::run::find_source(self.database(), source).await.unwrap().expect("a source")

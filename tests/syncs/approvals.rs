@@ -2,15 +2,11 @@
 
 use crate::support::app::TestApp;
 use crate::support::{both, rows};
-use entity::{CandidateState, RunState, deletion_candidate, sync_run};
+use entity::{CandidateState, RunState, deletion_candidate};
 use profile_mirror::clock::Clock;
 use profile_mirror::ingest::run::{RunRequest, approve_deletions, request_run};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use simulator::ProviderKind;
-
-async fn run_of(app: &TestApp, id: i64) -> sync_run::Model {
-    sync_run::Entity::find_by_id(id).one(app.database().primary()).await.unwrap().expect("the run")
-}
 
 both!(a_clean_run_ends_the_waiting_of_an_older_one_and_its_approval_is_refused, |database| {
     let app = TestApp::imported(&database).await;
@@ -25,11 +21,11 @@ both!(a_clean_run_ends_the_waiting_of_an_older_one_and_its_approval_is_refused, 
     app.simulator.copernica().configure(|switches| switches.lost_databases.clear());
     let clean = app.sync("marketing").await.unwrap();
     assert_eq!((clean.state, clean.candidates), (RunState::Done, 0), "{clean:?}");
-    assert_eq!(run_of(&app, waiting.id).await.state, RunState::Cancelled);
+    assert_eq!(app.run_of(waiting.id).await.state, RunState::Cancelled);
     let approved = approve_deletions(app.database(), app.clock.now(), waiting.id, "ops").await;
     assert!(approved.is_err(), "{approved:?}");
     app.drain().await;
-    assert_eq!(run_of(&app, waiting.id).await.deleted, 0);
+    assert_eq!(app.run_of(waiting.id).await.deleted, 0);
     let open = deletion_candidate::Entity::find()
         .filter(deletion_candidate::Column::State.is_in([CandidateState::Quarantined, CandidateState::Absent]));
     assert_eq!(open.one(app.database().primary()).await.unwrap(), None);
@@ -59,9 +55,9 @@ both!(a_run_of_one_type_takes_over_what_it_looked_at_and_leaves_the_rest_waiting
     let request = RunRequest { profile_type: Some(people.0.clone()), ..RunRequest::full("test") };
     let of_people = request_run(app.database(), app.clock.now(), id, request).await.unwrap();
     app.drain().await;
-    let of_people = run_of(&app, of_people.id).await;
+    let of_people = app.run_of(of_people.id).await;
     assert_eq!(of_people.state, RunState::WaitingForApproval, "{of_people:?}");
-    assert_eq!(run_of(&app, whole.id).await.state, RunState::WaitingForApproval, "it looked at companies too");
+    assert_eq!(app.run_of(whole.id).await.state, RunState::WaitingForApproval, "it looked at companies too");
 
     approve_deletions(app.database(), app.clock.now(), whole.id, "ops").await.unwrap();
     app.drain().await;

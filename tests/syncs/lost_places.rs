@@ -70,15 +70,7 @@ both!(a_run_whose_list_is_gone_when_it_comes_to_it_begins_anew_without_it, |data
     assert!(outcome.is_err(), "the list was named and is not there");
     let failed = app.newest_run("marketing").await;
     assert!(failed.error.as_ref().is_some_and(|error| error.contains("is not there any more")), "{failed:?}");
-    let retry_at = failed.retry_at.expect("it is tried again");
-    app.clock.advance_ms((retry_at.0 - app.clock.now().0).max(0));
-    let started = std::time::Instant::now();
-    while app.newest_run("marketing").await.attempt == failed.attempt {
-        assert!(started.elapsed() < std::time::Duration::from_secs(30), "it is not tried again");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    app.drain().await;
-    let run = app.newest_run("marketing").await;
+    let run = app.tried_again(&failed).await;
     assert_eq!((run.id, run.attempt, run.state), (failed.id, 2, RunState::WaitingForApproval), "{run:?}");
     assert_eq!(shown(&app).await, before, "nothing is deleted");
 

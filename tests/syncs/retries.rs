@@ -9,28 +9,11 @@ use sea_orm::{ActiveEnum, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter}
 use simulator::{FailureKind, ProviderKind, TruthStatus};
 use std::time::{Duration, Instant};
 
-async fn run_of(app: &TestApp, id: i64) -> sync_run::Model {
-    sync_run::Entity::find_by_id(id).one(app.database().primary()).await.unwrap().expect("the run")
-}
-
 async fn request(app: &TestApp, source: &str, request: RunRequest) -> sync_run::Model {
     let id = app.source_id(source).await;
     let run = request_run(app.database(), app.clock.now(), id, request).await.unwrap();
     app.drain().await;
-    run_of(app, run.id).await
-}
-
-/// Moves the clock to the moment at which a failed run is tried again, and waits for its end.
-async fn tried_again(app: &TestApp, failed: &sync_run::Model) -> sync_run::Model {
-    let retry_at = failed.retry_at.expect("it is tried again");
-    app.clock.advance_ms((retry_at.0 - app.clock.now().0).max(0));
-    let started = Instant::now();
-    while run_of(app, failed.id).await.attempt == failed.attempt {
-        assert!(started.elapsed() < Duration::from_secs(30), "it is not tried again");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    app.drain().await;
-    run_of(app, failed.id).await
+    app.run_of(run.id).await
 }
 
 /// Bitmaps of what pages named that are still kept.
@@ -50,7 +33,7 @@ both!(a_run_that_failed_in_its_sweep_is_tried_again_and_succeeds, |database| {
     assert_eq!((failed.state, failed.deleted), (RunState::Failed, 0), "{failed:?}");
 
     app.simulator.faults(ProviderKind::Parallel).clear();
-    let run = tried_again(&app, &failed).await;
+    let run = app.tried_again(&failed).await;
     assert_eq!((run.state, run.attempt), (RunState::Done, 2), "{run:?}");
     assert_eq!((run.candidates, run.absent, run.deleted), (1, 1, 1), "{run:?}");
     assert_eq!(pages_kept(&app).await, 0);
@@ -83,7 +66,7 @@ both!(who_came_and_went_between_two_tries_of_a_run_is_not_brought_back_by_late_n
         }
         page.release();
     };
-    let (run, ()) = tokio::join!(tried_again(&app, &failed), late_news);
+    let (run, ()) = tokio::join!(app.tried_again(&failed), late_news);
     assert_eq!((run.state, run.attempt), (RunState::Done, 2), "{run:?}");
     assert_eq!(app.profile(ProviderKind::Copernica, &passer_by).await, serde_json::Value::Null);
     app.finish().await;
@@ -101,9 +84,9 @@ both!(a_failed_full_run_is_tried_again_though_others_came_between, |database| {
     let named = RunRequest { kind: RunKind::Named, named: vec![person], ..RunRequest::full("test") };
     assert_eq!(request(&app, "crm", named).await.state, RunState::Done);
 
-    let failed = run_of(&app, failed.id).await;
+    let failed = app.run_of(failed.id).await;
     assert_eq!(failed.state, RunState::Failed);
-    let run = tried_again(&app, &failed).await;
+    let run = app.tried_again(&failed).await;
     assert_eq!((run.state, run.attempt, run.retry_at), (RunState::Done, 2, None), "{run:?}");
     assert_eq!(pages_kept(&app).await, 0, "named runs and runs of a type leave none either");
     app.finish().await;
@@ -120,7 +103,7 @@ both!(a_run_that_can_ask_for_no_less_than_too_much_says_so_at_once, |database| {
     let error = failed.error.clone().unwrap();
     assert!(error.contains("larger than 33554432 bytes") && error.contains("shorten it"), "{error}");
 
-    let run = tried_again(&app, &failed).await;
+    let run = app.tried_again(&failed).await;
     assert_eq!((run.state, run.attempt), (RunState::Done, 2), "{run:?}");
     app.finish().await;
 });
@@ -139,8 +122,8 @@ both!(a_full_sync_that_fails_again_and_again_makes_its_source_unwell, |database|
     app.simulator.faults(ProviderKind::Parallel).fail_next_at("/profile-types", 1_000, FailureKind::Forbidden);
     assert!(app.sync("crm").await.is_err());
     assert_eq!(health(&app).await.0, "running", "it may have met a bad moment");
-    let failed = tried_again(&app, &app.newest_run("crm").await).await;
-    let failed = tried_again(&app, &failed).await;
+    let failed = app.tried_again(&app.newest_run("crm").await).await;
+    let failed = app.tried_again(&failed).await;
     assert_eq!((failed.state, failed.attempt), (RunState::Failed, 3), "{failed:?}");
     let (state, reason) = health(&app).await;
     assert_eq!(state, "degraded");
@@ -173,7 +156,7 @@ both!(an_import_that_comes_further_with_each_try_is_carried_to_its_end_however_o
         let pages = 2 * i64::from(attempt) - 1;
         assert_eq!((run.state, run.attempt, run.pages), (RunState::Failed, attempt, pages), "{run:?}");
         assert_eq!(run.failures, 1, "{run:?}");
-        run = tried_again(&app, &run).await;
+        run = app.tried_again(&run).await;
     }
     assert_eq!((run.state, run.attempt), (RunState::Done, 8), "{run:?}");
     app.import_all().await;
@@ -192,7 +175,7 @@ both!(a_run_that_is_stuck_at_a_page_is_tried_again_later_each_time, |database| {
             (RunState::Failed, failures),
             "a page that is read again is no way further"
         );
-        run = tried_again(&app, &run).await;
+        run = app.tried_again(&run).await;
     }
     assert_eq!((run.state, run.attempt), (RunState::Done, 4), "{run:?}");
     app.import_all().await;
@@ -206,12 +189,12 @@ both!(an_outage_that_outlasts_many_tries_ends_with_the_run_done_once_upstream_is
     let mut run = app.newest_run("crm").await;
     for failures in 1..=6 {
         assert_eq!((run.state, run.failures), (RunState::Failed, failures), "{run:?}");
-        run = tried_again(&app, &run).await;
+        run = app.tried_again(&run).await;
     }
     assert_eq!((run.state, run.attempt), (RunState::Failed, 7), "{run:?}");
 
     app.simulator.faults(ProviderKind::Parallel).clear();
-    let run = tried_again(&app, &run).await;
+    let run = app.tried_again(&run).await;
     assert_eq!((run.state, run.attempt), (RunState::Done, 8), "{run:?}");
     assert_eq!(health(&app).await.0, "running");
     app.finish().await;
@@ -224,7 +207,7 @@ both!(a_newer_complete_run_makes_a_retry_needless, |database| {
     let failed = app.newest_run("crm").await;
     assert!(failed.retry_at.is_some() && pages_kept(&app).await > 0, "it would go on at its checkpoint");
     app.import_all().await;
-    let failed = run_of(&app, failed.id).await;
+    let failed = app.run_of(failed.id).await;
     assert_eq!((failed.state, failed.retry_at), (RunState::Failed, None));
     assert_eq!(pages_kept(&app).await, 0);
     app.finish().await;
@@ -264,7 +247,7 @@ both!(a_plan_that_fails_on_a_later_page_holds_no_page_any_more, |database| {
     assert_eq!(pages_held(&app).await, 1);
     app.import("crm").await;
     assert_eq!(pages_held(&app).await, 0);
-    assert_eq!(run_of(&app, plan.id).await.state, RunState::Failed, "how it ended stays told");
+    assert_eq!(app.run_of(plan.id).await.state, RunState::Failed, "how it ended stays told");
     app.finish().await;
 });
 

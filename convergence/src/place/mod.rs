@@ -21,8 +21,11 @@ pub struct TestDatabase {
     _place: Arc<Place>,
 }
 
+/// Name of a SQLite file.
+const FILE: &str = "mirror.db";
+
 enum Place {
-    Folder(#[expect(dead_code, reason = "removed when it is dropped")] tempfile::TempDir),
+    Folder(tempfile::TempDir),
     Server(String),
 }
 
@@ -30,7 +33,7 @@ impl TestDatabase {
     /// Stack of each thread of a test: unoptimized, a batch that is applied takes more than the usual two megabytes.
     pub const STACK_BYTES: usize = 16 * 1024 * 1024;
 
-    /// A new, empty SQLite file, or a copy of the migrated template on the PostgreSQL server.
+    /// A copy of a migrated SQLite file, or of the migrated template on the PostgreSQL server.
     pub fn new(dialect: Dialect) -> Self {
         create(dialect)
     }
@@ -78,12 +81,14 @@ pub fn run_on<F: Future<Output = ()>>(dialect: Dialect, body: impl FnOnce(TestDa
     });
 }
 
-/// A new, empty SQLite file, or a copy of the migrated template on the PostgreSQL server.
+/// A copy of a migrated SQLite file, or of the migrated template on the PostgreSQL server.
 fn create(dialect: Dialect) -> TestDatabase {
     match dialect {
         Dialect::Sqlite => {
             let folder = tempfile::tempdir().expect("make a folder");
-            let url = format!("sqlite://{}", folder.path().join("mirror.db").display());
+            let file = folder.path().join(FILE);
+            std::fs::write(&file, migrated_file()).expect("write the database");
+            let url = format!("sqlite://{}", file.display());
             TestDatabase { dialect, url, _place: Arc::new(Place::Folder(folder)) }
         }
         Dialect::Postgres => {
@@ -100,14 +105,36 @@ fn create(dialect: Dialect) -> TestDatabase {
 /// An empty PostgreSQL database or SQLite file, without a schema.
 pub fn without_schema(dialect: Dialect) -> TestDatabase {
     let database = create(dialect);
-    if let Place::Server(name) = &*database._place {
-        for statement in
-            [format!("DROP DATABASE {name}"), format!("CREATE DATABASE {name} TEMPLATE template0 STRATEGY FILE_COPY")]
-        {
-            admin(async |admin| admin.execute_unprepared(&statement).await).expect("make an empty database");
+    match &*database._place {
+        Place::Folder(folder) => std::fs::remove_file(folder.path().join(FILE)).expect("remove the database"),
+        Place::Server(name) => {
+            for statement in [
+                format!("DROP DATABASE {name}"),
+                format!("CREATE DATABASE {name} TEMPLATE template0 STRATEGY FILE_COPY"),
+            ] {
+                admin(async |admin| admin.execute_unprepared(&statement).await).expect("make an empty database");
+            }
         }
     }
     database
+}
+
+/// What a SQLite file holds that has been migrated and nothing else.
+fn migrated_file() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("make a folder");
+        let file = folder.path().join(FILE);
+        let url = format!("sqlite://{}", file.display());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+        runtime.block_on(async {
+            let database = db::connect(&url, None).await.expect("connect to the template");
+            database.migrate().await.expect("migrate the template");
+            database.close().await.expect("close the template");
+        });
+        assert!(!file.with_extension("db-wal").exists(), "its log is part of the file");
+        std::fs::read(file).expect("read the template")
+    })
 }
 
 /// Name of the template: made once for each state of the migrations, by whoever comes first.

@@ -10,13 +10,10 @@ use super::{brackets, interests, rest, wire};
 use crate::text::shorten;
 use crate::{
     DecodeError, Decoded, Delivery, DeliveryKind, InterestSeen, LifecycleSeen, Observation, ProfileSeen, Rung, Status,
-    SubprofileSeen, Version, json, moment,
+    SubprofileSeen, json, moment,
 };
 use chrono_tz::Tz;
 use serde_json::{Map, Value};
-
-/// How long an event may be sent after the change that it tells of, milliseconds.
-const MAX_DELAY_MS: i64 = 60_000;
 
 pub(super) fn decode(zone: Tz, delivery: &Delivery<'_>) -> Result<Decoded, DecodeError> {
     let result = match delivery.kind {
@@ -112,23 +109,14 @@ fn decode_event(zone: Tz, body: &Map<String, Value>) -> Result<Decoded, String> 
     Ok(Decoded { observations: vec![observation], ignored: None, event: name, unknown, is_partial: false })
 }
 
-/// The version of a change that says when it was told of, and not when it was made: at some moment in the minute before. What
-/// REST shows as modified within it is settled by a fetch.
-fn version_of_event(time: EventTime) -> Version {
-    let told = time.version(Rung::EventTime);
-    Version { from: told.from.saturating_sub(MAX_DELAY_MS), ..told }
-}
-
 fn read_profile(event: &Event<'_>, profile: String) -> Result<Observation, String> {
-    let modified = event.modified();
-    let version = match (modified, event.time) {
-        (Some(modified), _) => modified.version(Rung::UpstreamModified),
-        (None, Some(time)) => version_of_event(time),
-        (None, None) => return Ok(event.touched(profile, format!("{} without any time", event.name))),
-    };
-    let mut unsure: Vec<&str> = Vec::new();
     let fields = event.body.get("fields").map(|fields| wire::map(fields).ok_or("fields is no map"));
     let fields = fields.transpose()?;
+    // The time of the event is later than that of the change, which is what REST shows: they do not compare.
+    let Some(modified) = event.modified() else {
+        return Ok(event.touched(profile, format!("{} without the time of the change", event.name)));
+    };
+    let mut unsure: Vec<&str> = Vec::new();
     if fields.is_none() {
         unsure.push("the webhook has no fields");
     }
@@ -146,7 +134,7 @@ fn read_profile(event: &Event<'_>, profile: String) -> Result<Observation, Strin
     Ok(Observation::Profile(Box::new(ProfileSeen {
         external_id: profile,
         profile_type: event.id("database"),
-        version,
+        version: modified.version(Rung::UpstreamModified),
         event_at: event.time.map(|time| time.at()),
         name: None,
         status: Some(Status::Open),
@@ -156,7 +144,7 @@ fn read_profile(event: &Event<'_>, profile: String) -> Result<Observation, Strin
         interests,
         relationships: None,
         created_at: event.text("created").and_then(|text| local_time::read(event.zone, &text)).map(|span| span.from),
-        modified_at: modified.map(|span| span.from),
+        modified_at: Some(modified.from),
         refetch: (!unsure.is_empty()).then(|| unsure.join("; ")),
     })))
 }
@@ -184,20 +172,14 @@ fn read_removal(event: &Event<'_>, profile: String) -> Observation {
 }
 
 fn read_subprofile(event: &Event<'_>, subprofile: String) -> Result<Observation, String> {
-    let modified = event.modified();
-    let version = match (modified, event.time) {
-        (Some(modified), _) => Some(modified.version(Rung::UpstreamModified)),
-        (None, Some(time)) => Some(version_of_event(time)),
-        (None, None) => None,
-    };
     let fields = event.body.get("fields").map(|fields| wire::map(fields).ok_or("fields is no map"));
-    let (Some(profile), Some(collection), Some(version), Some(fields)) =
-        (event.profile.clone(), event.id("collection"), version, fields.transpose()?)
+    let (Some(profile), Some(collection), Some(modified), Some(fields)) =
+        (event.profile.clone(), event.id("collection"), event.modified(), fields.transpose()?)
     else {
         return Ok(Observation::SubprofileTouched {
             subprofile,
             profile: event.profile.clone(),
-            reason: format!("{} without profile, collection, time or fields", event.name),
+            reason: format!("{} without profile, collection, time of the change or fields", event.name),
         });
     };
     Ok(Observation::Subprofile(Box::new(SubprofileSeen {
@@ -205,10 +187,10 @@ fn read_subprofile(event: &Event<'_>, subprofile: String) -> Result<Observation,
         profile,
         collection,
         profile_type: event.id("database"),
-        version,
+        version: modified.version(Rung::UpstreamModified),
         fields,
         created_at: event.text("created").and_then(|text| local_time::read(event.zone, &text)).map(|span| span.from),
-        modified_at: modified.map(|span| span.from),
+        modified_at: Some(modified.from),
     })))
 }
 

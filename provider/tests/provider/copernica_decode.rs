@@ -110,12 +110,12 @@ fn the_older_action_is_read_where_type_is_missing() {
 fn json_is_read_by_its_media_type() {
     let provider = build("copernica", settings());
     let body =
-        br#"{"type":"update","profile":123,"time":1717243205,"fields":{"a":"b"},"interests":{"sports":{"golf":1}}}"#;
+        br#"{"type":"update","profile":123,"time":1717243205,"modified":"2024-06-01 14:00:05","fields":{"a":"b"},
+        "interests":{"sports":{"golf":1}}}"#;
     let profile = only_profile(webhook(provider.as_ref(), "application/json", body).unwrap());
     // The group is read from the database's interests, whichever way the profile came.
     assert_eq!(profile.interests, Some(vec![interest(None, "golf")]));
-    let told = Version::within_second(Rung::EventTime, utc("2024-06-01T12:00:05Z"));
-    assert_eq!((profile.version.rung, profile.version.until), (told.rung, told.until));
+    assert_eq!(profile.version, Version::within_second(Rung::UpstreamModified, utc("2024-06-01T12:00:05Z")));
     assert_eq!(only_profile(webhook(provider.as_ref(), "", body).unwrap()).external_id, "123");
 }
 
@@ -129,20 +129,15 @@ fn an_event_without_its_record_is_an_error() {
 }
 
 #[test]
-fn events_without_a_time_are_fetched() {
+fn what_events_without_the_time_of_the_change_tell_is_fetched() {
+    let undated = "type=update&profile=5&time=1717243205&fields[a]=b&interests[c]=1";
+    assert!(matches!(only(form(undated).unwrap()), Observation::Touched { .. }));
+    let undated = "type=update&subprofile=7&profile=5&collection=3&time=1717243205&fields[a]=b";
+    assert!(matches!(only(form(undated).unwrap()), Observation::SubprofileTouched { .. }));
     assert!(matches!(only(form("type=delete&profile=5").unwrap()), Observation::Touched { .. }));
     assert!(matches!(only(form("type=update&profile=5&fields[a]=b").unwrap()), Observation::Touched { .. }));
     assert!(matches!(only(form("type=delete&subprofile=5").unwrap()), Observation::SubprofileTouched { .. }));
     assert!(matches!(only(form("type=update&subprofile=5&time=1").unwrap()), Observation::SubprofileTouched { .. }));
-}
-
-#[test]
-fn an_event_that_does_not_say_when_the_change_was_made_tells_of_the_minute_before_it() {
-    let told = only_profile(form("type=update&profile=5&time=1717243205&fields[a]=b").unwrap()).version;
-    let modified = |at: &str| Version::within_second(Rung::EventTime, utc(at));
-    assert_eq!(told.against(&modified("2024-06-01T12:00:04Z")), Freshness::Tie, "REST may show it as modified then");
-    assert_eq!(told.against(&modified("2024-06-01T11:59:00Z")), Freshness::Newer);
-    assert_eq!(told.against(&modified("2024-06-01T12:00:06Z")), Freshness::Older);
 }
 
 #[test]

@@ -63,7 +63,7 @@ export async function resume(app, source) {
 export async function cancel(app, run) {
   const agreed = await confirm({
     title: `Cancel run ${run.number} of ${run.source.name}?`,
-    body: [h('p', null, run.retryAt ? 'It is not tried again. ' : 'It ends within a page. ', 'What it has applied stays, and nothing is deleted.')],
+    body: [h('p', null, run.retryAt ? 'It is not tried again. ' : 'It ends within a page. ', 'What it has applied or deleted stays so, and nothing more is deleted.')],
     confirm: `Cancel run ${run.number}`,
   });
   if (agreed) await act(app, `decide ${run.id}`, CANCEL, { run: run.id }, () => `Run ${run.number} was cancelled.`);

@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release --example subscribe -- --key KEY [--url ws://127.0.0.1:8080/graphql] [--cursor FILE]`
 //!
-//! Prints one JSON line a change. With `--cursor`, the cursor of the last printed change is kept in a
-//! file, so that the next start goes on right after it: nothing is missed, nothing comes twice.
+//! Prints one JSON line a change, and ends at a cut. With `--cursor`, the cursor of the last event is kept in a file, so that
+//! the next start goes on right after it: nothing is missed. After a crash the last change may come twice; its id tells.
 
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -21,8 +21,9 @@ const SUBSCRIPTION: &str = "subscription ($after: Cursor) {
       change { kind at fields { name before after } }
       profile { id externalId displayName email status source { name } }
     }
+    ... on CaughtUp { cursor }
     ... on CursorExpired { message }
-    ... on Interrupted { message }
+    ... on Interrupted { cursor message }
   }
 }";
 
@@ -75,15 +76,16 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints a change, then keeps its cursor: in this order a change may be printed twice after a crash, never lost.
+/// Prints a change, then keeps the event's cursor: in this order a change may be printed twice after a crash, never lost.
 fn show(event: &Value, cursor: Option<&std::path::Path>) -> anyhow::Result<()> {
-    match event["__typename"].as_str() {
-        Some("ProfileChange") => println!("{event}"),
-        Some("CursorExpired" | "Interrupted") => bail!("{}", event["message"].as_str().unwrap_or_default()),
-        _ => return Ok(()),
+    if event["__typename"] == "ProfileChange" {
+        println!("{event}");
     }
     if let (Some(path), Some(cursor)) = (cursor, event["cursor"].as_str()) {
         std::fs::write(path, cursor).context("keep the cursor")?;
+    }
+    if let Some("CursorExpired" | "Interrupted") = event["__typename"].as_str() {
+        bail!("{}", event["message"].as_str().unwrap_or_default());
     }
     Ok(())
 }

@@ -9,13 +9,13 @@ use std::process::ExitCode;
 
 pub(super) const EXAMPLES: &str = "Examples:
   profile-mirror runs list crm            the newest runs of a source
-  profile-mirror runs show crm/12         one run, its counts, what it would delete
+  profile-mirror runs show crm/12         one run, its counts, what waits to be deleted
   profile-mirror runs approve crm/12      delete what it found to be gone
-  profile-mirror runs cancel crm/12       end it; nothing is deleted";
+  profile-mirror runs cancel crm/12       end it; nothing more is deleted";
 
 /// What every command tells of a run.
 pub(crate) const FIELDS: &str = "id number source { name } kind isPlan profileType state stage progress cause requestedBy startedAt \
-    finishedAt attempt retryAt pages rowsSeen rowsExpected error decidedBy decidedAt \
+    finishedAt attempt retryAt deletionsWaiting pages rowsSeen rowsExpected error decidedBy decidedAt \
     counts { seen created updated unchanged conflicts candidates absent deleted } \
     plan { candidateCount kinds { kind count } samples { externalId kind fields } candidates { recordKind externalId } }";
 
@@ -37,15 +37,15 @@ enum Action {
         #[command(flatten)]
         server: Server,
     },
-    /// One run, with what it would delete.
+    /// One run, with some of the records that wait to be deleted, or that no page of it named and what became of each.
     Show(OneRun),
     /// Carry a plan out.
     Apply(OneRun),
-    /// Delete what a run found to be gone.
+    /// Delete what a run found to be gone. At once, without a question: look with `runs show` first.
     Approve(OneRun),
     /// Keep what a run took for gone.
     Reject(OneRun),
-    /// End a run. What it has applied stays, nothing is deleted.
+    /// End a run. What it has applied or deleted stays so, nothing more is deleted.
     Cancel(OneRun),
 }
 
@@ -118,8 +118,11 @@ fn run_in(mut data: Value) -> anyhow::Result<Value> {
 
 async fn show(one: &OneRun) -> anyhow::Result<ExitCode> {
     let client = Client::new(&one.server)?;
-    let candidates = "deletionCandidates(first: 20) { nodes { recordKind externalId state } pageInfo { hasNextPage } }";
-    let run = find(&client, &ask::run_id(&one.run), candidates).await?;
+    let shown = "nodes { recordKind externalId state } pageInfo { hasNextPage }";
+    let candidates = format!(
+        "deletionCandidates(first: 20) {{ {shown} }} waiting: deletionCandidates(first: 20, state: ABSENT) {{ {shown} }}"
+    );
+    let run = find(&client, &ask::run_id(&one.run), &candidates).await?;
     if one.server.json {
         ask::print_json(&run);
     } else {
@@ -196,11 +199,16 @@ fn tell(run: &Value) -> String {
     line("counts", &tell_counts(run));
     line("decided by", text(run, "decidedBy"));
     line("message", text(run, "error"));
-    for candidate in list(run, "/deletionCandidates/nodes") {
+    let is_waiting = state == "WAITING_FOR_APPROVAL";
+    if is_waiting {
+        line("would delete", &number(run, "deletionsWaiting").to_string());
+    }
+    let candidates = if is_waiting { "/waiting" } else { "/deletionCandidates" };
+    for candidate in list(run, &format!("{candidates}/nodes")) {
         let kind = text(candidate, "recordKind").to_lowercase();
         line(&text(candidate, "state").to_lowercase(), &format!("{kind} {}", text(candidate, "externalId")));
     }
-    if run.pointer("/deletionCandidates/pageInfo/hasNextPage").and_then(Value::as_bool).unwrap_or_default() {
+    if run.pointer(&format!("{candidates}/pageInfo/hasNextPage")).and_then(Value::as_bool).unwrap_or_default() {
         told.push_str("  ... and more: deletionCandidates of the run lists them\n");
     }
     if run.get("plan").is_some_and(|plan| !plan.is_null()) {

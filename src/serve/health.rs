@@ -159,7 +159,7 @@ impl Signs<'_> {
         ))
     }
 
-    /// Deletions past the brake wait for a person.
+    /// Deletions past the brake, or with nothing that vouches for them, wait for a person.
     fn waiting(&self) -> Option<String> {
         let DeletionsWaiting { run_id: id, count, .. } = self.deletions?;
         let name = self.name;
@@ -170,8 +170,9 @@ impl Signs<'_> {
             ));
         }
         Some(format!(
-            "source {name} has {count} deletions that wait for approval: run {id} found more gone upstream than the brake lets \
-             pass. Look at them, then approve or reject them"
+            "source {name} has {count} deletions that wait for approval, run {id} is the newest with some: more than the brake \
+             lets pass, or some of which the token may have lost sight; `error` of the run says which. Look at them, then \
+             approve or reject them"
         ))
     }
 

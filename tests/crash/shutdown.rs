@@ -20,7 +20,7 @@ both!(a_stop_loses_nothing_and_ends_in_time, |database| {
         assert!(is_acknowledged(&simulator, &program, webhook).await);
     }
     program.terminate();
-    let death = program.death(Duration::from_secs(10)).await;
+    let death = program.death(Duration::from_secs(30)).await;
     assert!(death.is_some_and(|status| status.success()), "it ends by itself: {death:?}");
 
     let _program = setup.start(None);
@@ -51,7 +51,7 @@ both!(a_client_that_stalls_keeps_no_lease_held, |database| {
     tokio::time::sleep(Duration::from_millis(200)).await;
 
     program.terminate();
-    assert!(program.death(Duration::from_secs(10)).await.is_some_and(|status| status.success()));
+    assert!(program.death(Duration::from_secs(30)).await.is_some_and(|status| status.success()));
     assert_eq!(leases().await, [Moment(0); 3], "another instance need not wait for them");
     db.close().await.unwrap();
 });

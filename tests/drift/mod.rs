@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use simulator::{ProviderKind, TruthStatus};
 use std::time::Duration;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 /// Longer than news may take to explain a difference, milliseconds.
 const SETTLED_MS: i64 = 6 * 60_000;
 

@@ -17,7 +17,8 @@ use simulator::ProviderKind::Parallel;
 use simulator::SignedWebhook;
 use std::time::Duration;
 
-const DEADLINE: Duration = Duration::from_secs(30);
+/// Files are cleaned once all transactions of the server are over, and the cleaner rests four times as long as that took.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Waits for a condition with a deadline.
 async fn until(what: &str, is_so: impl AsyncFn() -> bool) {

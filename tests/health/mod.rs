@@ -55,7 +55,11 @@ both!(a_source_that_refuses_everything_is_shown_within_a_quarter_of_an_hour_and_
         }
         app.clock.advance_ms(MINUTE);
     }
-    until("it is shown", async || readiness(&app, "crm").await["state"] == "degraded").await;
+    let says_all = async || {
+        let shown = readiness(&app, "crm").await;
+        shown["state"] == "degraded" && shown["reason"].as_str().is_some_and(|reason| reason.contains("15 so far"))
+    };
+    until("it is shown, with all of them", says_all).await;
     let shown = readiness(&app, "crm").await;
     let reason = shown["reason"].as_str().unwrap();
     assert!(reason.contains("crm") && reason.contains("secret or key"), "{reason}");

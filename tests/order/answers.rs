@@ -12,7 +12,7 @@ use simulator::FailureKind;
 use simulator::ProviderKind::{GetProfile, Parallel};
 use std::time::Duration;
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 fn a_person(app: &TestApp) -> String {
     let open = |id: &String| app.simulator.truth(Parallel).profiles[id].status == simulator::TruthStatus::Open;

@@ -112,7 +112,7 @@ pub(super) async fn until_waiting(db: &Database, kind: &str) {
         "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) \
          WHERE datname = current_database() AND locktype = '{kind}' AND NOT granted"
     );
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(4);
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
     while db.reader().execute_unprepared(&query).await.unwrap().rows_affected() == 0 {
         assert!(tokio::time::Instant::now() < deadline, "somebody waits for {kind}");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;

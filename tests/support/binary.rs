@@ -64,6 +64,8 @@ impl Setup {
             };
             // The simulated providers take any number.
             text += "[source.sync]\nrequests_per_minute = 60000\n";
+            // Nobody is read at random in between.
+            text += "[source.drift]\nreads_per_hour = 0\n";
         }
         let folder = tempfile::tempdir().expect("make a folder");
         std::fs::write(folder.path().join("mirror.toml"), text).expect("write the configuration");

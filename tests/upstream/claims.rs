@@ -1,7 +1,6 @@
 //! A fetch request that is claimed is answered or waits again, whatever becomes of the answer.
 
 use crate::support::both;
-use crate::support::clock::MovableClock;
 use bytes::Bytes;
 use convergence::place::TestDatabase;
 use convergence::{seam, world};
@@ -9,7 +8,7 @@ use entity::{FetchState, Moment, Purpose, delivery, fetch_request};
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use profile_mirror::app::wire_source;
-use profile_mirror::clock::{Clock, SharedClock};
+use profile_mirror::clock::{Clock, ManualClock, SharedClock, SystemClock};
 use profile_mirror::db::Database;
 use profile_mirror::inbox::{self, Inbox};
 use profile_mirror::ingest::{Puller, Wire, WireError};
@@ -34,7 +33,7 @@ impl Wire for NoDistance {
 /// What fetches one person of Parallel, and the request for it.
 struct Fetching {
     db: Database,
-    clock: Arc<MovableClock>,
+    clock: Arc<ManualClock>,
     source_id: i32,
     simulator: Arc<Simulator>,
     puller: Puller,
@@ -46,7 +45,7 @@ impl Fetching {
     async fn one_person(database: &TestDatabase) -> Self {
         let options = SimulatorOptions { seed: 7, profiles: 20, ..SimulatorOptions::default() };
         let simulator = Arc::new(Simulator::unconnected(options).expect("make the world"));
-        let (db, clock) = (database.connect().await, MovableClock::new());
+        let (db, clock) = (database.connect().await, ManualClock::at(SystemClock.now()));
         let shared: SharedClock = clock.clone();
         let (lookup, wire) = (world::PublishedKeys::of(&simulator), Arc::new(NoDistance(simulator.clone())));
         let wire: Arc<dyn Wire> = wire;

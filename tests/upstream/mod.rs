@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use simulator::ProviderKind::Parallel;
 use std::time::Duration;
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Waits for a condition.
 pub async fn until(what: &str, is_so: impl AsyncFn() -> bool) {

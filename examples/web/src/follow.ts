@@ -1,4 +1,5 @@
 import type { ApolloClient } from "@apollo/client";
+import { CombinedGraphQLErrors } from "@apollo/client/errors";
 import { ChangesDocument, type ChangesSubscription } from "./generated";
 
 type Event = ChangesSubscription["profileChanges"];
@@ -16,6 +17,16 @@ export interface Listener {
 
 const LONGEST_PAUSE_MS = 10_000;
 
+/** Whether the cursor is of no use any more. */
+function isOfCursor(error: unknown): boolean {
+  return (
+    CombinedGraphQLErrors.is(error) &&
+    error.errors.some(
+      ({ extensions }) => extensions?.code === "CURSOR_INVALID" || extensions?.code === "CURSOR_EXPIRED",
+    )
+  );
+}
+
 /**
  * Follows the changes of all profiles until the returned function is called.
  *
@@ -32,7 +43,11 @@ export function followChanges(client: ApolloClient, listener: Listener): () => v
     listener.onConnection("connecting");
     subscription = client.subscribe({ query: ChangesDocument, variables: { after: cursor } }).subscribe({
       // An error is told here as well, and then the stream is complete.
-      next: ({ data }) => data && take(data.profileChanges),
+      next: ({ data, error }) => {
+        // As after a backup was restored: the next one begins from now, and its `CaughtUp` has everything read anew.
+        if (isOfCursor(error)) cursor = undefined;
+        if (data) take(data.profileChanges);
+      },
       complete: subscribeAgain,
     });
   };

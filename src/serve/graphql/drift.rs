@@ -46,7 +46,7 @@ impl Drift {
     async fn differences(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "That many; at most 100.")] first: Option<i32>,
+        #[graphql(desc = "That many, at most 100; needed.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
     ) -> Answer<DriftDifferenceConnection> {
         let limit = paging::first(first)?;

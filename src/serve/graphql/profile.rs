@@ -203,9 +203,9 @@ impl Profile {
         ctx: &Context<'_>,
         #[graphql(desc = "Only of the collection of this name or external id.")] collection: Option<String>,
         #[graphql(desc = "Only those whose fields pass.")] filter: Option<FieldFilterSet>,
-        #[graphql(desc = "That many from the start; at most 100.")] first: Option<i32>,
+        #[graphql(desc = "That many from the start, at most 100; this or `last` is needed.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "That many from the end; at most 100.")] last: Option<i32>,
+        #[graphql(desc = "That many from the end, at most 100; this or `first` is needed.")] last: Option<i32>,
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Answer<SubprofileConnection> {
         let page = paging::child_page("subprofile", (first, last), (after.as_deref(), before.as_deref()))?;
@@ -237,9 +237,9 @@ impl Profile {
         >,
         #[graphql(desc = "Only where this profile is that end.")] direction: Option<RelationshipDirection>,
         #[graphql(desc = "Also those that are gone.", default)] include_removed: bool,
-        #[graphql(desc = "That many from the start; at most 100.")] first: Option<i32>,
+        #[graphql(desc = "That many from the start, at most 100; this or `last` is needed.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "That many from the end; at most 100.")] last: Option<i32>,
+        #[graphql(desc = "That many from the end, at most 100; this or `first` is needed.")] last: Option<i32>,
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Answer<RelationshipConnection> {
         let page = paging::child_page("relationship", (first, last), (after.as_deref(), before.as_deref()))?;
@@ -270,9 +270,9 @@ impl Profile {
     async fn history(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "That many from the start; at most 100.")] first: Option<i32>,
+        #[graphql(desc = "That many from the start, at most 100; this or `last` is needed.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "That many from the end; at most 100.")] last: Option<i32>,
+        #[graphql(desc = "That many from the end, at most 100; this or `first` is needed.")] last: Option<i32>,
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Answer<ChangeConnection> {
         let page = paging::child_page("history", (first, last), (after.as_deref(), before.as_deref()))?;

@@ -127,9 +127,9 @@ impl Query {
             desc = "At most three keys; profiles without a value come last. Default: in the order in which the mirror met them."
         )]
         order_by: Option<Vec<ProfileOrder>>,
-        #[graphql(desc = "That many from the start; at most 100.")] first: Option<i32>,
+        #[graphql(desc = "That many from the start, at most 100; this or `last` is needed.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "That many from the end; at most 100.")] last: Option<i32>,
+        #[graphql(desc = "That many from the end, at most 100; this or `first` is needed.")] last: Option<i32>,
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
         #[graphql(
             desc = "As they were then. Such a page is read forward only, in the order in which the mirror met the profiles, with `first` and `after`, and filtered by the profiles alone, not by interests, subprofiles or relationships; it is looked for among 1,000 profiles at once, so that it may hold fewer than asked for while hasNextPage is true."
@@ -172,7 +172,7 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only of the source of this name.")] source: Option<String>,
-        #[graphql(desc = "That many; at most 100.")] first: Option<i32>,
+        #[graphql(desc = "That many, at most 100; needed.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
     ) -> Answer<ProfileTypeConnection> {
         let limit = paging::first(first)?;
@@ -196,7 +196,7 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(desc = "Which changes; all where it is left out.")] filter: Option<ChangeFilter>,
         #[graphql(desc = "Only behind this cursor, from `changes` or from `profileChanges`.")] after: Option<Cursor>,
-        #[graphql(desc = "That many; at most 100.")] first: Option<i32>,
+        #[graphql(desc = "That many, at most 100; needed.")] first: Option<i32>,
     ) -> Answer<ChangeConnection> {
         let limit = paging::first(first)?;
         let mut cursor = read_cursor(after)?.unwrap_or_default();
@@ -274,7 +274,7 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which runs; all where it is left out.")] filter: Option<SyncRunFilter>,
-        #[graphql(desc = "That many; at most 100.")] first: Option<i32>,
+        #[graphql(desc = "That many, at most 100; needed.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
     ) -> Answer<Option<SyncRunConnection>> {
         let limit = paging::first(first)?;
@@ -304,7 +304,7 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which deliveries; all where it is left out.")] filter: Option<DeliveryFilter>,
-        #[graphql(desc = "That many; at most 100.")] first: Option<i32>,
+        #[graphql(desc = "That many, at most 100; needed.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
     ) -> Answer<Option<DeliveryConnection>> {
         let limit = paging::first(first)?;
@@ -328,7 +328,7 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which profile.")] by: ProfileRef,
-        #[graphql(desc = "That many; at most 100.")] first: Option<i32>,
+        #[graphql(desc = "That many, at most 100; needed.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
     ) -> Answer<Option<VerdictConnection>> {
         let limit = paging::first(first)?;

@@ -209,9 +209,9 @@ impl SyncRun {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only those in this state.")] state: Option<CandidateState>,
-        #[graphql(desc = "That many from the start; at most 100.")] first: Option<i32>,
+        #[graphql(desc = "That many from the start, at most 100; this or `last` is needed.")] first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "That many from the end; at most 100.")] last: Option<i32>,
+        #[graphql(desc = "That many from the end, at most 100; this or `first` is needed.")] last: Option<i32>,
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Answer<DeletionCandidateConnection> {
         let page = paging::child_page("candidate", (first, last), (after.as_deref(), before.as_deref()))?;

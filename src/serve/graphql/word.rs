@@ -272,7 +272,8 @@ pub enum Role {
 pub enum SourceState {
     /// Taking in changes.
     Running,
-    /// Taking in changes, and something is wrong: it refuses everything, hears nothing, or falls behind.
+    /// Taking in changes, and something is wrong: it refuses everything, hears nothing, falls behind, its full syncs fail, or
+    /// deletions of it wait for a person; `reason` says which.
     Degraded,
     /// Standing still until it is resumed: nothing is fetched. Webhooks are kept and applied.
     Paused,

@@ -90,6 +90,24 @@ both!(an_operator_syncs_plans_explains_and_replays_from_a_shell, |database| {
     assert_eq!((&one["state"], &one["kind"]), (&Value::from("DONE"), &Value::from("NAMED")));
 });
 
+both!(who_decides_at_a_shell_sees_how_many_wait_and_which, |database| {
+    let shell = Shell::open(&database).await;
+    shell.say(0, &["sync", "crm", "--wait"]).await;
+    let gone: Vec<_> = open_people(&shell.simulator).into_iter().take(6).collect();
+    for person in &gone {
+        shell.simulator.parallel().silently().vanish(person).unwrap();
+    }
+    let synced = shell.say(3, &["sync", "crm", "--wait"]).await;
+    assert!(synced.contains("WAITING_FOR_APPROVAL"), "{synced}");
+    let listed = shell.say(0, &["runs", "list", "crm", "--first", "1"]).await;
+    let name = listed.split_whitespace().find(|word| word.starts_with("crm/")).expect("the newest run");
+    let shown = shell.say(3, &["runs", "show", name]).await;
+    assert!(shown.lines().any(|line| line.contains("would delete") && line.ends_with(" 6")), "{shown}");
+    assert!(gone.iter().all(|person| shown.contains(person)), "{shown}");
+    shell.say(0, &["runs", "reject", name]).await;
+    assert!(!shell.say(0, &["runs", "show", name]).await.contains("would delete"));
+});
+
 /// Waits until a run is done, as a script would.
 async fn until_done(shell: &Shell, name: &str) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);

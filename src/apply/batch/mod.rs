@@ -1,7 +1,7 @@
 //! The rows that one transaction works on: loaded once, changed in memory, written once.
 //!
-//! `load` brings them in, `pages` counts what the pages of runs show, `wishes` are what is left to be
-//! fetched, `flush` writes what has changed.
+//! `load` brings them in, `pages` counts what the pages of runs show, `wishes` are what is left to be fetched, `flush`
+//! writes what has changed.
 
 mod flush;
 mod load;

@@ -64,8 +64,8 @@ impl Checkpoint {
         Some(self.pages.remove(at))
     }
 
-    /// Whether rows may have moved since the newest page came, as far as our clock tells. Whatever it came in place of is to come now however long that
-    /// takes, or a run whose pages are slow would not come further.
+    /// Whether rows may have moved since the newest page came, as far as our clock tells. Whatever it came in place of is to
+    /// come now however long that takes, or a run whose pages are slow would not come further.
     pub fn is_apart(&self, now: Moment) -> bool {
         !self.has_rejoined && self.answered_at.is_none_or(|at| !(0..=APART_MS).contains(&(now.0 - at.0)))
     }

@@ -48,6 +48,13 @@ impl Running {
         emptied.exec(self.fixture.db.writer()).await.unwrap();
     }
 
+    /// A feed from now on.
+    async fn live_feed(&self) -> Feed {
+        let mut feed = self.publisher.subscribe(None).await.unwrap();
+        expect_caught_up(&mut feed).await;
+        feed
+    }
+
     /// As a restart of the service.
     async fn restart(&mut self) {
         self.stop.cancel();
@@ -89,8 +96,7 @@ fn cursor(revision: i64) -> Option<Cursor> {
 #[tokio::test]
 async fn a_feed_from_now_brings_what_is_committed_from_now_on() {
     let running = Running::start().await;
-    let mut earlier = running.publisher.subscribe(None).await.unwrap();
-    expect_caught_up(&mut earlier).await;
+    let mut earlier = running.live_feed().await;
     running.commit(3).await;
     let mut feed = running.publisher.subscribe(None).await.unwrap();
     assert_eq!(feed.cursor().revision("crm"), 3, "behind what was committed, though the process has not read it yet");
@@ -134,8 +140,7 @@ async fn a_feed_after_a_cursor_catches_up_and_goes_live_without_a_seam() {
 #[tokio::test]
 async fn more_changes_in_one_commit_than_one_read_takes_are_all_brought() {
     let running = Running::start().await;
-    let mut feed = running.publisher.subscribe(None).await.unwrap();
-    expect_caught_up(&mut feed).await;
+    let mut feed = running.live_feed().await;
     running.commit(1201).await;
     expect_changes(&mut feed, 1..=1201).await;
 }
@@ -144,10 +149,7 @@ async fn more_changes_in_one_commit_than_one_read_takes_are_all_brought() {
 #[tokio::test]
 async fn a_feed_that_falls_behind_the_ring_reads_on_from_the_log() {
     let running = Running::start().await;
-    let mut slow = running.publisher.subscribe(None).await.unwrap();
-    let mut quick = running.publisher.subscribe(None).await.unwrap();
-    expect_caught_up(&mut slow).await;
-    expect_caught_up(&mut quick).await;
+    let (mut slow, mut quick) = (running.live_feed().await, running.live_feed().await);
     running.commit(6000).await;
     expect_changes(&mut quick, 1..=6000).await;
     expect_changes(&mut slow, 1..=6000).await;
@@ -158,10 +160,7 @@ async fn a_feed_that_falls_behind_the_ring_reads_on_from_the_log() {
 #[tokio::test]
 async fn a_feed_reads_again_what_it_had_not_handed_on_when_something_was_wiped() {
     let running = Running::start().await;
-    let mut feed = running.publisher.subscribe(None).await.unwrap();
-    let mut other = running.publisher.subscribe(None).await.unwrap();
-    expect_caught_up(&mut feed).await;
-    expect_caught_up(&mut other).await;
+    let (mut feed, mut other) = (running.live_feed().await, running.live_feed().await);
     running.commit(50).await;
     expect_changes(&mut feed, 1..=1).await;
     expect_changes(&mut other, 1..=50).await;
@@ -183,10 +182,7 @@ async fn a_feed_hands_on_what_it_has_while_others_are_wiped() {
     let fixture = &running.fixture;
     let [other, later] =
         [fixture.profile(running.crm, "q", |_| {}).await, fixture.profile(running.crm, "r", |_| {}).await];
-    let mut feed = running.publisher.subscribe(None).await.unwrap();
-    let mut quick = running.publisher.subscribe(None).await.unwrap();
-    expect_caught_up(&mut feed).await;
-    expect_caught_up(&mut quick).await;
+    let (mut feed, mut quick) = (running.live_feed().await, running.live_feed().await);
     fixture.changes(running.crm, running.profile, ChangeKind::Updated, 20).await;
     fixture.changes(running.crm, later, ChangeKind::Updated, 1).await;
     running.commit(20).await;
@@ -211,10 +207,7 @@ async fn a_feed_reads_again_what_relationships_told_when_the_other_end_was_wiped
     let running = Running::start().await;
     let fixture = &running.fixture;
     let other_end = fixture.profile(running.crm, "q", |_| {}).await;
-    let mut feed = running.publisher.subscribe(None).await.unwrap();
-    let mut quick = running.publisher.subscribe(None).await.unwrap();
-    expect_caught_up(&mut feed).await;
-    expect_caught_up(&mut quick).await;
+    let (mut feed, mut quick) = (running.live_feed().await, running.live_feed().await);
     fixture.changes(running.crm, running.profile, ChangeKind::Updated, 5).await;
     let third = change::Entity::update_many().filter(change::Column::Revision.eq(3));
     let third = third.col_expr(change::Column::RecordKind, Expr::value(RecordKind::Relationship));
@@ -235,8 +228,7 @@ async fn a_feed_reads_again_what_relationships_told_when_the_other_end_was_wiped
 #[tokio::test]
 async fn a_cursor_holds_over_a_restart() {
     let mut running = Running::start().await;
-    let mut feed = running.publisher.subscribe(None).await.unwrap();
-    expect_caught_up(&mut feed).await;
+    let mut feed = running.live_feed().await;
     running.commit(5).await;
     let kept = expect_changes(&mut feed, 1..=3).await.encode();
     running.restart().await;
@@ -283,8 +275,7 @@ async fn changes_of_a_placeholder_are_not_brought_but_counted() {
     let running = Running::start().await;
     let hidden =
         running.fixture.profile(running.crm, "heard-of", |row| row.is_known = sea_orm::ActiveValue::Set(false)).await;
-    let mut feed = running.publisher.subscribe(None).await.unwrap();
-    expect_caught_up(&mut feed).await;
+    let mut feed = running.live_feed().await;
     running.fixture.changes(running.crm, hidden, ChangeKind::SubprofileCreated, 2).await;
     running.commit(1).await;
     let FeedItem::Change { event, .. } = next(&mut feed).await else { panic!("expected a change") };
@@ -296,9 +287,7 @@ async fn a_change_is_read_once_for_all_feeds_and_idle_feeds_cost_nothing() {
     let running = Running::start().await;
     let mut feeds = Vec::new();
     for _ in 0..50 {
-        let mut feed = running.publisher.subscribe(None).await.unwrap();
-        expect_caught_up(&mut feed).await;
-        feeds.push(feed);
+        feeds.push(running.live_feed().await);
     }
     let before = running.publisher.statements();
     running.commit(3).await;

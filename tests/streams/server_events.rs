@@ -16,11 +16,6 @@ fn long_events() -> String {
     CHANGES.replace("kind", &format!("kind {}: kind", "k".repeat(20_000)))
 }
 
-/// Gives up no client for as long as a test lasts.
-fn patient(config: &mut Config) {
-    config.server.keep_alive_seconds = 600;
-}
-
 /// The changes that a stream brings, without its other events, until there are so many.
 async fn take(events: &mut ServerEvents, count: usize) -> Vec<Value> {
     let mut changes = Vec::with_capacity(count);
@@ -37,7 +32,7 @@ async fn take(events: &mut ServerEvents, count: usize) -> Vec<Value> {
 }
 
 both!(a_reader_of_events_that_stalls_gets_each_change_once_when_it_reads_on, |database| {
-    let app = TestApp::builder(&database).profiles(2_400).configure(patient).start().await;
+    let app = TestApp::builder(&database).profiles(2_400).start().await;
     let mut stalled = ServerEvents::open(app.address(), READER, &json!({ "query": long_events() })).await;
     let (_, first) = stalled.next().await.expect("an event");
     let begin = &first["data"]["profileChanges"]["cursor"];
@@ -53,7 +48,7 @@ both!(a_reader_of_events_that_stalls_gets_each_change_once_when_it_reads_on, |da
 });
 
 both!(a_reader_of_events_that_stalls_leaves_the_rest_in_the_log, |database| {
-    let mut app = TestApp::builder(&database).profiles(2_400).configure(patient).start().await;
+    let mut app = TestApp::builder(&database).profiles(2_400).start().await;
     let begin = first_cursor(&mut app.subscribe(CHANGES, json!({})).await).await;
     app.import("marketing").await;
     let count = count_changes(&app).await;

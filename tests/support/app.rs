@@ -100,7 +100,7 @@ pub fn configuration(simulator: &Simulator, database: &TestDatabase, tolerance_s
     let mut config = Config::default();
     config.server.listen = "127.0.0.1:0".to_owned();
     config.database.url = database.url.clone();
-    // Whoever reads nothing while others import answers no ping.
+    // Whoever reads nothing while others import answers no ping, and is given up by nobody here.
     config.server.keep_alive_seconds = 600;
     config.sources = SOURCES.iter().map(|(provider, _)| world::source(simulator, *provider)).collect();
     for source in &mut config.sources {

@@ -167,7 +167,8 @@ impl Source {
         Ok(ctx.data_unchecked::<Loader>().load_one(ParkedOf(self.row.id)).await?.map_or(0, |waiting| waiting.count))
     }
 
-    /// Deletions that wait for a person, past the brake or with nothing that vouches for them, of all its runs that are WAITING_FOR_APPROVAL.
+    /// Deletions that wait for a person, past the brake or with nothing that vouches for them, of all its runs that are
+    /// WAITING_FOR_APPROVAL.
     async fn deletions_waiting(&self, ctx: &Context<'_>) -> Answer<i64> {
         let waiting = ctx.data_unchecked::<Loader>().load_one(AllDeletionsWaiting).await?.unwrap_or_default();
         Ok(DeletionsWaiting::of(&waiting, self.row.id).map_or(0, |waiting| waiting.count))

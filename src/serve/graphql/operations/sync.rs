@@ -119,8 +119,8 @@ impl SyncOperations {
         decide(ctx, "plan", &plan, RunDecision::Apply).await.map(Into::into)
     }
 
-    /// Ends a run or a plan within a page, and a failed run is not tried again. What it has applied or
-    /// deleted stays so; nothing more is deleted. For operators.
+    /// Ends a run or a plan within a page, and a failed run is not tried again. What it has applied or deleted
+    /// stays so; nothing more is deleted. For operators.
     #[graphql(guard = "Needs(Role::Operator)")]
     async fn cancel_sync(&self, ctx: &Context<'_>, #[graphql(desc = "The run.")] run: ID) -> Answer<CancelSyncPayload> {
         decide(ctx, "run", &run, RunDecision::Cancel).await.map(Into::into)

@@ -39,8 +39,8 @@ pub(super) async fn serve(mut listener: TcpListener, router: Router, limits: Lim
     let places = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
     loop {
-        let next = async { (take_place(&places).await, Listener::accept(&mut listener).await) };
-        let (place, (stream, _)) = tokio::select! {
+        let next = async { (take_place(&places).await, accept(&mut listener).await) };
+        let (place, stream) = tokio::select! {
             () = stop.cancelled() => break,
             next = next => next,
         };
@@ -53,6 +53,16 @@ pub(super) async fn serve(mut listener: TcpListener, router: Router, limits: Lim
     drop(listener);
     connections.close();
     connections.wait().await;
+}
+
+/// Takes the next connection. What is written to it goes out at once: held back until the client acknowledges what came before
+/// (Nagle), the events of a burst would wait for delayed acknowledgements.
+async fn accept(listener: &mut TcpListener) -> TcpStream {
+    let (stream, _) = Listener::accept(listener).await;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps small packets back");
+    }
+    stream
 }
 
 async fn take_place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
@@ -109,6 +119,14 @@ mod tests {
         let mut text = String::new();
         let _ = timeout(SOON, stream.read_to_string(&mut text)).await.expect("an end in time");
         text
+    }
+
+    #[tokio::test]
+    async fn connections_hold_nothing_back() {
+        let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        assert!(accept(&mut listener).await.nodelay().unwrap());
+        drop(client);
     }
 
     #[tokio::test]

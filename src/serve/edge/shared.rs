@@ -2,8 +2,8 @@
 //!
 //! Every subscription begins with an execution of its own, which brings it from where it was to now. Once it has a place
 //! in the log, and somebody else asks for the same, it leaves that for the shared one, whose answers are made once and
-//! copied. Who falls behind the shared one, or stands where it cannot be joined without a gap or a double, goes on with
-//! an execution of its own from its place.
+//! copied. It is never further ahead than the fastest subscriber can follow. Who falls behind, or stands where the shared
+//! one cannot be joined without a gap or a double, goes on with an execution of its own from its place.
 
 use super::engine::Answered;
 use super::order::Order;
@@ -15,12 +15,14 @@ use async_graphql::{Request, Variables};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::sync::Notify;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::AbortHandle;
 
 /// Answers that a subscriber may be behind the shared execution.
-const BEHIND: usize = 64;
+const BEHIND: u8 = 64;
 
 /// What makes subscriptions one: all but the place where they begin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -59,10 +61,60 @@ struct Execution {
 
 /// The shared execution while it runs.
 struct Live {
-    answers: broadcast::Sender<(Answered, Told)>,
+    answers: broadcast::Sender<Given>,
     /// The place of the last answer that it gave.
     at: Cursor,
+    /// The number of that answer.
+    given: u64,
+    pace: Arc<Pace>,
     task: AbortHandle,
+}
+
+/// An answer of the shared execution.
+#[derive(Clone)]
+struct Given {
+    /// Counted from 1.
+    number: u64,
+    answered: Answered,
+    told: Told,
+}
+
+/// Keeps the shared execution near the fastest of those who take its answers: were it to outrun all of them, each would
+/// go on alone, and the next to share would be outrun again.
+#[derive(Default)]
+struct Pace {
+    /// The number of the last answer that anybody took.
+    taken: AtomicU64,
+    moved: Notify,
+}
+
+/// What somebody holds who joined the shared execution.
+struct Joined {
+    answers: broadcast::Receiver<Given>,
+    pace: Arc<Pace>,
+}
+
+impl Pace {
+    fn take(&self, number: u64) {
+        if self.taken.fetch_max(number, Ordering::AcqRel) < number {
+            self.moved.notify_one();
+        }
+    }
+
+    /// Completes once the fastest has room for another answer behind so many.
+    async fn room_behind(&self, given: u64) {
+        while given >= self.taken.load(Ordering::Acquire) + u64::from(BEHIND) {
+            self.moved.notified().await;
+        }
+    }
+}
+
+impl Joined {
+    async fn next(&mut self) -> Result<Given, RecvError> {
+        let given = self.answers.recv().await?;
+        self.pace.take(given.number);
+        Ok(given)
+    }
 }
 
 impl Executions {
@@ -125,37 +177,58 @@ impl Execution {
         responses.map(move |response| Answered::streamed(response, &order)).boxed()
     }
 
-    /// The answers of the shared execution from this place on; none where it has gone beyond, or nobody else would share.
-    fn join(self: &Arc<Self>, at: &Cursor) -> Option<broadcast::Receiver<(Answered, Told)>> {
+    /// The answers of the shared execution from this place on; none where it has gone beyond, or nobody else would share. One
+    /// that others hold up far before this place is left to end, and another begins here.
+    fn join(self: &Arc<Self>, at: &Cursor) -> Option<Joined> {
         let mut live = self.lock();
-        if let Some(live) = &*live {
-            return at.covers(&live.at).then(|| live.answers.subscribe());
+        match &*live {
+            Some(live) if !at.covers(&live.at) => return None,
+            Some(live) if !live.is_held_up_before(at) => return Some(live.join()),
+            Some(live) => live.task.abort(),
+            None if Arc::strong_count(self) < 2 => return None,
+            None => {}
         }
-        if Arc::strong_count(self) < 2 {
-            return None;
-        }
-        let (answers, receiver) = broadcast::channel(BEHIND);
+        let pace = Arc::new(Pace::default());
+        let (answers, receiver) = broadcast::channel(BEHIND.into());
         let position = Arc::new(Position::resumed(at.clone()));
         let stream = self.answers(self.request(), &position);
-        let task = tokio::spawn(share(Arc::downgrade(self), stream, position)).abort_handle();
-        *live = Some(Live { answers, at: at.clone(), task });
-        Some(receiver)
+        let sharing = share(Arc::downgrade(self), stream, position, answers.clone(), Arc::clone(&pace));
+        let task = tokio::spawn(sharing).abort_handle();
+        *live = Some(Live { answers, at: at.clone(), given: 0, pace: Arc::clone(&pace), task });
+        Some(Joined { answers: receiver, pace })
     }
 
-    /// Hands an answer to everybody who joined; false where nobody is left.
-    fn hand_out(&self, answered: Answered, told: Told) -> bool {
+    /// Hands an answer to everybody who joined, and tells its number; none where nobody is left, or another runs by now.
+    fn hand_out(&self, answered: Answered, told: Told, pace: &Arc<Pace>) -> Option<u64> {
         let mut live = self.lock();
-        let Some(shared) = live.as_mut() else { return false };
+        let shared = live.as_mut().filter(|live| Arc::ptr_eq(&live.pace, pace))?;
         shared.at.clone_from(&told.cursor);
-        let has_takers = shared.answers.send((answered, told)).is_ok();
+        shared.given += 1;
+        let number = shared.given;
+        let has_takers = shared.answers.send(Given { number, answered, told }).is_ok();
         if !has_takers {
             *live = None;
         }
-        has_takers
+        has_takers.then_some(number)
     }
 
-    fn end(&self) {
-        *self.lock() = None;
+    fn end(&self, pace: &Arc<Pace>) {
+        self.lock().take_if(|live| Arc::ptr_eq(&live.pace, pace));
+    }
+}
+
+impl Live {
+    /// Whether it waits for those who joined, and has more than they may be behind to tell until it is here.
+    fn is_held_up_before(&self, at: &Cursor) -> bool {
+        let untaken = self.given.saturating_sub(self.pace.taken.load(Ordering::Acquire));
+        let ahead: i64 = at.iter().map(|(source, revision)| revision - self.at.revision(source)).sum();
+        untaken >= u64::from(BEHIND / 2) && ahead > BEHIND.into()
+    }
+
+    /// Who has all that was given joins here, and is the fastest by that.
+    fn join(&self) -> Joined {
+        self.pace.take(self.given);
+        Joined { answers: self.answers.subscribe(), pace: Arc::clone(&self.pace) }
     }
 }
 
@@ -174,20 +247,31 @@ impl Drop for Execution {
 }
 
 /// Runs the shared execution. An answer without a place is a fault: everybody meets it from a place of their own.
-async fn share(execution: Weak<Execution>, mut answers: BoxStream<'static, Answered>, position: Arc<Position>) {
-    while let Some(answered) = answers.next().await {
+async fn share(
+    execution: Weak<Execution>,
+    mut answers: BoxStream<'static, Answered>,
+    position: Arc<Position>,
+    takers: broadcast::Sender<Given>,
+    pace: Arc<Pace>,
+) {
+    let mut given = 0;
+    loop {
+        tokio::select! {
+            () = pace.room_behind(given) => {}
+            () = takers.closed() => {}
+        }
+        let Some(answered) = answers.next().await else { break };
         let Some(execution) = execution.upgrade() else { return };
         match position.take() {
-            Some(told) if !answered.is_without_data => {
-                if !execution.hand_out(answered, told) {
-                    return;
-                }
-            }
-            _ => return execution.end(),
+            Some(told) if !answered.is_without_data => match execution.hand_out(answered, told, &pace) {
+                Some(number) => given = number,
+                None => return,
+            },
+            _ => return execution.end(&pace),
         }
     }
     if let Some(execution) = execution.upgrade() {
-        execution.end();
+        execution.end(&pace);
     }
 }
 
@@ -196,7 +280,7 @@ enum Phase {
     /// An execution of its own.
     Own(BoxStream<'static, Answered>, Arc<Position>),
     /// The shared one.
-    Shared(broadcast::Receiver<(Answered, Told)>),
+    Shared(Joined),
     /// Nothing comes any more.
     Over,
 }
@@ -225,15 +309,15 @@ impl Subscriber {
                         answered.cursor = Some(told.cursor.clone());
                         self.at = told.cursor;
                         if !told.is_last
-                            && let Some(shared) = self.execution.join(&self.at)
+                            && let Some(joined) = self.execution.join(&self.at)
                         {
-                            self.phase = Phase::Shared(shared);
+                            self.phase = Phase::Shared(joined);
                         }
                     }
                     return Some(answered);
                 }
-                Phase::Shared(answers) => match answers.recv().await {
-                    Ok((answered, told)) => match self.take(told) {
+                Phase::Shared(joined) => match joined.next().await {
+                    Ok(Given { answered, told, .. }) => match self.take(told) {
                         Taken::Seen => {}
                         Taken::New => return Some(Answered { cursor: Some(self.at.clone()), ..answered }),
                         Taken::Apart => self.go_alone(),
@@ -352,6 +436,18 @@ mod tests {
         answered["data"]["profileChanges"].clone()
     }
 
+    /// The ids of the next changes.
+    async fn changes(answers: &mut Answers, count: i64) -> Vec<Value> {
+        let mut ids = Vec::new();
+        while ids.len() < usize::try_from(count).unwrap() {
+            let event = next(answers).await;
+            if event["__typename"] == "ProfileChange" {
+                ids.push(event["change"]["id"].clone());
+            }
+        }
+        ids
+    }
+
     #[tokio::test]
     async fn a_change_costs_one_execution_however_many_ask_for_the_same() {
         let served = Served::start().await;
@@ -384,17 +480,11 @@ mod tests {
         let start = next(&mut first).await["cursor"].clone();
         let mut late = served.subscribe(start.clone());
         next(&mut late).await;
-        let count = 5 * BEHIND as i64;
+        let count = 5 * i64::from(BEHIND);
         served.commit(count).await;
         let mut third = served.subscribe(start);
         for answers in [&mut first, &mut late, &mut third] {
-            let mut ids = Vec::new();
-            while ids.len() < usize::try_from(count).unwrap() {
-                let event = next(answers).await;
-                if event["__typename"] == "ProfileChange" {
-                    ids.push(event["change"]["id"].clone());
-                }
-            }
+            let ids = changes(answers, count).await;
             let mut once = ids.clone();
             once.dedup();
             assert_eq!(once.len(), ids.len());
@@ -407,5 +497,53 @@ mod tests {
             }
             assert_eq!(last["data"]["profileChanges"]["__typename"], "Interrupted", "{last}");
         }
+    }
+
+    #[tokio::test]
+    async fn nobody_outruns_the_fastest_of_those_who_share() {
+        let served = Served::start().await;
+        let mut stalled = served.subscribe(Value::Null);
+        let start = next(&mut stalled).await["cursor"].clone();
+        let count = 5 * u64::from(BEHIND);
+        served.commit(count.cast_signed()).await;
+        let before = served.reader.statements();
+        let mut reading = served.subscribe(start);
+        for _ in 0..count {
+            assert_eq!(next(&mut reading).await["__typename"], "ProfileChange");
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+        // The interests of each change are read once, beside what it takes to begin.
+        let statements = served.reader.statements() - before;
+        assert!(statements < count + 20, "{statements} for {count} changes");
+    }
+
+    #[tokio::test]
+    async fn who_comes_new_does_not_wait_for_those_who_stall() {
+        let served = Served::start().await;
+        let mut first = served.subscribe(Value::Null);
+        let start = next(&mut first).await["cursor"].clone();
+        let mut second = served.subscribe(start);
+        let count = 5 * i64::from(BEHIND);
+        served.commit(count).await;
+        let before = served.reader.statements();
+        let mut told = changes(&mut first, 1).await;
+        // What the two share is told as far as it may be, and stands there.
+        let held_up = async || {
+            while served.reader.statements() - before < BEHIND.into() {
+                tokio::time::sleep(Duration::from_millis(2)).await
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), held_up()).await.expect("in time");
+        let mut new = served.subscribe(Value::Null);
+        assert_eq!(next(&mut new).await["__typename"], "CaughtUp");
+        let before = served.reader.statements();
+        served.commit(1).await;
+        let last = next(&mut new).await;
+        let statements = served.reader.statements() - before;
+        assert!(statements < 20, "{statements} for one change");
+
+        told.extend(changes(&mut first, count).await);
+        assert_eq!(told.last(), Some(&last["change"]["id"]));
+        assert_eq!(changes(&mut second, count + 1).await, told);
     }
 }

@@ -86,6 +86,23 @@ pub struct Feed {
     is_over: bool,
 }
 
+/// An event that is kept until somebody takes what was made of it.
+#[derive(Clone)]
+pub struct Kept {
+    event: Arc<Event>,
+    hub: Arc<Hub>,
+    /// How often the hub had wiped when the event was brought.
+    wipes: usize,
+}
+
+impl Kept {
+    /// Whether it may tell what has been wiped since it was brought; the log has it without.
+    pub fn is_wiped(&self) -> bool {
+        self.hub.wipes() != self.wipes
+            && self.hub.wiped_since(self.wipes).is_none_or(|wiped| self.event.may_tell_of(&wiped))
+    }
+}
+
 pub(super) async fn open(
     reader: Reader,
     hub: Arc<Hub>,
@@ -171,6 +188,11 @@ impl Feed {
     /// Whether it was opened with a cursor inside a snapshot, which is to go on first.
     pub fn is_inside_snapshot(&self) -> bool {
         self.snapshot_at.is_some()
+    }
+
+    /// The event that it has just brought, for those who keep what they make of it.
+    pub fn keep(&self, event: Arc<Event>) -> Kept {
+        Kept { event, hub: Arc::clone(&self.hub), wipes: self.wipes }
     }
 
     /// Completes once the service is stopping.

@@ -20,7 +20,7 @@ mod tail;
 pub use before::Before;
 pub use cursor::{Cursor, MalformedCursor};
 pub use event::Event;
-pub use feed::{Feed, FeedItem, SubscribeError};
+pub use feed::{Feed, FeedItem, Kept, SubscribeError};
 pub use snapshot::Snapshot;
 pub use tail::Publisher;
 

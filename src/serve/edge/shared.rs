@@ -3,7 +3,8 @@
 //! Every subscription begins with an execution of its own, which brings it from where it was to now. Once it has a place
 //! in the log, and somebody else asks for the same, it leaves that for the shared one, whose answers are made once and
 //! copied. It is never further ahead than the fastest subscriber can follow. Who falls behind, or stands where the shared
-//! one cannot be joined without a gap or a double, goes on with an execution of its own from its place.
+//! one cannot be joined without a gap or a double, or without a wait, goes on with an execution of its own from its place.
+//! So does one for whom an answer waits that tells of somebody who was erased meanwhile.
 
 use super::engine::Answered;
 use super::order::Order;
@@ -17,12 +18,16 @@ use futures::{Stream, StreamExt};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::AbortHandle;
 
 /// Answers that a subscriber may be behind the shared execution.
 const BEHIND: u8 = 64;
+/// How long the shared execution waits for somebody to take one of so many answers before it ends: it is no gain to
+/// those who take them so slowly.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What makes subscriptions one: all but the place where they begin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +72,7 @@ struct Live {
     /// The number of that answer.
     given: u64,
     pace: Arc<Pace>,
+    position: Arc<Position>,
     task: AbortHandle,
 }
 
@@ -177,31 +183,30 @@ impl Execution {
         responses.map(move |response| Answered::streamed(response, &order)).boxed()
     }
 
-    /// The answers of the shared execution from this place on; none where it has gone beyond, or nobody else would share. One
-    /// that others hold up far before this place is left to end, and another begins here.
+    /// The answers of the shared execution from this place on; none where it has gone beyond or is far before it, or nobody
+    /// else would share.
     fn join(self: &Arc<Self>, at: &Cursor) -> Option<Joined> {
         let mut live = self.lock();
-        match &*live {
-            Some(live) if !at.covers(&live.at) => return None,
-            Some(live) if !live.is_held_up_before(at) => return Some(live.join()),
-            Some(live) => live.task.abort(),
-            None if Arc::strong_count(self) < 2 => return None,
-            None => {}
+        if let Some(live) = &*live {
+            return (at.covers(&live.at) && live.is_near(at)).then(|| live.join());
+        }
+        if Arc::strong_count(self) < 2 {
+            return None;
         }
         let pace = Arc::new(Pace::default());
         let (answers, receiver) = broadcast::channel(BEHIND.into());
         let position = Arc::new(Position::resumed(at.clone()));
         let stream = self.answers(self.request(), &position);
-        let sharing = share(Arc::downgrade(self), stream, position, answers.clone(), Arc::clone(&pace));
+        let sharing = share(Arc::downgrade(self), stream, Arc::clone(&position), answers.clone(), Arc::clone(&pace));
         let task = tokio::spawn(sharing).abort_handle();
-        *live = Some(Live { answers, at: at.clone(), given: 0, pace: Arc::clone(&pace), task });
+        *live = Some(Live { answers, at: at.clone(), given: 0, pace: Arc::clone(&pace), position, task });
         Some(Joined { answers: receiver, pace })
     }
 
-    /// Hands an answer to everybody who joined, and tells its number; none where nobody is left, or another runs by now.
-    fn hand_out(&self, answered: Answered, told: Told, pace: &Arc<Pace>) -> Option<u64> {
+    /// Hands an answer to everybody who joined, and tells its number; none where nobody is left.
+    fn hand_out(&self, answered: Answered, told: Told) -> Option<u64> {
         let mut live = self.lock();
-        let shared = live.as_mut().filter(|live| Arc::ptr_eq(&live.pace, pace))?;
+        let shared = live.as_mut()?;
         shared.at.clone_from(&told.cursor);
         shared.given += 1;
         let number = shared.given;
@@ -212,17 +217,19 @@ impl Execution {
         has_takers.then_some(number)
     }
 
-    fn end(&self, pace: &Arc<Pace>) {
-        self.lock().take_if(|live| Arc::ptr_eq(&live.pace, pace));
+    fn end(&self) {
+        *self.lock() = None;
     }
 }
 
 impl Live {
-    /// Whether it waits for those who joined, and has more than they may be behind to tell until it is here.
-    fn is_held_up_before(&self, at: &Cursor) -> bool {
-        let untaken = self.given.saturating_sub(self.pace.taken.load(Ordering::Acquire));
-        let ahead: i64 = at.iter().map(|(source, revision)| revision - self.at.revision(source)).sum();
-        untaken >= u64::from(BEHIND / 2) && ahead > BEHIND.into()
+    /// Whether it has little to look at until it is here: who joins hears of nothing new before.
+    fn is_near(&self, at: &Cursor) -> bool {
+        let is_near = |place: &Cursor| {
+            let ahead = at.iter().map(|(source, revision)| (revision - place.revision(source)).max(0)).sum::<i64>();
+            ahead <= BEHIND.into()
+        };
+        is_near(&self.at) || self.position.passed().is_some_and(|passed| is_near(&passed))
     }
 
     /// Who has all that was given joins here, and is the fastest by that.
@@ -256,22 +263,25 @@ async fn share(
 ) {
     let mut given = 0;
     loop {
-        tokio::select! {
-            () = pace.room_behind(given) => {}
-            () = takers.closed() => {}
+        let room = tokio::select! {
+            room = tokio::time::timeout(PATIENCE, pace.room_behind(given)) => room,
+            () = takers.closed() => Ok(()),
+        };
+        if room.is_err() {
+            break;
         }
         let Some(answered) = answers.next().await else { break };
         let Some(execution) = execution.upgrade() else { return };
         match position.take() {
-            Some(told) if !answered.is_without_data => match execution.hand_out(answered, told, &pace) {
+            Some(told) if !answered.is_without_data => match execution.hand_out(answered, told) {
                 Some(number) => given = number,
                 None => return,
             },
-            _ => return execution.end(&pace),
+            _ => return execution.end(),
         }
     }
     if let Some(execution) = execution.upgrade() {
-        execution.end(&pace);
+        execution.end();
     }
 }
 
@@ -340,7 +350,7 @@ impl Subscriber {
             return Taken::Seen;
         }
         // Sources may have come in another order to this one: the answer's cursor would bring something twice.
-        if !told.cursor.covers(&self.at) {
+        if !told.cursor.covers(&self.at) || told.kept.is_some_and(|kept| kept.is_wiped()) {
             return Taken::Apart;
         }
         self.at = told.cursor;
@@ -371,10 +381,11 @@ mod tests {
     use crate::serve::health_watch::HealthWatch;
     use crate::serve::operations::fixture::NoStages;
     use crate::serve::run_watch::RunWatch;
-    use ::entity::ChangeKind;
+    use ::entity::{ChangeKind, profile};
     use sea_orm::ActiveValue::Set;
+    use sea_orm::EntityTrait;
     use serde_json::{Map, Value, json};
-    use std::time::Duration;
+    use std::collections::HashSet;
     use tokio_util::sync::CancellationToken;
     use tokio_util::task::TaskTracker;
 
@@ -414,17 +425,33 @@ mod tests {
         }
 
         fn subscribe(&self, after: Value) -> Answers {
-            let query = "subscription ($after: Cursor) { profileChanges(after: $after) { __typename
-                ... on ProfileChange { cursor change { id } profile { fields { name } interests { name } } }
+            self.subscribe_to(&Value::Null, after)
+        }
+
+        fn subscribe_to(&self, kinds: &Value, after: Value) -> Answers {
+            let query = "subscription ($after: Cursor, $kinds: [ChangeKind!]) {
+                profileChanges(after: $after, kinds: $kinds) { __typename
+                ... on ProfileChange { cursor change { id kind } profile { displayName fields { name } interests { name } } }
                 ... on CaughtUp { cursor } ... on Interrupted { cursor } } }";
-            let variables = Map::from_iter([("after".to_owned(), after)]);
+            let variables = [("after".to_owned(), after), ("kinds".to_owned(), kinds.clone())];
+            let variables = Map::from_iter(variables);
             let parameters = Parameters { query: Some(query.to_owned()), variables, ..Parameters::default() };
             let prepared = self.engine.prepare(parameters, Viewer::named("test", Role::Reader));
             self.engine.subscribe(prepared.map_err(|fault| fault.message).unwrap()).boxed()
         }
 
+        async fn name(&self, name: Option<&str>) {
+            let mut row = profile::ActiveModel { id: Set(self.profile), ..Default::default() };
+            row.display_name = Set(name.map(str::to_owned));
+            profile::Entity::update(row).exec(self.fixture.db.writer()).await.unwrap();
+        }
+
         async fn commit(&self, count: i64) {
-            self.fixture.changes(self.crm, self.profile, ChangeKind::Updated, count).await;
+            self.commit_of(ChangeKind::Updated, count).await;
+        }
+
+        async fn commit_of(&self, kind: ChangeKind, count: i64) {
+            self.fixture.changes(self.crm, self.profile, kind, count).await;
             self.publisher.ring();
         }
     }
@@ -483,11 +510,10 @@ mod tests {
         let count = 5 * i64::from(BEHIND);
         served.commit(count).await;
         let mut third = served.subscribe(start);
-        for answers in [&mut first, &mut late, &mut third] {
-            let ids = changes(answers, count).await;
-            let mut once = ids.clone();
-            once.dedup();
-            assert_eq!(once.len(), ids.len());
+        let told = changes(&mut first, count).await;
+        assert_eq!(told.iter().collect::<HashSet<_>>().len(), told.len());
+        for answers in [&mut late, &mut third] {
+            assert_eq!(changes(answers, count).await, told);
         }
         served.publisher.end_feeds();
         for answers in [&mut first, &mut late, &mut third] {
@@ -538,12 +564,87 @@ mod tests {
         assert_eq!(next(&mut new).await["__typename"], "CaughtUp");
         let before = served.reader.statements();
         served.commit(1).await;
-        let last = next(&mut new).await;
+        told.extend(changes(&mut new, 1).await);
         let statements = served.reader.statements() - before;
         assert!(statements < 20, "{statements} for one change");
 
-        told.extend(changes(&mut first, count).await);
-        assert_eq!(told.last(), Some(&last["change"]["id"]));
-        assert_eq!(changes(&mut second, count + 1).await, told);
+        // Nobody takes what the shared one has to tell, so that it ends, and those who read share another.
+        let mut newer = served.subscribe(Value::Null);
+        assert_eq!(next(&mut newer).await["__typename"], "CaughtUp");
+        let mut share = async || {
+            let mut told = Vec::new();
+            loop {
+                let before = served.reader.statements();
+                served.commit(1).await;
+                let change = changes(&mut new, 1).await;
+                assert_eq!(changes(&mut newer, 1).await, change);
+                told.extend(change);
+                if served.reader.statements() - before == 1 {
+                    return told;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let mut told = [told, tokio::time::timeout(Duration::from_secs(20), share()).await.expect("in time")].concat();
+
+        let since = told.split_off(1);
+        told.extend(changes(&mut first, count - 1).await);
+        told.extend(since);
+        let newest = told.len() - usize::try_from(count).unwrap();
+        assert_eq!(changes(&mut first, i64::try_from(newest).unwrap()).await, told[told.len() - newest..]);
+        assert_eq!(changes(&mut second, i64::try_from(told.len()).unwrap()).await, told);
+    }
+
+    #[tokio::test]
+    async fn who_comes_new_joins_those_of_whom_nothing_is_told_for_long() {
+        let served = Served::start().await;
+        let kinds = json!(["CREATED"]);
+        let mut all = [Value::Null, Value::Null].map(|after| served.subscribe_to(&kinds, after));
+        for answers in &mut all {
+            next(answers).await;
+        }
+        let mut join = async || {
+            loop {
+                served.commit(2 * i64::from(BEHIND)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                let mut new = served.subscribe_to(&kinds, Value::Null);
+                assert_eq!(next(&mut new).await["__typename"], "CaughtUp");
+                let before = served.reader.statements();
+                served.commit_of(ChangeKind::Created, 1).await;
+                let change = changes(&mut new, 1).await;
+                for answers in &mut all {
+                    assert_eq!(changes(answers, 1).await, change);
+                }
+                if served.reader.statements() - before == 1 {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), join()).await.expect("in time");
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_subscriber_is_not_sent_once_it_is_erased() {
+        let served = Served::start().await;
+        served.name(Some("Ada")).await;
+        let mut first = served.subscribe(Value::Null);
+        let start = next(&mut first).await["cursor"].clone();
+        let mut second = served.subscribe(start);
+        served.commit(2).await;
+        changes(&mut first, 2).await;
+        changes(&mut second, 2).await;
+        served.commit(2).await;
+        assert_eq!(next(&mut first).await["profile"]["displayName"], "Ada");
+        next(&mut first).await;
+
+        served.name(None).await;
+        served.commit_of(ChangeKind::Anonymized, 1).await;
+        for answers in [&mut first, &mut second] {
+            while {
+                let event = next(answers).await;
+                assert_eq!(event["profile"]["displayName"], Value::Null, "{event}");
+                event["change"]["kind"] != "ANONYMIZED"
+            } {}
+        }
     }
 }

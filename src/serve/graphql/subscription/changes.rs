@@ -42,20 +42,22 @@ impl Changes {
         loop {
             match self.feed.next().await? {
                 FeedItem::Change { event, cursor } => match self.wanted.judge(&event).await {
-                    Ok(Verdict::Other) => {}
+                    Ok(Verdict::Other) => self.position.pass(cursor),
                     Ok(verdict) => return Some(self.read(verdict, &event, &cursor).await),
                     Err(fault) => return Some(Err(fault)),
                 },
                 FeedItem::CaughtUp { cursor } => {
-                    if self.position.resumed_at().is_none() {
-                        self.position.tell(Told { cursor: cursor.clone(), change: None, is_last: false });
+                    if self.position.resumed_at().is_some() {
+                        self.position.pass(cursor);
+                    } else {
+                        self.position.tell(Told { cursor: cursor.clone(), change: None, kept: None, is_last: false });
                         return Some(Ok(ProfileEvent::CaughtUp(CaughtUp { cursor: (&cursor).into() })));
                     }
                 }
                 FeedItem::Expired { oldest } => return Some(Ok(expired(&oldest))),
                 FeedItem::Failed(error) => return Some(Err(Fault::from(error))),
                 FeedItem::Stopped { cursor } => {
-                    self.position.tell(Told { cursor: cursor.clone(), change: None, is_last: true });
+                    self.position.tell(Told { cursor: cursor.clone(), change: None, kept: None, is_last: true });
                     return Some(Ok(interrupted(&cursor)));
                 }
             }
@@ -93,10 +95,11 @@ impl Changes {
         }
     }
 
-    async fn read(&self, verdict: Verdict, event: &Event, cursor: &Cursor) -> Answer<ProfileEvent> {
+    async fn read(&self, verdict: Verdict, event: &Arc<Event>, cursor: &Cursor) -> Answer<ProfileEvent> {
         let source = find_source(&self.wanted.reader, event.change.source_id).await?;
         let change = Some((source.name.as_str().into(), event.change.revision));
-        self.position.tell(Told { cursor: cursor.clone(), change, is_last: false });
+        let kept = Some(self.feed.keep(Arc::clone(event)));
+        self.position.tell(Told { cursor: cursor.clone(), change, kept, is_last: false });
         let known = event.profile.as_ref().filter(|row| row.is_known);
         let profile = known.map(|row| Profile::now(Arc::clone(row), Arc::clone(&source)));
         let change = Change::loaded(Arc::clone(&event.change), source, profile.clone());
